@@ -1,0 +1,1 @@
+"""FaceQuery: track any point of a face through a shot."""

@@ -1,0 +1,1 @@
+"""Run the networks over pictures and shots."""

@@ -1,0 +1,1 @@
+"""Camera, face, skull and jaw from tracks."""

@@ -1,0 +1,1 @@
+"""Cameras, rotations, coordinates, triangulation: no state, no files."""

@@ -1,0 +1,1 @@
+"""The canonical head, 3D queries on and in it, layouts, sampling."""

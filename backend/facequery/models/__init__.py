@@ -1,0 +1,1 @@
+"""Networks only: tensor in, tensor out."""

@@ -1,0 +1,1 @@
+"""Jobs: the only code that knows the order of the steps."""

@@ -1,0 +1,1 @@
+"""Image sequences and video, colour, frame numbers."""

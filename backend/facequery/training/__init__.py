@@ -1,0 +1,1 @@
+"""Losses, data, loops, evaluation."""
