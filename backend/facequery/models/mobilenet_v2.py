@@ -1,0 +1,105 @@
+"""MobileNetV2 without batch normalisation, so that it can start from ImageNet weights whose normalisation is folded.
+
+Sandler, Howard, Zhu, Zhmoginov, Chen, "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018, table 2.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+# expansion, output channels, repeats, stride of the first block (table 2 of the paper)
+BLOCKS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+
+
+class Convolution(nn.Module):
+    """3x3 or 1x1 convolution with bias, padded as TensorFlow pads an even-sized input, and optionally ReLU6."""
+
+    def __init__(
+        self, inputs: int, outputs: int, size: int, stride: int = 1, groups: int = 1, relu: bool = True
+    ) -> None:
+        super().__init__()
+        # stride 2 pads only right and below: (0, 1, 0, 1), as the ImageNet weights were trained
+        padding = size // 2 if stride == 1 else 0
+        self.conv = nn.Conv2d(inputs, outputs, size, stride, padding, groups=groups)
+        self.pad = stride == 2
+        self.relu = relu
+        nn.init.kaiming_normal_(self.conv.weight, mode="fan_out" if groups == 1 else "fan_in", nonlinearity="relu")
+        assert self.conv.bias is not None
+        nn.init.zeros_(self.conv.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(F.pad(x, (0, 1, 0, 1)) if self.pad else x)
+        return F.relu6(x, inplace=True) if self.relu else x
+
+
+class InvertedResidual(nn.Module):
+    """Expand, filter by a depthwise 3x3 convolution, project; added to its input where the shapes agree."""
+
+    def __init__(self, inputs: int, outputs: int, expansion: int, stride: int) -> None:
+        super().__init__()
+        inner = inputs * expansion
+        layers = [Convolution(inputs, inner, 1)] if expansion > 1 else []
+        layers += [Convolution(inner, inner, 3, stride, groups=inner), Convolution(inner, outputs, 1, relu=False)]
+        self.layers = nn.Sequential(*layers)
+        self.residual = stride == 1 and inputs == outputs
+        if self.residual:
+            with torch.no_grad():
+                # without normalisation the residual branch starts small, so that 17 blocks in a row stay tame
+                layers[-1].conv.weight.mul_(0.2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x) if self.residual else self.layers(x)
+
+
+class MobileNetV2(nn.Module):
+    """Images (B, 3, H, W) in [-1, 1], RGB -> maps at strides 4, 8, 16 and 32."""
+
+    channels = (24, 32, 96, 320)
+    strides = (4, 8, 16, 32)
+    taps = (2, 5, 12, 16)  # index of the last block of each stride
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = Convolution(3, 32, 3, stride=2)
+        blocks: list[nn.Module] = []
+        inputs = 32
+        for expansion, outputs, repeats, stride in BLOCKS:
+            for i in range(repeats):
+                blocks.append(InvertedResidual(inputs, outputs, expansion, stride if i == 0 else 1))
+                inputs = outputs
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        maps = []
+        x = self.stem(x)
+        for i, block in enumerate(self.blocks):
+            x = block(x)
+            if i in self.taps:
+                maps.append(x)
+        return maps
+
+    def stages(self) -> list[nn.Module]:
+        """The stem and the blocks in the order of the computation: what may be frozen, from the front."""
+        return [self.stem, *self.blocks]
+
+    def convolutions(self) -> list[nn.Conv2d]:
+        """All 52 convolutions in the order of the computation."""
+        return [m for m in self.modules() if isinstance(m, nn.Conv2d)]
+
+    def load_imagenet(self, path: Path) -> None:
+        """Copy the folded ImageNet weights: `path` is an npz of float16 arrays `NN.kind.weight` and `.bias`.
+
+        Convolutions lie as (outputs, height, width, inputs), depthwise ones as (1, height, width, channels).
+        """
+        with np.load(path) as arrays:
+            names = sorted(name[: -len(".weight")] for name in arrays.files if name.endswith(".weight"))
+            for conv, name in zip(self.convolutions(), names, strict=False):
+                weight = arrays[f"{name}.weight"].astype(np.float32)
+                order = (3, 0, 1, 2) if "depthwise" in name else (0, 3, 1, 2)
+                with torch.no_grad():
+                    conv.weight.copy_(torch.from_numpy(weight.transpose(order)))
+                    assert conv.bias is not None
+                    conv.bias.copy_(torch.from_numpy(arrays[f"{name}.bias"].astype(np.float32)))
