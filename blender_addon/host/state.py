@@ -1,0 +1,106 @@
+"""What FaceQuery keeps in the .blend: plain property groups on the scene and on objects."""
+
+from collections.abc import Callable
+
+import bpy
+from bpy.props import (
+    BoolProperty,
+    CollectionProperty,
+    EnumProperty,
+    FloatVectorProperty,
+    IntProperty,
+    PointerProperty,
+    StringProperty,
+)
+
+ROLES = (
+    ("NONE", "None", "Not an object of FaceQuery"),
+    ("HEAD", "Head", "The empty that holds a head"),
+    ("PART", "Part", "A part of a head"),
+    ("POINTS", "Points", "The points of a head"),
+    ("RESULT", "Result", "Imported from a job folder"),
+)
+
+
+def redraw() -> None:
+    """Have Blender draw all editors that show points again."""
+    manager = bpy.context.window_manager
+    for window in manager.windows if manager else ():
+        for area in window.screen.areas:
+            if area.type in ("VIEW_3D", "CLIP_EDITOR"):
+                area.tag_redraw()
+
+
+def _redraw(self: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
+    redraw()
+
+
+class PointGroup(bpy.types.PropertyGroup):
+    """A named set of points with a colour."""
+
+    name: StringProperty(name="Name", default="points")
+    color: FloatVectorProperty(
+        name="Color",
+        description="Color of the group's points",
+        subtype="COLOR",
+        size=3,
+        min=0.0,
+        max=1.0,
+        default=(0.1, 0.8, 1.0),
+        update=_redraw,
+    )
+    hide: BoolProperty(name="Hide", description="Do not draw the points of this group", update=_redraw)
+
+
+class ObjectState(bpy.types.PropertyGroup):
+    """FaceQuery's part of an object."""
+
+    role: EnumProperty(items=ROLES, default="NONE")
+    part: StringProperty(description="Name of the head's part")
+    groups: CollectionProperty(type=PointGroup)
+    active_group: IntProperty(name="Group", description="Group that new points join", min=0)
+
+
+def _of_role(role: str) -> Callable[[bpy.types.PropertyGroup, bpy.types.Object], bool]:
+    def poll(self: bpy.types.PropertyGroup, candidate: bpy.types.Object) -> bool:
+        return object_state(candidate).role == role
+
+    return poll
+
+
+class SceneState(bpy.types.PropertyGroup):
+    """FaceQuery's part of a scene."""
+
+    head: PointerProperty(
+        name="Head", description="The head that points are placed on", type=bpy.types.Object, poll=_of_role("HEAD")
+    )
+    points: PointerProperty(
+        name="Points", description="The points that the tools edit", type=bpy.types.Object, poll=_of_role("POINTS")
+    )
+
+
+def object_state(obj: bpy.types.Object) -> ObjectState:
+    """FaceQuery's part of an object."""
+    return obj.facequery  # type: ignore[attr-defined]
+
+
+def scene_state(scene: bpy.types.Scene) -> SceneState:
+    """FaceQuery's part of a scene."""
+    return scene.facequery  # type: ignore[attr-defined]
+
+
+_classes = (PointGroup, ObjectState, SceneState)
+
+
+def register() -> None:
+    for cls in _classes:
+        bpy.utils.register_class(cls)
+    bpy.types.Object.facequery = PointerProperty(type=ObjectState)  # type: ignore[attr-defined, func-returns-value]
+    bpy.types.Scene.facequery = PointerProperty(type=SceneState)  # type: ignore[attr-defined, func-returns-value]
+
+
+def unregister() -> None:
+    del bpy.types.Scene.facequery  # type: ignore[attr-defined]
+    del bpy.types.Object.facequery  # type: ignore[attr-defined]
+    for cls in reversed(_classes):
+        bpy.utils.unregister_class(cls)

@@ -1,0 +1,1 @@
+"""Operators: they check the context, call core and host, and report."""
