@@ -1,0 +1,227 @@
+"""From the minimum of a problem to the results: meshes, rigid parts, cameras and quality."""
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facequery.fitting.arrow import ArrowSystem, solve_arrow
+from facequery.fitting.minimise import Minimum
+from facequery.fitting.points import eye_matrices, jaw_motion, jaw_vertices
+from facequery.fitting.prepare import FEWEST_LANDMARKS, Landmarks
+from facequery.fitting.problem import Problem, State
+from facequery.fitting.results import BRIDGED, DOUBTFUL, GOOD, FaceFit, FitQuality, RigidFit, ShotFit
+from facequery.geometry.cameras import Camera
+
+if TYPE_CHECKING:
+    from facequery.head.model import HeadModel
+
+Array = NDArray[np.float64]
+FACE_PARTS = ("skin", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "gums_tongue")
+SKULL_PARTS = ("cranium", "teeth_upper")
+JAW_PARTS = ("mandible", "teeth_lower")
+_CHUNK = 64  # frames whose vertices are made at once
+_DETERMINED = 0.10  # standard deviation of the logarithm of a focal length above which it is called not determined
+
+
+def part_mesh(model: "HeadModel", parts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Vertex indices (V,) of some parts of the head, and their triangles (T, 3) renumbered to them."""
+    vertices = np.concatenate([np.arange(len(model.rest))[model.parts[p].vertices] for p in parts])
+    triangles = np.concatenate([np.asarray(model.triangles)[model.parts[p].triangles] for p in parts])
+    place = np.full(len(model.rest), -1, np.int64)
+    place[vertices] = np.arange(len(vertices))
+    return vertices, place[triangles].astype(np.int32)
+
+
+def assemble(
+    problem: Problem,
+    minimum: Minimum,
+    tracks: Sequence[Landmarks],
+    known: Sequence[Camera | None],
+    offsets: Array | None,
+    iterations: int,
+    started: float,
+) -> ShotFit:
+    """Results in the camera space of the first view."""
+    model, state = problem.model, minimum.state
+    first = problem.views[0]
+    rotation = first.rotation @ state.rotation
+    translation = np.einsum("fij,fj->fi", first.rotation, state.translation) + first.translation
+    frames = np.asarray(tracks[0].frames, np.int64)
+    own = np.zeros((len(model.rest), 3), np.float32) if offsets is None else offsets.astype(np.float32)
+    eyes = eye_matrices(state.eyes)
+
+    vertices, triangles = part_mesh(model, FACE_PARTS)
+    mesh = np.empty((len(frames), len(vertices), 3), np.float32)
+    jaw = jaw_motion(model, state.identity, state.expression, derivatives=False)
+    carried = _rigid_offsets(model, own)
+    for start in range(0, len(frames), _CHUNK):
+        at = slice(start, start + _CHUNK)
+        points = np.asarray(model.vertices(state.identity, state.expression[at], eyes[at]), np.float64)
+        if offsets is not None:
+            points = points + own
+            points[:, carried] += np.einsum("fij,nj->fni", jaw.rotation[at] - np.eye(3), own[carried])
+        points = points[:, vertices]
+        mesh[at] = np.einsum("fij,fnj->fni", rotation[at], points) + translation[at, None]
+    face = FaceFit(
+        mesh,
+        triangles,
+        state.identity.astype(np.float32),
+        state.expression.astype(np.float32),
+        tuple(model.expression_names),
+        eyes.astype(np.float32),
+        rotation,
+        translation,
+        frames,
+        own,
+    )
+    neutral = np.asarray(model.vertices(state.identity, None), np.float32) + own
+    skull_part, skull_triangles = part_mesh(model, SKULL_PARTS)
+    skull = RigidFit(neutral[skull_part], skull_triangles, rotation, translation, frames)
+    jaw_part, jaw_triangles = part_mesh(model, JAW_PARTS)
+    jaw_fit = RigidFit(
+        neutral[jaw_part],
+        jaw_triangles,
+        rotation @ jaw.rotation,
+        np.einsum("fij,fj->fi", rotation, jaw.translation) + translation,
+        frames,
+    )
+    quality = _quality(problem, minimum, frames, iterations, started)
+    return ShotFit(_cameras(problem, state, known), face, skull, jaw_fit, quality)
+
+
+def _rigid_offsets(model: "HeadModel", own: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Indices of the vertices that the jaw carries and that an actor's own shape displaces."""
+    return np.flatnonzero(jaw_vertices(model) & (np.abs(own).max(axis=1) > 0)) if own.any() else np.zeros(0, np.int64)
+
+
+def _cameras(problem: Problem, state: State, known: Sequence[Camera | None]) -> list[Camera]:
+    """The cameras of all views; those of solved views stand relative to the first one's world."""
+    cameras = []
+    for v, view in enumerate(problem.views):
+        rotation, translation = (view.rotation, view.translation)
+        if view.solve_pose:
+            rotation, translation = state.camera_rotation[v][None], state.camera_translation[v][None]
+        given = known[v]
+        if given is not None and not view.solve_pose:
+            cameras.append(given)
+            continue
+        cameras.append(
+            Camera(
+                width=view.width,
+                height=view.height,
+                fx=view.fx[:1] * state.focal[v] if given is None else given.fx,
+                fy=view.fy[:1] * state.focal[v] if given is None else given.fy,
+                cx=view.cx[:1] if given is None else given.cx,
+                cy=view.cy[:1] if given is None else given.cy,
+                pixel_aspect=float(view.fy[0] / view.fx[0]) if given is None else given.pixel_aspect,
+                **({} if given is None else {"lens": given.lens}),  # type: ignore[arg-type]
+                rotation=rotation if view.solve_pose else None,
+                translation=translation if view.solve_pose else None,
+            )
+        )
+    return cameras
+
+
+def _quality(
+    problem: Problem, minimum: Minimum, frames: NDArray[np.int64], iterations: int, started: float
+) -> FitQuality:
+    state, system = minimum.state, minimum.system
+    pixels, _ = problem.project(state)
+    square = np.zeros(len(frames))
+    total = np.zeros(len(frames))
+    count = np.zeros(len(frames), np.int64)
+    for v, view in enumerate(problem.views):
+        weight = view.weight / view.sigma**2
+        gap = ((pixels[v] - view.xy) ** 2).sum(-1)
+        square += (weight * gap).sum(1)
+        total += weight.sum(1)
+        count += (view.weight > 0).sum(1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        error = np.sqrt(square / total)
+    error[count == 0] = np.nan
+    sigmas = _frame_sigmas(problem, state, system)
+    status = _status(error, count, sigmas)
+    focal, interval, solved, notes = _focal(problem, minimum)
+    suspicion = np.nan_to_num(error, nan=np.inf) / max(float(np.nanmedian(error)), 1e-9) + sigmas[:, 0]
+    bad = np.array([s != GOOD for s in status])
+    worst = np.lexsort((-suspicion, ~bad))[:10]
+    bridged = status.count(BRIDGED)
+    if bridged:
+        notes.append(f"{bridged} frames show too little of the face; the fit is bridged over them.")
+    if len(frames) == 1:
+        notes.append("One frame does not tell a person's shape from their expression: add frames or an actor.")
+    far = float(np.sqrt((state.identity**2).mean())) if problem.modes else 0.0
+    if far > 2.5:
+        notes.append("The shape found is very unusual; the tracks may belong to several faces or be wrong.")
+    return FitQuality(
+        frames=[int(f) for f in frames],
+        reprojection=[float(e) for e in error],
+        landmarks=[int(c) for c in count],
+        rotation_sigma=[float(s) for s in np.degrees(sigmas[:, 0])],
+        depth_sigma=[float(s) for s in sigmas[:, 1]],
+        jaw_sigma=[float(s) for s in sigmas[:, 2]],
+        status=status,
+        worst_frames=[int(frames[i]) for i in worst],
+        focal=focal,
+        focal_interval=interval,
+        focal_solved=solved,
+        model_error=float(problem.model_error),
+        iterations=iterations,
+        seconds=time.perf_counter() - started,
+        notes=notes,
+    )
+
+
+def _frame_sigmas(problem: Problem, state: State, system: ArrowSystem) -> Array:
+    """(F, 3) standard deviations of rotation (radians, worst axis), depth (metres), jawOpen, given what is shared."""
+    blocks = system.frame
+    inverse = np.linalg.inv(blocks + 1e-9 * np.eye(blocks.shape[1]) * np.einsum("fii->f", blocks)[:, None, None] / 62)
+    diagonal = np.sqrt(np.maximum(np.einsum("fii->fi", inverse), 0.0))
+    depth = diagonal[:, 5] * (state.focal[0] if problem.views[0].solve_focal else 1.0)
+    jaw = diagonal[:, 6 + problem.names.index("jawOpen")]
+    return np.stack([diagonal[:, :3].max(1), depth, jaw], -1)
+
+
+def _status(error: Array, count: NDArray[np.int64], sigmas: Array) -> list[str]:
+    typical = float(np.nanmedian(error)) if np.isfinite(error).any() else 0.0
+    spread = 1.4826 * float(np.nanmedian(np.abs(error - typical))) if np.isfinite(error).any() else 0.0
+    limit = typical + 4.0 * spread + 0.25 * typical
+    status = []
+    for e, c, s in zip(error, count, sigmas, strict=True):
+        if c < FEWEST_LANDMARKS:
+            status.append(BRIDGED)
+        elif e > limit or s[0] > np.radians(3.0):
+            status.append(DOUBTFUL)
+        else:
+            status.append(GOOD)
+    return status
+
+
+def _focal(problem: Problem, minimum: Minimum) -> tuple[list[float], list[list[float]], list[bool], list[str]]:
+    """Focal lengths, their intervals of 95 %, which were solved, and notes on those that are not determined."""
+    notes: list[str] = []
+    focal, interval, solved = [], [], []
+    covariance = None
+    if problem.shared:
+        free = problem.free(minimum.state, minimum.system.frame_gradient)
+        _, _, schur = solve_arrow(minimum.system, 0.0, free)
+        covariance = np.linalg.pinv(schur, hermitian=True)
+    for v, view in enumerate(problem.views):
+        value = float(np.median(view.fx) * minimum.state.focal[v])
+        focal.append(value)
+        solved.append(view.solve_focal)
+        if not view.solve_focal or covariance is None:
+            interval.append([value, value])
+            continue
+        at = problem.focal_column[v]
+        sigma = float(np.sqrt(max(covariance[at, at], 0.0)))
+        interval.append([float(value * np.exp(-1.96 * sigma)), float(value * np.exp(1.96 * sigma))])
+        if sigma > _DETERMINED:
+            notes.append(
+                f"The focal length of view {v + 1} is not determined by this shot ({interval[-1][0]:.0f} to "
+                f"{interval[-1][1]:.0f} px): give the camera, or a frame in which the face comes nearer."
+            )
+    return focal, interval, solved, notes

@@ -1,0 +1,249 @@
+"""The landmarks of a fit as a function of identity, expression and gaze, prepared once per set of queries.
+
+A bound point moves with up to eight vertices of the head. Those of skin, cranium and upper teeth move linearly with
+identity and expression; those of mandible and lower teeth are carried rigidly by the jaw; those of the eyeballs turn
+about the eye's centre. Summed over a point's vertices each of the three stays small: one linear basis per point, and
+for the few points that have a share in jaw or eye one rigid piece `R (p + I a) + w t`.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+if TYPE_CHECKING:
+    from facequery.head.model import HeadModel
+
+Array = NDArray[np.float64]
+JAW_NAMES = ("jawOpen", "jawForward", "jawLeft", "jawRight")
+
+
+@dataclass(frozen=True)
+class RigidShare:
+    """What a rigid part adds to the points that are bound to it: R (rest + identity a) + weight t.
+
+    `index` (n,) of the points, `weight` (n,), `rest` (n, 3) metres, `identity` (n, 3, K).
+    """
+
+    index: NDArray[np.int64]
+    weight: Array
+    rest: Array
+    identity: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class PointBasis:
+    """N points of the head in canonical metres: `rest` (N, 3), `identity` (N, 3, K), `expression` (N, 3, 52), shares.
+
+    `eye_rest` (2, 3) and `eye_identity` (2, 3, K) give the centres of the left and the right eyeball.
+    """
+
+    rest: Array
+    identity: NDArray[np.float32]
+    expression: NDArray[np.float32]
+    jaw: RigidShare
+    eyes: tuple[RigidShare, RigidShare]
+    eye_rest: Array
+    eye_identity: Array
+
+    def subset(self, keep: NDArray[np.int64]) -> "PointBasis":
+        """The basis of the points `keep` (indices), in that order."""
+        place = np.full(len(self.rest), -1)
+        place[keep] = np.arange(len(keep))
+
+        def share(of: RigidShare) -> RigidShare:
+            at = place[of.index]
+            use = at >= 0
+            return RigidShare(at[use], of.weight[use], of.rest[use], of.identity[use])
+
+        return PointBasis(
+            self.rest[keep],
+            self.identity[keep],
+            self.expression[keep],
+            share(self.jaw),
+            (share(self.eyes[0]), share(self.eyes[1])),
+            self.eye_rest,
+            self.eye_identity,
+        )
+
+
+def jaw_vertices(model: "HeadModel") -> NDArray[np.bool_]:
+    """Mask (V,) of the vertices that the jaw carries rigidly, found by opening it (skin is linear and never counts)."""
+    expression = np.zeros(52)
+    for name, value in zip(JAW_NAMES, (0.4, 0.2, 0.2, 0.0), strict=True):
+        expression[list(model.expression_names).index(name)] = value
+    rotation, translation = model.jaw_transform(expression)
+    rest = np.asarray(model.rest, np.float64)
+    moved = np.asarray(model.vertices(None, expression), np.float64)
+    carried = np.abs(rest @ np.asarray(rotation).T + translation - moved).max(axis=1) < 2e-5
+    carried &= np.abs(moved - rest).max(axis=1) > 1e-4
+    for name in ("skin", "eye_left", "eye_right"):
+        carried[model.parts[name].vertices] = False
+    return carried
+
+
+def point_basis(model: "HeadModel", positions: Array, binding: object, offsets: Array | None = None) -> PointBasis:
+    """Basis of points at `positions` (N, 3) canonical metres, bound by `binding` (`indices`, `weights` of (N, 8)).
+
+    `offsets` (V, 3) metres are an actor's own shape beyond the identity basis; they belong to the rest shape.
+    """
+    indices = np.asarray(binding.indices)  # type: ignore[attr-defined]
+    weights = np.asarray(binding.weights, np.float64)  # type: ignore[attr-defined]
+    count, width = indices.shape
+    vertex_count = len(model.rest)
+    rows = np.repeat(np.arange(count), width)
+    whole = csr_matrix((weights.ravel(), (rows, indices.ravel())), shape=(count, vertex_count))
+    rest = np.asarray(model.rest, np.float64)
+    own = np.zeros_like(rest) if offsets is None else np.asarray(offsets, np.float64)
+    identity = _by_vertex(model.identity_basis)
+    expression = _by_vertex(model.expression_basis)
+    modes = len(model.identity_basis)
+
+    part = np.zeros(vertex_count, np.int64)  # 0 linear, 1 jaw, 2 left eye, 3 right eye
+    part[jaw_vertices(model)] = 1
+    part[model.parts["eye_left"].vertices] = 2
+    part[model.parts["eye_right"].vertices] = 3
+
+    def share(which: int) -> RigidShare:
+        columns = np.flatnonzero(part == which)
+        some = whole[:, columns]
+        index = np.flatnonzero(np.diff(some.indptr) > 0)
+        some = some[index]
+        return RigidShare(
+            index,
+            np.asarray(some.sum(axis=1)).ravel(),
+            some @ (rest[columns] + own[columns]),
+            (some @ identity[columns]).reshape(len(index), 3, modes).astype(np.float32),
+        )
+
+    linear = np.flatnonzero(part == 0)
+    rigid = np.flatnonzero(part != 0)
+    smooth = whole[:, linear]
+    eye_rest = np.asarray(model.eye_centres(None), np.float64)
+    units = np.asarray(model.eye_centres(np.eye(modes)), np.float64)  # (K, 2, 3): linear in identity
+    if offsets is not None:
+        eye_rest = eye_rest + np.stack([own[model.parts[n].vertices].mean(axis=0) for n in ("eye_left", "eye_right")])
+    return PointBasis(
+        np.asarray(positions, np.float64) - whole[:, rigid] @ rest[rigid] + smooth @ own[linear],
+        (smooth @ identity[linear]).reshape(count, 3, modes).astype(np.float32),
+        (smooth @ expression[linear]).reshape(count, 3, -1).astype(np.float32),
+        share(1),
+        (share(2), share(3)),
+        eye_rest,
+        np.moveaxis(units - np.asarray(model.eye_centres(None), np.float64), 0, -1),
+    )
+
+
+def _by_vertex(basis: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(M, V, 3) basis as (V, 3 * M), so that a sparse matrix over vertices multiplies it."""
+    modes, vertices, _ = basis.shape
+    return np.ascontiguousarray(np.transpose(np.asarray(basis, np.float32), (1, 2, 0))).reshape(vertices, 3 * modes)
+
+
+@dataclass(frozen=True)
+class JawMotion:
+    """Jaw of F frames: `rotation` (F, 3, 3), `translation` (F, 3), and their derivatives by the four jaw weights.
+
+    `d_rotation` (F, 4, 3, 3), `d_translation` (F, 4, 3); the four are those of `JAW_NAMES`.
+    """
+
+    rotation: Array
+    translation: Array
+    d_rotation: Array
+    d_translation: Array
+
+
+def jaw_motion(model: "HeadModel", identity: Array, expression: Array, derivatives: bool = True) -> JawMotion:
+    """Jaw of `expression` (F, 52) for one `identity` (K,); derivatives by central differences (it is smooth)."""
+    frames = len(expression)
+    names = list(model.expression_names)
+    if not derivatives:
+        rotation, translation = model.jaw_transform(expression, identity)
+        return JawMotion(np.asarray(rotation, np.float64), np.asarray(translation, np.float64),
+                         np.zeros((frames, 4, 3, 3)), np.zeros((frames, 4, 3)))  # fmt: skip
+    step = 1e-3
+    shifts = np.zeros((9, 1, 52))
+    for k, name in enumerate(JAW_NAMES):
+        shifts[1 + 2 * k, 0, names.index(name)] = step
+        shifts[2 + 2 * k, 0, names.index(name)] = -step
+    rotation, translation = model.jaw_transform((expression[None] + shifts).reshape(-1, 52), identity)
+    r = np.asarray(rotation, np.float64).reshape(9, frames, 3, 3)
+    t = np.asarray(translation, np.float64).reshape(9, frames, 3)
+    return JawMotion(
+        r[0],
+        t[0],
+        np.moveaxis((r[1::2] - r[2::2]) / (2 * step), 0, 1),
+        np.moveaxis((t[1::2] - t[2::2]) / (2 * step), 0, 1),
+    )
+
+
+def eye_matrices(angles: Array) -> Array:
+    """Rotations (..., 3, 3) of eyes turned by `angles` (..., 2): yaw about +y, then pitch about +x of the head."""
+    yaw, pitch = angles[..., 0], angles[..., 1]
+    cy, sy, cp, sp = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch)
+    zero = np.zeros_like(cy)
+    rows = [np.stack([cy, sy * sp, sy * cp], -1), np.stack([zero, cp, -sp], -1), np.stack([-sy, cy * sp, cy * cp], -1)]
+    return np.stack(rows, -2)
+
+
+def eye_angles(matrices: Array) -> Array:
+    """Yaw and pitch (..., 2) of eye rotations (..., 3, 3): the direction of gaze; a roll of the eye is dropped."""
+    direction = matrices[..., :, 2]
+    yaw = np.arctan2(direction[..., 0], direction[..., 2])
+    return np.stack([yaw, np.arcsin(np.clip(-direction[..., 1], -1.0, 1.0))], -1)
+
+
+def evaluate(basis: PointBasis, identity: Array, expression: Array, eyes: Array, jaw: JawMotion) -> Array:
+    """Canonical positions (F, N, 3) of the points: one identity (K,), expressions (F, 52), eyes (F, 2, 2) and jaws."""
+    count = len(basis.rest)
+    shape = basis.rest + (basis.identity.reshape(-1, len(identity)) @ identity).reshape(count, 3)
+    moved = expression @ basis.expression.reshape(count * 3, -1).T.astype(np.float64)
+    points = shape + moved.reshape(len(expression), count, 3)
+    if len(basis.jaw.index):
+        part = basis.jaw.rest + basis.jaw.identity @ identity
+        carried = np.einsum("fij,nj->fni", jaw.rotation, part) + basis.jaw.weight[:, None] * jaw.translation[:, None]
+        points[:, basis.jaw.index] += carried
+    turns = eye_matrices(eyes)
+    centres = basis.eye_rest + basis.eye_identity @ identity
+    for side, share in enumerate(basis.eyes):
+        if len(share.index):
+            part = share.rest + share.identity @ identity - share.weight[:, None] * centres[side]
+            turned = np.einsum("fij,nj->fni", turns[:, side], part)
+            points[:, share.index] += turned + share.weight[:, None] * centres[side]
+    return points
+
+
+def frame_jacobian(basis: PointBasis, identity: Array, eyes: Array, jaw: JawMotion, frame: int, names: list[str],
+                   columns: NDArray[np.float32]) -> None:  # fmt: skip
+    """Write the derivative of every canonical point of one frame into `columns` (N, 3, 52 + 4 + K).
+
+    Columns: 52 expression weights, then yaw and pitch of the left and of the right eye, then K identity coefficients.
+    The caller fills the linear basis once; only points that share in the jaw or the eyes are written here.
+    """
+    wide = columns.shape[2] - 56
+    share = basis.jaw
+    if len(share.index):
+        part = share.rest + share.identity @ identity
+        for k, name in enumerate(JAW_NAMES):
+            at = names.index(name)
+            change = part @ jaw.d_rotation[frame, k].T + share.weight[:, None] * jaw.d_translation[frame, k]
+            columns[share.index, :, at] = basis.expression[share.index, :, at] + change
+        if wide:
+            turned = np.einsum("ij,njk->nik", jaw.rotation[frame], share.identity)
+            columns[share.index, :, 56:] = basis.identity[share.index] + turned
+    for side, share in enumerate(basis.eyes):
+        if not len(share.index):
+            continue
+        centre = basis.eye_rest[side] + basis.eye_identity[side] @ identity
+        part = share.rest + share.identity @ identity - share.weight[:, None] * centre
+        turn = eye_matrices(eyes[frame, side])
+        spin_y = np.array([[0.0, 0, 1], [0, 0, 0], [-1, 0, 0]])  # d Ry = spin_y Ry
+        spin_x = np.array([[0.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # d Rx = Rx spin_x
+        columns[share.index, :, 52 + 2 * side] = part @ (spin_y @ turn).T
+        columns[share.index, :, 53 + 2 * side] = part @ (turn @ spin_x).T
+        if wide:
+            lever = share.identity - share.weight[:, None, None] * basis.eye_identity[side]
+            moved = np.einsum("ij,njk->nik", turn, lever) + share.weight[:, None, None] * basis.eye_identity[side]
+            columns[share.index, :, 56:] = basis.identity[share.index] + moved

@@ -1,0 +1,142 @@
+"""From tracks and cameras to the views of a problem: undistortion, NaN, hidden landmarks, and what cannot be fitted."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facequery.errors import UserError
+from facequery.fitting.problem import View
+from facequery.fitting.settings import FitSettings
+from facequery.geometry.cameras import Camera
+
+if TYPE_CHECKING:
+    from facequery.head.queries import QuerySet
+
+Array = NDArray[np.float64]
+FEWEST_LANDMARKS = 4  # a pose has six unknowns; with three points it is ambiguous
+_REFERENCE_RATE = 25.0
+
+
+class Landmarks(Protocol):
+    """What a fit reads of tracks: `xy` (F, N, 2) plate px, `sigma` (F, N) px, `visible` (F, N) probability, `frames`
+    (F,) file numbers, the `queries` they belong to, and the picture's `width`, `height` and `fps`."""
+
+    @property
+    def xy(self) -> NDArray[Any]: ...
+    @property
+    def sigma(self) -> NDArray[Any]: ...
+    @property
+    def visible(self) -> NDArray[Any]: ...
+    @property
+    def frames(self) -> NDArray[Any]: ...
+    @property
+    def queries(self) -> "QuerySet": ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def fps(self) -> float: ...
+
+
+def make_views(
+    tracks: Sequence[Landmarks], cameras: Sequence[Camera | None], settings: FitSettings
+) -> tuple[list[View], list[Camera | None]]:
+    """Views of a problem, and the cameras at the shot's frames. Raises UserError where nothing can be fitted."""
+    if not tracks:
+        raise UserError("There are no tracks to fit.", "Track the shot first.", "FQ410")
+    if len(cameras) != len(tracks):
+        raise UserError(
+            f"{len(tracks)} views came with {len(cameras)} cameras.", "Give one, or none, per view.", "FQ411"
+        )
+    first = tracks[0]
+    count = len(first.queries)
+    views: list[View] = []
+    at_frames: list[Camera | None] = []
+    for v, (one, camera) in enumerate(zip(tracks, cameras, strict=True)):
+        if not np.array_equal(one.frames, first.frames):
+            raise UserError(
+                f"View {v + 1} has other frames than view 1 ({len(one.frames)} against {len(first.frames)}).",
+                "Track all views over the same frames.",
+                "FQ412",
+            )
+        if len(one.queries) != count or not np.allclose(one.queries.positions, first.queries.positions, atol=1e-6):
+            raise UserError(f"View {v + 1} was tracked with other points than view 1.", "Use one layout.", "FQ413")
+        known = None if camera is None else camera.for_frames(one.frames)
+        views.append(_view(one, known, settings, first=v == 0))
+        at_frames.append(known)
+    if count < FEWEST_LANDMARKS:
+        raise UserError(
+            f"{count} landmark{'s do' if count != 1 else ' does'} not determine where a head is.",
+            f"Track at least {FEWEST_LANDMARKS}, better 20, spread over the face.",
+            "FQ414",
+        )
+    seen = sum((view.weight > 0).sum(1) for view in views)
+    if not (np.asarray(seen) >= FEWEST_LANDMARKS).any():
+        raise UserError(
+            f"No frame shows {FEWEST_LANDMARKS} landmarks: all are hidden, lost or not a number.",
+            "Look at the tracks, or fit a range of frames in which the face is seen.",
+            "FQ415",
+        )
+    if np.ptp(np.asarray(first.queries.positions, np.float64), axis=0).max() < 0.02:
+        raise UserError(
+            "All landmarks lie within 2 cm of the head: too close together to find its pose.",
+            "Track points that are spread over the face.",
+            "FQ416",
+        )
+    return views, at_frames
+
+
+def _view(tracks: Landmarks, camera: Camera | None, settings: FitSettings, first: bool) -> View:
+    frames = len(tracks.frames)
+    xy = np.asarray(tracks.xy, np.float64)
+    sigma = np.asarray(tracks.sigma, np.float64)
+    visible = np.nan_to_num(np.asarray(tracks.visible, np.float64), nan=0.0)
+    width, height = int(tracks.width), int(tracks.height)
+    rotation = np.tile(np.eye(3), (frames, 1, 1))
+    translation = np.zeros((frames, 3))
+    solve_pose = not first
+    if camera is None:
+        guess = settings.focal_guess * max(width * settings.pixel_aspect, height)
+        focal = [np.full(frames, value) for value in (guess / settings.pixel_aspect, guess, width / 2, height / 2)]
+    else:
+        focal = [np.array(np.broadcast_to(a, frames), np.float64) for a in (camera.fx, camera.fy, camera.cx, camera.cy)]
+        with np.errstate(invalid="ignore"):
+            xy = camera.undistort(xy)
+        if camera.rotation is not None and camera.translation is not None:
+            rotation = np.array(np.broadcast_to(camera.rotation, (frames, 3, 3)), np.float64)
+            translation = np.array(np.broadcast_to(camera.translation, (frames, 3)), np.float64)
+            solve_pose = False
+    there = np.isfinite(xy).all(-1) & np.isfinite(sigma) & (sigma > 0)
+    # A landmark far outside the picture was never seen: a network may say anything there.
+    margin = 0.5 * max(width, height)
+    with np.errstate(invalid="ignore"):
+        there &= (xy[..., 0] > -margin) & (xy[..., 0] < width + margin)
+        there &= (xy[..., 1] > -margin) & (xy[..., 1] < height + margin)
+    weight = settings.visible_floor + (1.0 - settings.visible_floor) * np.clip(visible, 0.0, 1.0)
+    return View(
+        xy=np.where(there[..., None], xy, 0.0),
+        sigma=np.where(there, np.maximum(sigma, settings.sigma_floor), 1.0),
+        weight=np.where(there, weight, 0.0),
+        fx=focal[0],
+        fy=focal[1],
+        cx=focal[2],
+        cy=focal[3],
+        rotation=rotation,
+        translation=translation,
+        width=width,
+        height=height,
+        solve_focal=camera is None,
+        solve_pose=solve_pose,
+    )
+
+
+def frame_times(frames: NDArray[Any], fps: float) -> Array:
+    """(F,) the frames' places in time in units of 1/25 s, so that smoothness means the same at every frame rate."""
+    numbers = np.asarray(frames, np.float64)
+    if len(numbers) > 1 and not (np.diff(numbers) > 0).all():
+        raise UserError("The tracks' frame numbers do not increase.", "Track the shot again.", "FQ417")
+    rate = float(fps) if fps and np.isfinite(fps) and fps > 0 else _REFERENCE_RATE
+    return numbers * (_REFERENCE_RATE / rate)

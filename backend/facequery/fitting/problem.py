@@ -1,0 +1,398 @@
+"""What a fit minimises: robust reprojection of all landmarks in all frames and views, priors and smoothness.
+
+Unknowns of one frame (62): rotation (3, radians, turns the head in the world: R <- exp(w) R), translation (3, metres),
+52 expression weights, yaw and pitch of each eye (4). Shared: identity (K), and per view that is solved the logarithm
+of its focal length (1) and its pose (6: rotation, translation of world to camera).
+
+Where the focal length of the first view is solved, the depth of the head is carried along with it (z / f stays): the
+picture then hardly changes with f, and what remains is perspective alone. This keeps the system well conditioned.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facequery.fitting.arrow import ArrowSystem
+from facequery.fitting.points import PointBasis, evaluate, eye_angles, frame_jacobian, jaw_motion
+from facequery.fitting.settings import FitSettings
+from facequery.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+
+if TYPE_CHECKING:
+    from facequery.head.model import HeadModel
+
+Array = NDArray[np.float64]
+POSE, EXPRESSION, EYES = slice(0, 6), slice(6, 58), slice(58, 62)
+PER_FRAME = 62
+_CHUNK = 4000  # landmarks whose Jacobian is held at once
+_NEAR = 1e-3  # metres: nothing is seen nearer to the camera than this
+
+
+@dataclass(frozen=True)
+class View:
+    """One camera's landmarks, undistorted: `xy` (F, N, 2) ideal pixels, `sigma` (F, N) px, `weight` (F, N) in [0, 1].
+
+    `fx`, `fy`, `cx`, `cy` (F,); `rotation` (F, 3, 3) and `translation` (F, 3) take the world to the camera. What of
+    them is to be found is marked by `solve_focal` (fx and fy scale together) and `solve_pose` (one for all frames).
+    Weight 0 means that there is no landmark; xy and sigma are finite everywhere.
+    """
+
+    xy: Array
+    sigma: Array
+    weight: Array
+    fx: Array
+    fy: Array
+    cx: Array
+    cy: Array
+    rotation: Array
+    translation: Array
+    width: int
+    height: int
+    solve_focal: bool = False
+    solve_pose: bool = False
+
+
+@dataclass(frozen=True)
+class State:
+    """A point in the space of unknowns: identity (K,), expression (F, 52), rotation (F, 3, 3), translation (F, 3), eyes
+    (F, 2, 2) yaw and pitch, and per view: `focal` (factor on the view's fx and fy), `camera_rotation` (3, 3) and
+    `camera_translation` (3) after the view's own pose."""
+
+    identity: Array
+    expression: Array
+    rotation: Array
+    translation: Array
+    eyes: Array
+    focal: Array
+    camera_rotation: Array
+    camera_translation: Array
+
+
+@dataclass
+class Problem:
+    """The cost of a fit and its normal equations. `times` (F,): the frames' places in time, 25 to a second."""
+
+    model: "HeadModel"
+    basis: PointBasis
+    views: list[View]
+    settings: FitSettings
+    times: Array
+    lock_identity: bool = False
+    robust: float = 4.0
+    model_error: float = 0.0  # metres: what the model cannot follow, added to sigma
+    data_weight: float = 1.0  # share of the landmarks that count as independent of each other
+    identity_weight: float = 1.0  # how often the identity prior counts, for frames that are not independent
+    pinned: Array | None = None  # (F, N) extra information in 1 / px^2, without a robust kernel
+    names: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.names = list(self.model.expression_names)
+        self.modes = 0 if self.lock_identity else self.basis.identity.shape[2]
+        at = self.modes
+        self.focal_column: list[int] = []
+        self.pose_column: list[int] = []
+        for view in self.views:
+            self.focal_column.append(at if view.solve_focal else -1)
+            at += view.solve_focal
+            self.pose_column.append(at if view.solve_pose else -1)
+            at += 6 * view.solve_pose
+        self.shared = at
+        self._linear = np.zeros((len(self.basis.rest), 3, 56 + self.modes), np.float32)
+        self._linear[:, :, :52] = self.basis.expression
+        if self.modes:
+            self._linear[:, :, 56:] = self.basis.identity
+        self._gaze = self._gaze_map()
+        self._stencil = _second_differences(self.times)
+
+    @property
+    def frames(self) -> int:
+        return len(self.times)
+
+    # ---- landmarks -----------------------------------------------------------------------------------------------
+
+    def canonical(self, state: State) -> Array:
+        """(F, N, 3) canonical positions of the landmarks."""
+        jaw = jaw_motion(self.model, state.identity, state.expression, derivatives=False)
+        return evaluate(self.basis, state.identity, state.expression, state.eyes, jaw)
+
+    def project(self, state: State) -> tuple[list[Array], list[Array]]:
+        """Per view the ideal pixels (F, N, 2) and the depth (F, N) metres of every landmark."""
+        points = self.canonical(state)
+        world = np.einsum("fij,fnj->fni", state.rotation, points) + state.translation[:, None]
+        pixels, depths = [], []
+        for v, view in enumerate(self.views):
+            rotation, translation = self._to_camera(state, v)
+            seen = np.einsum("fij,fnj->fni", rotation, world) + translation[:, None]
+            z = np.maximum(seen[..., 2], _NEAR)
+            u = view.fx[:, None] * state.focal[v] * seen[..., 0] / z + view.cx[:, None]
+            w = view.fy[:, None] * state.focal[v] * seen[..., 1] / z + view.cy[:, None]
+            pixels.append(np.stack([u, w], -1))
+            depths.append(seen[..., 2])
+        return pixels, depths
+
+    def _to_camera(self, state: State, v: int) -> tuple[Array, Array]:
+        view = self.views[v]
+        if not view.solve_pose:
+            return view.rotation, view.translation
+        rotation = state.camera_rotation[v] @ view.rotation
+        return rotation, view.translation @ state.camera_rotation[v].T + state.camera_translation[v]
+
+    def precision(self, state: State, v: int, depth: Array) -> Array:
+        """1 / variance (F, N) of a landmark of view v: its sigma and what the model cannot follow, at its depth."""
+        view = self.views[v]
+        blur = self.model_error * view.fy[:, None] * state.focal[v] / np.maximum(depth, 0.05)
+        return 1.0 / (view.sigma**2 + blur**2)
+
+    def _weights(self, square: Array, weight: Array) -> Array:
+        """Weight of a squared, normalised residual under the Geman-McClure kernel."""
+        c2 = self.robust**2
+        return self.data_weight * weight * (c2 / (c2 + square)) ** 2
+
+    # ---- cost ----------------------------------------------------------------------------------------------------
+
+    def cost(self, state: State, precision: list[Array]) -> float:
+        """Minus log posterior up to a constant. `precision` is held fixed while one set of unknowns is compared."""
+        pixels, _ = self.project(state)
+        total = self.prior_cost(state)
+        c2 = self.robust**2
+        for v, view in enumerate(self.views):
+            gap = ((pixels[v] - view.xy) ** 2).sum(-1)
+            square = gap * precision[v]
+            total += 0.5 * self.data_weight * float((view.weight * square * c2 / (c2 + square)).sum())
+            if self.pinned is not None and v == 0:
+                total += 0.5 * float((self.pinned * gap).sum())
+        return total
+
+    def prior_cost(self, state: State) -> float:
+        """Priors and smoothness alone."""
+        s = self.settings
+        cost = float((state.expression / s.expression_mean).sum())
+        cost += 0.5 * float(((state.expression / s.expression_spread) ** 2).sum())
+        gaze = state.eyes.reshape(-1, 4) - state.expression @ self._gaze.T
+        cost += 0.5 * float(((gaze / s.gaze_prior) ** 2).sum())
+        if self.modes:
+            cost += 0.5 * self.identity_weight * float(((state.identity / s.identity_prior) ** 2).sum())
+        for v, view in enumerate(self.views):
+            if view.solve_focal:
+                cost += 0.5 * self._focal_residual(state, v) ** 2
+        bends, weights = self._bends(state)
+        return cost + 0.5 * float((bends**2 * weights).sum())
+
+    def _focal_residual(self, state: State, v: int) -> float:
+        view, s = self.views[v], self.settings
+        guess = s.focal_guess * max(view.width * s.pixel_aspect, view.height)
+        return float(np.log(view.fy[0] * state.focal[v] / guess) / s.focal_prior)
+
+    def smooth_weights(self) -> Array:
+        """(62,) 1 / variance of the second difference of each unknown of a frame."""
+        s = self.settings
+        jerk = np.concatenate(
+            [np.full(3, s.rotation_jerk), np.full(3, s.translation_jerk), np.full(52, s.expression_jerk),
+             np.full(4, s.gaze_jerk)]
+        )  # fmt: skip
+        return 1.0 / jerk**2
+
+    def _bends(self, state: State) -> tuple[Array, Array]:
+        """Second differences (F - 2, 62) of the frames' unknowns and their weights (62,)."""
+        weights = self.smooth_weights()
+        if self.frames < 3:
+            return np.zeros((0, PER_FRAME)), weights
+        before, here, after = self._stencil.T[:, :, None]
+        values = np.concatenate([np.zeros((self.frames, 3)), self._smooth_translation(state), state.expression,
+                                 state.eyes.reshape(-1, 4)], axis=1)  # fmt: skip
+        bends = before * values[:-2] + here * values[1:-1] + after * values[2:]
+        steps = matrix_to_axis_angle(state.rotation[1:] @ np.swapaxes(state.rotation[:-1], 1, 2))
+        bends[:, :3] = after * steps[1:] - before * steps[:-1]
+        return bends, weights
+
+    def _smooth_translation(self, state: State) -> Array:
+        """Translation with its depth divided by the solved focal factor: smoothness must not prefer a focal length."""
+        if not self.views[0].solve_focal:
+            return state.translation
+        return state.translation * np.array([1.0, 1.0, 1.0 / state.focal[0]])
+
+    def _gaze_map(self) -> Array:
+        """(4, 52): yaw and pitch of both eyes by expression weight, linear through the model's own gaze at 0.5."""
+        half = 0.5 * np.eye(52)
+        angles = eye_angles(np.asarray(self.model.gaze(half), np.float64)).reshape(52, 4)
+        rest = eye_angles(np.asarray(self.model.gaze(np.zeros((1, 52))), np.float64)).reshape(1, 4)
+        return ((angles - rest) / 0.5).T
+
+    # ---- normal equations ----------------------------------------------------------------------------------------
+
+    def linearise(self, state: State) -> tuple[ArrowSystem, list[Array]]:
+        """Gauss-Newton normal equations at `state`, and the precision per view that they were made with."""
+        system = ArrowSystem.zeros(self.frames, PER_FRAME, self.shared)
+        pixels, depths = self.project(state)
+        points = self.canonical(state)
+        jaw = jaw_motion(self.model, state.identity, state.expression)
+        precision = []
+        columns = self._linear.copy() if self._has_shares() else self._linear
+        for v, view in enumerate(self.views):
+            inverse = self.precision(state, v, depths[v])
+            precision.append(inverse)
+            gap = pixels[v] - view.xy
+            weight = inverse * self._weights((gap**2).sum(-1) * inverse, view.weight)
+            if self.pinned is not None and v == 0:
+                weight = weight + self.pinned
+            weight = np.where(depths[v] > _NEAR, weight, 0.0)
+            for f in range(self.frames):
+                used = np.flatnonzero(weight[f])
+                if not len(used):
+                    continue
+                if self._has_shares():
+                    frame_jacobian(self.basis, state.identity, state.eyes, jaw, f, self.names, columns)
+                everything = len(used) == len(self.basis.rest)
+                for start in range(0, len(used), _CHUNK):
+                    some = used[start : start + _CHUNK]
+                    body = columns if everything and len(used) <= _CHUNK else columns[some]
+                    jacobian = self._rows(state, v, f, points[f, some], body)
+                    root = np.sqrt(weight[f, some])[:, None]
+                    rows = (jacobian * root[:, :, None].astype(np.float32)).reshape(-1, jacobian.shape[2])
+                    residual = (gap[f, some] * root).reshape(-1).astype(np.float32)
+                    self._add(system, f, rows.T @ rows, rows.T @ residual)
+        self._add_priors(system, state)
+        return system, precision
+
+    def _has_shares(self) -> bool:
+        return bool(len(self.basis.jaw.index) or any(len(share.index) for share in self.basis.eyes))
+
+    def _add(self, system: ArrowSystem, f: int, square: NDArray[np.float32], gradient: NDArray[np.float32]) -> None:
+        p = PER_FRAME
+        system.frame[f] += square[:p, :p]
+        system.border[f] += square[:p, p:]
+        system.shared += square[p:, p:]
+        system.frame_gradient[f] += gradient[:p]
+        system.shared_gradient += gradient[p:]
+
+    def _rows(self, state: State, v: int, f: int, points: Array, columns: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Jacobian (n, 2, 62 + S) of the pixels of `points` (n, 3) in frame f of view v; `columns` (n, 3, 56 + K)."""
+        view = self.views[v]
+        rotation, translation = self._to_camera(state, v)
+        turned = points @ state.rotation[f].T
+        world = turned + state.translation[f]
+        centred = world @ rotation[f].T
+        seen = centred + translation[f]
+        z = np.maximum(seen[:, 2], _NEAR)
+        fx, fy = view.fx[f] * state.focal[v], view.fy[f] * state.focal[v]
+        lens = np.zeros((len(points), 2, 3))
+        lens[:, 0, 0] = fx / z
+        lens[:, 1, 1] = fy / z
+        lens[:, 0, 2] = -fx * seen[:, 0] / z**2
+        lens[:, 1, 2] = -fy * seen[:, 1] / z**2
+        by_world = lens @ rotation[f]
+        out = np.empty((len(points), 2, PER_FRAME + self.shared), np.float32)
+        out[:, :, 0:3] = np.cross(turned[:, None], by_world)
+        out[:, :, 3:6] = by_world
+        by_point = (by_world @ state.rotation[f]).astype(np.float32)
+        body = np.matmul(by_point, columns)
+        out[:, :, 6:62] = body[:, :, :56]
+        out[:, :, 62 : 62 + self.modes] = body[:, :, 56:]
+        out[:, :, 62 + self.modes :] = 0.0
+        if self.views[0].solve_focal:
+            # the step in depth is taken at the first focal factor, and the head's depth goes with the focal length
+            out[:, :, 5] *= state.focal[0]
+            out[:, :, 62 + self.focal_column[0]] += by_world[:, :, 2] * state.translation[f, 2]
+        if view.solve_focal:
+            at = 62 + self.focal_column[v]
+            out[:, 0, at] += fx * seen[:, 0] / z
+            out[:, 1, at] += fy * seen[:, 1] / z
+        if view.solve_pose:
+            at = 62 + self.pose_column[v]
+            # The turn goes about the camera's own origin, before the solved translation is added.
+            lever = seen - state.camera_translation[v]
+            out[:, :, at : at + 3] = np.cross(lever[:, None], lens)
+            out[:, :, at + 3 : at + 6] = lens
+        return out
+
+    def jacobian(self, state: State, v: int, f: int) -> NDArray[np.float32]:
+        """Jacobian (N, 2, 62 + S) of the pixels of one frame of one view by its unknowns and the shared ones."""
+        jaw = jaw_motion(self.model, state.identity, state.expression)
+        columns = self._linear.copy()
+        frame_jacobian(self.basis, state.identity, state.eyes, jaw, f, self.names, columns)
+        return self._rows(state, v, f, self.canonical(state)[f], columns)
+
+    def _add_priors(self, system: ArrowSystem, state: State) -> None:
+        s = self.settings
+        where = np.arange(6, 58)
+        system.frame_gradient[:, EXPRESSION] += 1.0 / s.expression_mean + state.expression / s.expression_spread**2
+        system.frame[:, where, where] += 1.0 / s.expression_spread**2
+        gaze_rows = np.concatenate([np.zeros((4, 6)), -self._gaze, np.eye(4)], axis=1) / s.gaze_prior
+        residual = (state.eyes.reshape(-1, 4) - state.expression @ self._gaze.T) / s.gaze_prior
+        system.frame += gaze_rows.T @ gaze_rows
+        system.frame_gradient += residual @ gaze_rows
+        if self.modes:
+            modes = np.arange(self.modes)
+            system.shared[modes, modes] += self.identity_weight / s.identity_prior**2
+            system.shared_gradient[modes] += self.identity_weight * state.identity / s.identity_prior**2
+        for v, column in enumerate(self.focal_column):
+            if column >= 0:
+                system.shared[column, column] += 1.0 / s.focal_prior**2
+                system.shared_gradient[column] += self._focal_residual(state, v) / s.focal_prior
+        bends, weights = self._bends(state)
+        if not len(bends):
+            return
+        index = np.arange(PER_FRAME)
+        for k in range(3):
+            part = self._stencil[:, k, None]
+            rows = slice(k, k + len(bends))
+            system.frame_gradient[rows] += part * bends * weights
+            system.frame[rows, index, index] += part**2 * weights
+        before, here, after = self._stencil.T[:, :, None]
+        system.next[:-1] += before * here * weights
+        system.next[1:] += here * after * weights
+        system.after += before * after * weights
+
+    # ---- moving --------------------------------------------------------------------------------------------------
+
+    def free(self, state: State, gradient: Array) -> NDArray[np.bool_]:
+        """(F, 62) which unknowns may move: an expression at a bound that the gradient pushes outwards may not."""
+        free = np.ones(gradient.shape, bool)
+        pull = gradient[:, EXPRESSION]
+        free[:, EXPRESSION] = ~(((state.expression <= 0) & (pull > 0)) | ((state.expression >= 1) & (pull < 0)))
+        return free
+
+    def step(self, state: State, frame: Array, shared: Array) -> State:
+        """The state moved by a step (F, 62) and (S,), expressions kept in [0, 1]."""
+        identity = state.identity + shared[: self.modes] if self.modes else state.identity
+        focal = state.focal.copy()
+        camera_rotation, camera_translation = state.camera_rotation.copy(), state.camera_translation.copy()
+        translation = state.translation + frame[:, 3:6] * (
+            np.array([1.0, 1.0, state.focal[0]]) if self.views[0].solve_focal else 1.0
+        )
+        for v, view in enumerate(self.views):
+            if view.solve_focal:
+                grow = float(np.exp(np.clip(shared[self.focal_column[v]], -0.5, 0.5)))
+                focal[v] *= grow
+                if v == 0:
+                    translation[:, 2] *= grow
+            if view.solve_pose:
+                at = self.pose_column[v]
+                turn = axis_angle_to_matrix(shared[at : at + 3])
+                camera_rotation[v] = turn @ camera_rotation[v]
+                camera_translation[v] = camera_translation[v] + shared[at + 3 : at + 6]
+        return replace(
+            state,
+            identity=identity,
+            expression=np.clip(state.expression + frame[:, EXPRESSION], 0.0, 1.0),
+            rotation=axis_angle_to_matrix(frame[:, 0:3]) @ state.rotation,
+            translation=translation,
+            eyes=state.eyes + frame[:, EYES].reshape(-1, 2, 2),
+            focal=focal,
+            camera_rotation=camera_rotation,
+            camera_translation=camera_translation,
+        )
+
+
+def _second_differences(times: Array) -> Array:
+    """(F - 2, 3) coefficients of the second difference about each inner frame, for any spacing; (1, -2, 1) at 1.
+
+    Wide gaps weigh less: over a gap of h frames an acceleration adds up, so the coefficient is a mean one.
+    """
+    if len(times) < 3:
+        return np.zeros((0, 3))
+    first, second = np.diff(times)[:-1], np.diff(times)[1:]
+    middle = 0.5 * (first + second)
+    before, after = 1.0 / (first * middle), 1.0 / (second * middle)
+    return np.stack([before, -(before + after), after], -1)

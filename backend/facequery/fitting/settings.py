@@ -1,0 +1,36 @@
+"""What a user may set about a fit. Every number is a standard deviation or a count in the unit its comment names."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """Settings of `fit_shot`. The defaults suit a talking face at 24-30 frames a second.
+
+    Temporal terms are second differences, so they have no lag; their standard deviations are accelerations per frame
+    squared at 25 frames a second and are rescaled to the shot's own rate.
+    """
+
+    # camera (only where it is not given)
+    pixel_aspect: float = 1.0  # width of a pixel over its height, for a camera that is estimated
+    focal_guess: float = 1.3  # prior focal length in units of the longer side of the picture
+    focal_prior: float = 0.7  # standard deviation of the logarithm of the focal length about that guess
+    # landmarks
+    robust: float = 4.0  # Geman-McClure threshold in standard deviations
+    sigma_floor: float = 0.05  # px: no landmark is trusted more than this
+    visible_floor: float = 0.15  # weight of a landmark that is surely hidden; its sigma says the rest
+    correlation: float = 0.1  # share of a landmark's error that its neighbours in space and time have in common
+    # priors
+    identity_prior: float = 1.0  # standard deviation of an identity coefficient
+    expression_mean: float = 0.12  # mean of the exponential prior that keeps expressions sparse
+    expression_spread: float = 0.5  # standard deviation of the quadratic prior on top of it
+    gaze_prior: float = 0.07  # radians: eyes against what the eyeLook weights say
+    # smoothness
+    rotation_jerk: float = 0.012  # radians
+    translation_jerk: float = 0.002  # metres
+    expression_jerk: float = 0.10
+    gaze_jerk: float = 0.08  # radians
+    # work
+    iterations: int = 12  # at most, over all frames
+    key_frames: int = 16  # frames on which camera and identity are found first
+    free_form: bool | None = None  # smooth offsets beyond the identity basis; None: where landmarks are dense enough
