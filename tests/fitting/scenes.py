@@ -4,10 +4,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from toy_head import Queries, ToyTracks
-
 from facequery.geometry.cameras import Camera
 from facequery.geometry.rotations import euler_to_matrix
+from toy_head import Queries, ToyTracks
 
 FRONTAL = np.diag([1.0, -1.0, -1.0])
 
@@ -49,7 +48,7 @@ def make_truth(head: Any, frames: int = 12, count: int = 160, seed: int = 0, foc
     points = np.einsum("fij,fnj->fni", rotation, vertices[:, chosen]) + translation[:, None]
     camera = Camera.pinhole(1280, 720, focal)
     queries = Queries(np.asarray(head.rest, np.float64)[chosen])
-    jaw = head.jaw_transform(expression)
+    jaw = head.jaw_transform(expression, identity)
     return Truth(identity, expression, eyes, rotation, translation, jaw, camera, queries, points)
 
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from facequery.fitting.arrow import ArrowSystem, dense, solve_arrow
 
 PER_FRAME, SHARED = 4, 3

@@ -4,16 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scenes import make_tracks, make_truth
-from toy_head import ToyHead
-
-from facequery.fitting.points import eye_angles, eye_matrices, evaluate, jaw_motion, point_basis
+from facequery.fitting.points import evaluate, eye_angles, eye_matrices, jaw_motion, point_basis
 from facequery.fitting.prepare import frame_times, make_views
 from facequery.fitting.problem import PER_FRAME, Problem, State
 from facequery.fitting.settings import FitSettings
 from facequery.geometry.cameras import Camera
 from facequery.geometry.lens import Lens
 from facequery.geometry.rotations import axis_angle_to_matrix
+from scenes import make_tracks, make_truth
+from toy_head import ToyHead
 
 
 def make_problem(head: ToyHead, solve: bool = True, views: int = 2) -> tuple[Problem, State]:

@@ -6,14 +6,42 @@ from typing import Any
 import numpy as np
 from scipy.spatial import ConvexHull
 
-PAIRS = (
-    "browDown browOuterUp cheekSquint eyeBlink eyeLookDown eyeLookIn eyeLookOut eyeLookUp eyeSquint eyeWide jaw "
-    "mouth mouthDimple mouthFrown mouthLowerDown mouthPress mouthSmile mouthStretch mouthUpperUp noseSneer"
-).split()
-MIDDLE = (
-    "browInnerUp cheekPuff jawForward jawOpen mouthClose mouthFunnel mouthPucker mouthRollLower mouthRollUpper "
-    "mouthShrugLower mouthShrugUpper tongueOut"
-).split()
+PAIRS = [
+    "browDown",
+    "browOuterUp",
+    "cheekSquint",
+    "eyeBlink",
+    "eyeLookDown",
+    "eyeLookIn",
+    "eyeLookOut",
+    "eyeLookUp",
+    "eyeSquint",
+    "eyeWide",
+    "jaw",
+    "mouth",
+    "mouthDimple",
+    "mouthFrown",
+    "mouthLowerDown",
+    "mouthPress",
+    "mouthSmile",
+    "mouthStretch",
+    "mouthUpperUp",
+    "noseSneer",
+]
+MIDDLE = [
+    "browInnerUp",
+    "cheekPuff",
+    "jawForward",
+    "jawOpen",
+    "mouthClose",
+    "mouthFunnel",
+    "mouthPucker",
+    "mouthRollLower",
+    "mouthRollUpper",
+    "mouthShrugLower",
+    "mouthShrugUpper",
+    "tongueOut",
+]
 NAMES = tuple(sorted([p + side for p in PAIRS for side in ("Left", "Right")] + MIDDLE))
 MODES = 10
 PIVOT = np.array([0.0, -0.01, -0.06])
@@ -113,9 +141,10 @@ class ToyHead:
         self.odd = np.arange(MODES) % 3 == 2
         self.identity_basis = np.stack([self._mode(rng, bool(o)) for o in self.odd])
         self.expression_basis = self._expressions(rng)
-        self._jaw = np.zeros(at, bool)
+        self.jaw_weight = np.zeros(at)
         for name in ("teeth_lower", "mandible"):
-            self._jaw[self.parts[name].vertices] = True
+            self.jaw_weight[self.parts[name].vertices] = 1.0
+        self.jaw_weight[self.parts["skin"].vertices] = 1 / (1 + np.exp((skin[:, 1] + 0.07) / 0.008))
 
     def _mode(self, rng: np.random.Generator, odd: bool) -> np.ndarray:
         """A smooth field, symmetric or antisymmetric under the mirror."""
@@ -146,9 +175,6 @@ class ToyHead:
         for name in MIDDLE:
             move = bump(front[rng.integers(len(front))])
             basis[NAMES.index(name), skin] = move + move[self.mirror[skin]] * FLIP
-        low = 1 / (1 + np.exp((points[:, 1] + 0.07) / 0.008))
-        opened = np.cross([0.35, 0, 0], points - PIVOT) + [0.0, -0.003, 0.004]
-        basis[NAMES.index("jawOpen"), skin] = low[:, None] * opened
         return basis
 
     def jaw_transform(self, expression: Any, identity: Any = None) -> tuple[np.ndarray, np.ndarray]:
@@ -159,7 +185,8 @@ class ToyHead:
         side = left - right
         rotation = _turn_y(-0.08 * side) @ _turn_x(0.35 * opened)
         glide = np.stack([0.004 * side, -0.003 * opened, 0.004 * opened + 0.005 * forward], -1)
-        return rotation, PIVOT + glide - np.einsum("...ij,j->...i", rotation, PIVOT)
+        pivot = PIVOT if identity is None else PIVOT + np.asarray(identity)[..., :3] * 0.002
+        return rotation, pivot + glide - np.einsum("...ij,...j->...i", rotation, pivot)
 
     def eye_centres(self, identity: Any = None) -> np.ndarray:
         neutral = self.vertices(identity, None)
@@ -181,8 +208,9 @@ class ToyHead:
             return points
         e = np.asarray(expression, np.float64)
         out = points + np.tensordot(e, self.expression_basis, 1)
-        rotation, translation = self.jaw_transform(e)
-        out[..., self._jaw, :] = points[..., self._jaw, :] @ np.swapaxes(rotation, -1, -2) + translation[..., None, :]
+        rotation, translation = self.jaw_transform(e, identity)
+        swung = points @ np.swapaxes(rotation, -1, -2) + translation[..., None, :] - points
+        out = out + self.jaw_weight[:, None] * swung
         turn = self.gaze(e) if eye_rotation is None else np.asarray(eye_rotation, np.float64)
         for k, name in enumerate(("eye_left", "eye_right")):
             part = points[..., self.parts[name].vertices, :]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from facequery.fitting.arrow import ArrowSystem, solve_arrow
 from facequery.fitting.minimise import Minimum
-from facequery.fitting.points import eye_matrices, jaw_motion, jaw_vertices
+from facequery.fitting.points import eye_matrices, jaw_motion
 from facequery.fitting.prepare import FEWEST_LANDMARKS, Landmarks
 from facequery.fitting.problem import Problem, State
 from facequery.fitting.results import BRIDGED, DOUBTFUL, GOOD, FaceFit, FitQuality, RigidFit, ShotFit
@@ -56,13 +56,14 @@ def assemble(
     vertices, triangles = part_mesh(model, FACE_PARTS)
     mesh = np.empty((len(frames), len(vertices), 3), np.float32)
     jaw = jaw_motion(model, state.identity, state.expression, derivatives=False)
-    carried = _rigid_offsets(model, own)
+    carried = np.flatnonzero((np.asarray(model.jaw_weight) > 0) & (np.abs(own).max(axis=1) > 0))
+    weight = np.asarray(model.jaw_weight)[carried, None]
     for start in range(0, len(frames), _CHUNK):
         at = slice(start, start + _CHUNK)
         points = np.asarray(model.vertices(state.identity, state.expression[at], eyes[at]), np.float64)
         if offsets is not None:
             points = points + own
-            points[:, carried] += np.einsum("fij,nj->fni", jaw.rotation[at] - np.eye(3), own[carried])
+            points[:, carried] += weight * np.einsum("fij,nj->fni", jaw.rotation[at] - np.eye(3), own[carried])
         points = points[:, vertices]
         mesh[at] = np.einsum("fij,fnj->fni", rotation[at], points) + translation[at, None]
     face = FaceFit(
@@ -90,11 +91,6 @@ def assemble(
     )
     quality = _quality(problem, minimum, frames, iterations, started)
     return ShotFit(_cameras(problem, state, known), face, skull, jaw_fit, quality)
-
-
-def _rigid_offsets(model: "HeadModel", own: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Indices of the vertices that the jaw carries and that an actor's own shape displaces."""
-    return np.flatnonzero(jaw_vertices(model) & (np.abs(own).max(axis=1) > 0)) if own.any() else np.zeros(0, np.int64)
 
 
 def _cameras(problem: Problem, state: State, known: Sequence[Camera | None]) -> list[Camera]:

@@ -1,9 +1,9 @@
 """The landmarks of a fit as a function of identity, expression and gaze, prepared once per set of queries.
 
-A bound point moves with up to eight vertices of the head. Those of skin, cranium and upper teeth move linearly with
-identity and expression; those of mandible and lower teeth are carried rigidly by the jaw; those of the eyeballs turn
-about the eye's centre. Summed over a point's vertices each of the three stays small: one linear basis per point, and
-for the few points that have a share in jaw or eye one rigid piece `R (p + I a) + w t`.
+A bound point moves with a few vertices of the head. Each of them moves linearly with identity and expression, is
+carried by the rigid jaw as far as its jaw weight says (mandible and lower teeth wholly, chin in part, cranium not at
+all), or turns with the eyeball about its centre. Summed over a point's vertices the three stay apart: one linear basis
+per point, and for the points that have a share in jaw or eyes one rigid piece `R (p + I a) + w t`.
 """
 
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 if TYPE_CHECKING:
+    from facequery.head.binding import Binding
     from facequery.head.model import HeadModel
 
 Array = NDArray[np.float64]
@@ -69,28 +70,13 @@ class PointBasis:
         )
 
 
-def jaw_vertices(model: "HeadModel") -> NDArray[np.bool_]:
-    """Mask (V,) of the vertices that the jaw carries rigidly, found by opening it (skin is linear and never counts)."""
-    expression = np.zeros(52)
-    for name, value in zip(JAW_NAMES, (0.4, 0.2, 0.2, 0.0), strict=True):
-        expression[list(model.expression_names).index(name)] = value
-    rotation, translation = model.jaw_transform(expression)
-    rest = np.asarray(model.rest, np.float64)
-    moved = np.asarray(model.vertices(None, expression), np.float64)
-    carried = np.abs(rest @ np.asarray(rotation).T + translation - moved).max(axis=1) < 2e-5
-    carried &= np.abs(moved - rest).max(axis=1) > 1e-4
-    for name in ("skin", "eye_left", "eye_right"):
-        carried[model.parts[name].vertices] = False
-    return carried
-
-
-def point_basis(model: "HeadModel", positions: Array, binding: object, offsets: Array | None = None) -> PointBasis:
-    """Basis of points at `positions` (N, 3) canonical metres, bound by `binding` (`indices`, `weights` of (N, 8)).
+def point_basis(model: "HeadModel", positions: Array, binding: "Binding", offsets: Array | None = None) -> PointBasis:
+    """Basis of points at `positions` (N, 3) canonical metres, bound by `binding`.
 
     `offsets` (V, 3) metres are an actor's own shape beyond the identity basis; they belong to the rest shape.
     """
-    indices = np.asarray(binding.indices)  # type: ignore[attr-defined]
-    weights = np.asarray(binding.weights, np.float64)  # type: ignore[attr-defined]
+    indices = np.asarray(binding.indices)
+    weights = np.asarray(binding.weights, np.float64)
     count, width = indices.shape
     vertex_count = len(model.rest)
     rows = np.repeat(np.arange(count), width)
@@ -101,14 +87,15 @@ def point_basis(model: "HeadModel", positions: Array, binding: object, offsets: 
     expression = _by_vertex(model.expression_basis)
     modes = len(model.identity_basis)
 
-    part = np.zeros(vertex_count, np.int64)  # 0 linear, 1 jaw, 2 left eye, 3 right eye
-    part[jaw_vertices(model)] = 1
-    part[model.parts["eye_left"].vertices] = 2
-    part[model.parts["eye_right"].vertices] = 3
+    eyes = np.zeros((2, vertex_count))
+    eyes[0, model.parts["eye_left"].vertices] = 1.0
+    eyes[1, model.parts["eye_right"].vertices] = 1.0
+    by_jaw = np.asarray(model.jaw_weight, np.float64) * (1.0 - eyes.sum(0))
 
-    def share(which: int) -> RigidShare:
-        columns = np.flatnonzero(part == which)
-        some = whole[:, columns]
+    def share(of_vertex: Array) -> RigidShare:
+        columns = np.flatnonzero(of_vertex)
+        some = whole[:, columns].multiply(of_vertex[columns]).tocsr()
+        some.eliminate_zeros()
         index = np.flatnonzero(np.diff(some.indptr) > 0)
         some = some[index]
         return RigidShare(
@@ -118,19 +105,19 @@ def point_basis(model: "HeadModel", positions: Array, binding: object, offsets: 
             (some @ identity[columns]).reshape(len(index), 3, modes).astype(np.float32),
         )
 
-    linear = np.flatnonzero(part == 0)
-    rigid = np.flatnonzero(part != 0)
-    smooth = whole[:, linear]
+    smooth = whole.multiply(1.0 - eyes.sum(0) - by_jaw).tocsr()
+    rigid = whole.multiply(eyes.sum(0) + by_jaw).tocsr()
+    still = whole.multiply(1.0 - eyes.sum(0)).tocsr()  # eyeballs do not move with expressions, but for their gaze
     eye_rest = np.asarray(model.eye_centres(None), np.float64)
     units = np.asarray(model.eye_centres(np.eye(modes)), np.float64)  # (K, 2, 3): linear in identity
     if offsets is not None:
         eye_rest = eye_rest + np.stack([own[model.parts[n].vertices].mean(axis=0) for n in ("eye_left", "eye_right")])
     return PointBasis(
-        np.asarray(positions, np.float64) - whole[:, rigid] @ rest[rigid] + smooth @ own[linear],
-        (smooth @ identity[linear]).reshape(count, 3, modes).astype(np.float32),
-        (smooth @ expression[linear]).reshape(count, 3, -1).astype(np.float32),
-        share(1),
-        (share(2), share(3)),
+        np.asarray(positions, np.float64) - rigid @ rest + smooth @ own,
+        (smooth @ identity).reshape(count, 3, modes).astype(np.float32),
+        (still @ expression).reshape(count, 3, -1).astype(np.float32),
+        share(by_jaw),
+        (share(eyes[0]), share(eyes[1])),
         eye_rest,
         np.moveaxis(units - np.asarray(model.eye_centres(None), np.float64), 0, -1),
     )
@@ -144,15 +131,17 @@ def _by_vertex(basis: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class JawMotion:
-    """Jaw of F frames: `rotation` (F, 3, 3), `translation` (F, 3), and their derivatives by the four jaw weights.
+    """Jaw of F frames: `rotation` (F, 3, 3), `translation` (F, 3), and their derivatives.
 
-    `d_rotation` (F, 4, 3, 3), `d_translation` (F, 4, 3); the four are those of `JAW_NAMES`.
+    By the four jaw weights of `JAW_NAMES`: `d_rotation` (F, 4, 3, 3), `d_translation` (F, 4, 3). By identity, which
+    moves the point about which the jaw turns: `d_identity` (F, 3, K).
     """
 
     rotation: Array
     translation: Array
     d_rotation: Array
     d_translation: Array
+    d_identity: Array
 
 
 def jaw_motion(model: "HeadModel", identity: Array, expression: Array, derivatives: bool = True) -> JawMotion:
@@ -161,9 +150,9 @@ def jaw_motion(model: "HeadModel", identity: Array, expression: Array, derivativ
     names = list(model.expression_names)
     if not derivatives:
         rotation, translation = model.jaw_transform(expression, identity)
-        return JawMotion(np.asarray(rotation, np.float64), np.asarray(translation, np.float64),
-                         np.zeros((frames, 4, 3, 3)), np.zeros((frames, 4, 3)))  # fmt: skip
-    step = 1e-3
+        empty = np.zeros((frames, 4, 3, 3)), np.zeros((frames, 4, 3)), np.zeros((frames, 3, len(identity)))
+        return JawMotion(np.asarray(rotation, np.float64), np.asarray(translation, np.float64), *empty)
+    step = 1e-2
     shifts = np.zeros((9, 1, 52))
     for k, name in enumerate(JAW_NAMES):
         shifts[1 + 2 * k, 0, names.index(name)] = step
@@ -171,11 +160,14 @@ def jaw_motion(model: "HeadModel", identity: Array, expression: Array, derivativ
     rotation, translation = model.jaw_transform((expression[None] + shifts).reshape(-1, 52), identity)
     r = np.asarray(rotation, np.float64).reshape(9, frames, 3, 3)
     t = np.asarray(translation, np.float64).reshape(9, frames, 3)
+    shifted = np.repeat(expression[:, None], len(identity), axis=1), identity + np.eye(len(identity))
+    _, moved = model.jaw_transform(*shifted)  # the translation is affine in identity, so a step of 1 is exact
     return JawMotion(
         r[0],
         t[0],
         np.moveaxis((r[1::2] - r[2::2]) / (2 * step), 0, 1),
         np.moveaxis((t[1::2] - t[2::2]) / (2 * step), 0, 1),
+        np.swapaxes(np.asarray(moved, np.float64) - t[0][:, None], 1, 2),
     )
 
 
@@ -231,8 +223,9 @@ def frame_jacobian(basis: PointBasis, identity: Array, eyes: Array, jaw: JawMoti
             change = part @ jaw.d_rotation[frame, k].T + share.weight[:, None] * jaw.d_translation[frame, k]
             columns[share.index, :, at] = basis.expression[share.index, :, at] + change
         if wide:
-            turned = np.einsum("ij,njk->nik", jaw.rotation[frame], share.identity)
-            columns[share.index, :, 56:] = basis.identity[share.index] + turned
+            turned = np.matmul(jaw.rotation[frame].astype(np.float32), share.identity)
+            pivot = share.weight[:, None, None].astype(np.float32) * jaw.d_identity[frame].astype(np.float32)
+            columns[share.index, :, 56:] = basis.identity[share.index] + turned + pivot
     for side, share in enumerate(basis.eyes):
         if not len(share.index):
             continue

@@ -160,7 +160,7 @@ class ShotFit:
     @staticmethod
     def load(folder: Path) -> "ShotFit":
         """Read what `save` wrote. Raises UserError when a file is missing or broken."""
-        cameras = []
+        cameras: list[Camera] = []
         try:
             while True:
                 path = folder / ("camera.json" if not cameras else f"camera_{len(cameras) + 1}.json")
