@@ -1,0 +1,28 @@
+# make demo: install what is needed and track the bundled sample shot.  make test: all tests.
+# On Windows, where there is no make, README.md says what to type.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+TEST_EXTRAS := test,blender,train,usd
+INSTALL ?=
+
+.PHONY: demo test lint clean
+
+demo: .venv/installed-plain
+	$(BIN)/facequery demo
+
+test: .venv/installed-test-blender-train-usd
+	$(BIN)/python -m pytest
+
+lint: .venv/installed-test-blender-train-usd
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+.venv/installed-plain: pyproject.toml install.py
+	$(PYTHON) install.py --quiet $(INSTALL)
+
+.venv/installed-test-blender-train-usd: pyproject.toml install.py
+	$(PYTHON) install.py --quiet --extras $(TEST_EXTRAS) $(INSTALL)
+	@touch .venv/installed-plain
+
+clean:
+	rm -rf .venv

@@ -1,0 +1,126 @@
+"""The landmark detector over pictures: crops in, landmarks with sigma out, in plate pixels."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from facequery.assets import asset
+from facequery.detection.finder import FaceFinder
+from facequery.errors import UserError
+from facequery.geometry.crops import apply_affine, crop_from_points, sample_crop
+from facequery.head.model import HeadModel
+from facequery.head.queries import QuerySet
+from facequery.models.landmarks import LandmarkNet, images_to_input
+from facequery.models.weights import load_landmark_net
+
+_PAIRS = 400_000  # queries times images decoded at once: bounds memory (about 1 KB a pair)
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """The device of that name; "auto": CUDA, Apple's GPU or the processor, whichever is there first."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f'The device "{name}" is not available.', "Use --device cpu.", "FQ230") from error
+    return device
+
+
+def weights_file(name: str) -> Path:
+    """A weights file: a path as it is, or a name under assets/weights."""
+    path = Path(name)
+    if path.suffix == ".safetensors":
+        if not path.is_file():
+            raise UserError(f'There is no weights file "{name}".', "`facequery models` lists what ships.", "FQ231")
+        return path
+    try:
+        return asset(f"weights/{name}.safetensors")
+    except UserError:
+        raise UserError(f'There are no weights "{name}".', "`facequery models` lists what ships.", "FQ231") from None
+
+
+class Detector:
+    """Landmarks of face crops, for any queries.
+
+        detector = Detector.from_pretrained()
+        xy, sigma = detector.landmarks(picture, load_layout("ibug68"))
+
+    Queries are canonical positions on the head's rest mesh, in metres.
+    """
+
+    def __init__(self, network: LandmarkNet, device: torch.device | str = "cpu", units_per_metre: float | None = None):
+        self.device = torch.device(device)
+        self.network = network.eval().to(self.device)
+        self.size = network.config.input_size
+        self.units_per_metre = units_per_metre or HeadModel.load().scale
+        # On a GPU bfloat16 convolutions are about twice as fast; on CPUs they are slower unless the chip has tiles.
+        self.half = self.device.type == "cuda"
+
+    @classmethod
+    def from_pretrained(cls, name: str = "landmarks", device: str = "cpu") -> "Detector":
+        """The detector of a weights file, or of a name under assets/weights. Raises UserError when there is none."""
+        network, card = load_landmark_net(weights_file(name))
+        detector = cls(network, pick_device(device))
+        detector.card: dict[str, Any] = card
+        return detector
+
+    @torch.inference_mode()
+    def encode(self, crops: NDArray[np.uint8]) -> Tensor:
+        """Crops (B, S, S, 3), uint8 RGB display pictures -> descriptors (B, d) on the device."""
+        images = images_to_input(torch.from_numpy(np.ascontiguousarray(crops)).to(self.device))
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.half):
+            return self.network.encode(images.contiguous(memory_format=torch.channels_last)).float()
+
+    @torch.inference_mode()
+    def decode(self, descriptor: Tensor, positions: NDArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Descriptors (B, d) and canonical positions (N, 3) or (B, N, 3), metres -> xy (B, N, 2) and sigma (B, N), the
+        standard deviation per axis, both in crop coordinates [-1, 1]."""
+        queries = torch.from_numpy(np.asarray(positions, dtype=np.float32) * np.float32(self.units_per_metre))
+        queries = queries.to(self.device)
+        images, count = len(descriptor), queries.shape[-2]
+        xy, sigma = np.empty((images, count, 2), np.float32), np.empty((images, count), np.float32)
+        rows = max(1, _PAIRS // max(count, 1))
+        for start in range(0, images, rows):
+            part = slice(start, start + rows)
+            where, log_sigma = self.network.decode(
+                descriptor[part], queries if queries.ndim == 2 else queries[part], chunk=max(512, _PAIRS // rows)
+            )
+            xy[part], sigma[part] = where.float().cpu().numpy(), log_sigma.float().exp().cpu().numpy()
+        return xy, sigma
+
+    def landmarks(
+        self, image: NDArray[np.uint8], queries: QuerySet, crop: NDArray | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Landmarks of one picture: xy (N, 2) and sigma (N,) in its pixels (the top-left pixel covers [0, 1)).
+
+        `image` (H, W, 3) uint8 RGB with square pixels; `crop` the crop_to_image (2, 3), else the largest face is
+        looked for. Raises UserError when there is no face.
+        """
+        if crop is None:
+            faces = FaceFinder.from_pretrained(device=str(self.device)).find(image)
+            if not faces:
+                raise UserError("No face was found in the picture.", "Give a crop, or a region.", "FQ220")
+            crop = crop_from_points(faces[0].points)
+        descriptor = self.encode(sample_crop(image, crop, self.size)[None])
+        xy, sigma = self.decode(descriptor, queries.positions)
+        return to_pixels(xy[0], sigma[0], crop)
+
+
+def to_pixels(xy: NDArray, sigma: NDArray, crop_to_image: NDArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Crop coordinates to image pixels: xy (..., N, 2), sigma (..., N), by crops (..., 2, 3).
+
+    A crop of a squeezed picture is no similarity; sigma then takes the mean scale of the two axes.
+    """
+    scale = np.sqrt(np.abs(np.linalg.det(np.asarray(crop_to_image)[..., :2])))
+    return (
+        apply_affine(crop_to_image, xy).astype(np.float32),
+        (np.asarray(sigma) * scale[..., None]).astype(np.float32),
+    )

@@ -1,0 +1,259 @@
+"""First pass over a shot: faces in every frame, the wanted person's crop in every frame.
+
+Frames are searched in chunks whose results are kept in the job's `work` folder; what follows from all of them (who is
+who, steady crops) is computed at once at the end and stored in `faces.npz`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from facequery.detection.detector import Detector
+from facequery.detection.faces import Face, FacePath, choose_face, face_from_points, link_faces, steady_crops
+from facequery.detection.finder import FaceFinder
+from facequery.detection.tracks import CHUNK, save_npz
+from facequery.errors import UserError
+from facequery.geometry.crops import apply_affine, compose, crop_from_box, crop_from_points, invert_affine, sample_crop
+from facequery.head.model import HeadModel
+from facequery.shots.shot import Shot
+
+Report = Callable[[int, int], None]  # frames done, frames in all
+
+_REFINE_SIGMA = 0.12  # crop units: above it the landmarks' own four points are not better than the finder's
+_LOST_SIGMA = 0.30  # above it there is no face in the crop
+_MOST_FACES = 6  # per frame
+_BATCH_BYTES = 200_000_000  # of full pictures held at once
+_SEARCH = 1.6  # a region is searched with this much more around it
+
+
+@dataclass(frozen=True)
+class Region:
+    """Where the face is, in plate pixels: x, y of the top-left corner, width, height, from a frame number on.
+
+    Between two regions of one shot the box moves linearly; before the first and after the last it stands still.
+    """
+
+    x: float
+    y: float
+    width: float
+    height: float
+    frame: int | None = None
+
+    @staticmethod
+    def parse(text: str) -> "Region":
+        """From "x,y,w,h" or "frame:x,y,w,h". Raises UserError on anything else."""
+        frame, _, box = text.rpartition(":")
+        try:
+            x, y, w, h = (float(v) for v in box.split(","))
+            number = int(frame) if frame else None
+        except ValueError:
+            raise UserError(f'"{text}" is no region.', "Write x,y,w,h or frame:x,y,w,h in pixels.", "FQ222") from None
+        if not (w > 0 and h > 0 and np.isfinite([x, y, w, h]).all()):
+            raise UserError(f'The region "{text}" is empty.', "Its width and height must be above 0.", "FQ222")
+        return Region(x, y, w, h, number)
+
+
+def find_face(
+    shot: Shot,
+    finder: FaceFinder,
+    detector: Detector,
+    folder: Path,
+    face: int = 1,
+    regions: Sequence[Region] = (),
+    report: Report | None = None,
+) -> FacePath:
+    """The wanted person's path through a shot; crops in *plate* pixels. Written to `folder/faces.npz`.
+
+    `face` counts from 1, the largest; `regions` override the search. Raises UserError when no face is found.
+    """
+    if (folder / "faces.npz").is_file():
+        return load_path(folder / "faces.npz")
+    count = len(shot.frame_numbers)
+    anchors = Anchors(detector, HeadModel.load())
+    detections: list[list[Face]] = []
+    for start in range(0, count, CHUNK):
+        stop = min(start + CHUNK, count)
+        file = folder / "work" / f"faces_{start:06d}.npz"
+        if file.is_file():
+            detections += _load_detections(file)
+        else:
+            part = _search(shot, start, stop, finder, anchors, boxes_at(regions, shot), report)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            _save_detections(file, part)
+            detections += part
+        if report:
+            report(stop, count)
+    path = choose_face(link_faces(detections), 1 if regions else face)
+    gap = max(int(round(shot.fps)), 12)
+    steady = steady_crops(path.crops, gap)
+    squeeze = np.array([[1 / shot.pixel_aspect, 0, 0], [0, 1, 0]])
+    path = FacePath(compose(squeeze, steady), path.detected, path.score)
+    save_npz(
+        folder / "faces.npz", crops=path.crops, detected=path.detected, score=path.score, frames=shot.frame_numbers
+    )
+    return path
+
+
+def load_path(file: Path) -> FacePath:
+    """Read `faces.npz`. Raises UserError when it is damaged."""
+    try:
+        with np.load(file, allow_pickle=False) as data:
+            return FacePath(data["crops"], data["detected"], data["score"])
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{file} is damaged.", "Delete it and run the job again.", "FQ223") from error
+
+
+class Anchors:
+    """The four points of the normalisation, from landmarks at the corners of eyes and mouth."""
+
+    def __init__(self, detector: Detector, model: HeadModel) -> None:
+        self.detector = detector
+        self.positions = model.rest[model.normalisation_vertices]  # right eye's two corners, left eye's, mouth's
+
+    def refine(self, pictures: NDArray[np.uint8], crops: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Crop pictures (B, S, S, 3) and their crops (B, 2, 3) -> four points (B, 4, 2), sigma (B,) in crop units."""
+        inside, sigma = self.detector.decode(self.detector.encode(pictures), self.positions)
+        corners = apply_affine(crops, inside)
+        eyes = 0.5 * (corners[:, [0, 2]] + corners[:, [1, 3]])
+        return np.concatenate([eyes, corners[:, 4:]], axis=1), sigma.mean(axis=1).astype(np.float64)
+
+
+def boxes_at(regions: Sequence[Region], shot: Shot) -> NDArray[np.float64] | None:
+    """(F, 4) x, y, w, h in square pixels of the region in every frame, or None without regions.
+
+    Raises UserError when a region lies outside the plate."""
+    if not regions:
+        return None
+    for region in regions:
+        outside = region.x >= shot.width or region.y >= shot.height
+        if outside or region.x + region.width <= 0 or region.y + region.height <= 0:
+            raise UserError(
+                f"The region {region.x:g},{region.y:g},{region.width:g},{region.height:g} lies outside the plate.",
+                f"The plate has {shot.width} x {shot.height} pixels.",
+                "FQ224",
+            )
+    keys = sorted(regions, key=lambda r: shot.frame_numbers[0] if r.frame is None else r.frame)
+    numbers = [float(shot.frame_numbers[0] if r.frame is None else r.frame) for r in keys]
+    values = np.array([[r.x, r.y, r.width, r.height] for r in keys])
+    boxes = np.column_stack([np.interp(shot.frame_numbers, numbers, column) for column in values.T])
+    return boxes * [shot.pixel_aspect, 1, shot.pixel_aspect, 1]
+
+
+def _search(
+    shot: Shot,
+    start: int,
+    stop: int,
+    finder: FaceFinder,
+    anchors: Anchors,
+    boxes: NDArray | None,
+    report: Report | None,
+) -> list[list[Face]]:
+    """Faces of the frames [start, stop), their points refined by the landmarks; square pixels."""
+    found: list[list[Face]] = []
+    batch = max(1, min(16, _BATCH_BYTES // (shot.width * shot.height * 3)))
+    pictures: list[NDArray[np.uint8]] = []
+    for index, plate in shot.frames(start, stop):
+        pictures.append(unsqueeze(plate, shot.pixel_aspect))
+        if len(pictures) == batch or index == stop - 1:
+            first = index + 1 - len(pictures)
+            if boxes is None:
+                faces = finder.find_batch(pictures)
+            else:
+                faces = [_in_region(finder, p, boxes[first + i]) for i, p in enumerate(pictures)]
+            found += _refine(pictures, faces, anchors, keep=boxes is not None)
+            pictures = []
+            if report:
+                report(index + 1, len(shot.frame_numbers))
+    return found
+
+
+def unsqueeze(plate: NDArray, pixel_aspect: float) -> NDArray:
+    """The picture with square pixels: its width times `pixel_aspect`. Returns it unchanged when they are."""
+    if pixel_aspect == 1.0:
+        return plate
+    height, width = plate.shape[:2]
+    way = cv2.INTER_AREA if pixel_aspect < 1 else cv2.INTER_LINEAR
+    return cv2.resize(plate, (max(1, round(width * pixel_aspect)), height), interpolation=way)
+
+
+def _in_region(finder: FaceFinder, picture: NDArray, box: NDArray) -> list[Face]:
+    """The face that the finder sees in a region, or the region itself taken for a face."""
+    x, y, w, h = box
+    crop = crop_from_box(x, y, w, h)
+    side = int(np.clip(2 * np.hypot(crop[0, 0], crop[1, 0]) * _SEARCH, 32, 1024))
+    wide = crop.copy()
+    wide[:, :2] *= _SEARCH
+    window = sample_crop(picture, wide, side)
+    best, overlap = None, 0.0
+    for face in finder.find(window):
+        points = compose_points(wide, face.points, side)
+        candidate = face_from_points(points, face.score)
+        share = _overlap(candidate.box, (x, y, w, h))
+        if share > max(overlap, 0.2):
+            best, overlap = candidate, share
+    return [best or face_from_points(_typical_points(crop), 0.5)]
+
+
+def compose_points(crop: NDArray, pixels: NDArray, side: int) -> NDArray[np.float64]:
+    """Pixels of a sampled crop of `side` pixels -> pixels of the picture it was cut from. (N, 2) -> (N, 2)."""
+    inside = np.asarray(pixels, dtype=np.float64) * (2 / side) - 1
+    return inside @ crop[:, :2].T + crop[:, 2]
+
+
+def _typical_points(crop: NDArray) -> NDArray[np.float64]:
+    """Four points that `crop_from_points` would give this crop for: a frontal face filling it."""
+    frontal = np.array([[-0.5263, 0.0], [0.5263, 0.0], [-0.35, 1.0], [0.35, 1.0]])
+    unit = crop_from_points(frontal)
+    own = invert_affine(unit)
+    inside = frontal @ own[:, :2].T + own[:, 2]
+    return inside @ crop[:, :2].T + crop[:, 2]
+
+
+def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> float:
+    """Intersection over union of two boxes x, y, w, h."""
+    w = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
+    h = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
+    both = max(w, 0.0) * max(h, 0.0)
+    return both / (a[2] * a[3] + b[2] * b[3] - both)
+
+
+def _refine(
+    pictures: Sequence[NDArray], faces: Sequence[Sequence[Face]], anchors: Anchors, keep: bool
+) -> list[list[Face]]:
+    """Replace the finder's four points by the landmarks' own, once; drop what the landmarks do not take for a face."""
+    flat = [(i, face) for i, group in enumerate(faces) for face in list(group)[:_MOST_FACES]]
+    result: list[list[Face]] = [[] for _ in pictures]
+    if not flat:
+        return result
+    crops = np.stack([crop_from_points(face.points) for _, face in flat])
+    size = anchors.detector.size
+    cut = np.stack([sample_crop(pictures[i], crop, size) for (i, _), crop in zip(flat, crops, strict=True)])
+    points, sigma = anchors.refine(cut, crops)
+    for (i, face), four, doubt in zip(flat, points, sigma, strict=True):
+        if doubt < _REFINE_SIGMA:
+            result[i].append(face_from_points(four, face.score))
+        elif keep or doubt < _LOST_SIGMA:
+            result[i].append(face)
+    return result
+
+
+def _save_detections(file: Path, detections: list[list[Face]]) -> None:
+    flat = [face for group in detections for face in group]
+    save_npz(
+        file,
+        counts=np.array([len(group) for group in detections], dtype=np.int64),
+        points=np.array([face.points for face in flat], dtype=np.float64).reshape(-1, 4, 2),
+        score=np.array([face.score for face in flat], dtype=np.float64),
+    )
+
+
+def _load_detections(file: Path) -> list[list[Face]]:
+    with np.load(file, allow_pickle=False) as data:
+        counts, points, score = data["counts"], data["points"], data["score"]
+    flat = [face_from_points(p, float(s)) for p, s in zip(points, score, strict=True)]
+    ends = np.concatenate([[0], np.cumsum(counts)])
+    return [flat[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]

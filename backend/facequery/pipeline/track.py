@@ -1,0 +1,108 @@
+"""Second pass over a shot: landmarks of every query in the person's crops, written chunk by chunk."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facequery.detection.detector import Detector, to_pixels
+from facequery.detection.faces import FacePath
+from facequery.detection.tracks import TrackWriter
+from facequery.detection.visibility import visible_from_sigma
+from facequery.errors import UserError
+from facequery.geometry.crops import sample_crop
+from facequery.head.layouts import load_layout
+from facequery.head.queries import QuerySet
+from facequery.pipeline.find import Report
+from facequery.shots.shot import Shot
+
+_IMAGES = 32  # crops encoded at once
+
+
+def load_queries(layouts: Sequence[str]) -> tuple[QuerySet, dict[str, tuple[int, int]]]:
+    """The queries of several layouts (names or files) in a row, and every layout's columns [start, stop).
+
+    Ids stay unique: a layout's own where no other has it, else with the layout's name before it.
+    """
+    if not layouts:
+        raise UserError("No layout was given.", "Name one with --layout; `facequery layouts` lists them.", "FQ240")
+    sets: list[QuerySet] = []
+    columns: dict[str, tuple[int, int]] = {}
+    used: set[str] = set()
+    start = 0
+    for layout in layouts:
+        name = Path(layout).stem
+        if name in columns:
+            raise UserError(f'The layout "{name}" is given twice.', code="FQ241")
+        queries = load_layout(layout)
+        if used & set(queries.ids):
+            queries = replace(queries, ids=tuple(f"{name}/{i}" for i in queries.ids))
+        used |= set(queries.ids)
+        sets.append(queries)
+        columns[name] = (start, start + len(queries))
+        start += len(queries)
+    return QuerySet.concat(sets), columns
+
+
+def writer_for(shot: Shot, folder: Path, queries: QuerySet, layouts: dict[str, tuple[int, int]]) -> TrackWriter:
+    """The writer of a shot's tracks in `folder`."""
+    return TrackWriter(
+        folder, shot.frame_numbers, queries, layouts, shot.width, shot.height, shot.fps, shot.pixel_aspect
+    )
+
+
+def track_shot(
+    shot: Shot, path: FacePath, detector: Detector, writers: Sequence[TrackWriter], report: Report | None = None
+) -> None:
+    """Landmarks of all writers' queries through a shot; each writer gets its own columns.
+
+    `path` holds the crops in plate pixels. Chunks that every writer has are skipped. Frames without a crop hold NaN.
+    """
+    positions = np.concatenate([w.queries.positions for w in writers])
+    ends = np.cumsum([0] + [len(w.queries) for w in writers])
+    columns = [slice(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    for index, (start, stop) in enumerate(writers[0].chunks):
+        if not all(w.has(index) for w in writers):
+            xy, sigma, visible = _track_chunk(shot, path.crops, start, stop, detector, positions, report)
+            for writer, part in zip(writers, columns, strict=True):
+                writer.write(index, xy[:, part], sigma[:, part], visible[:, part])
+        if report:
+            report(stop, len(shot.frame_numbers))
+    for writer in writers:
+        writer.finish()
+
+
+def _track_chunk(
+    shot: Shot,
+    crops: NDArray,
+    start: int,
+    stop: int,
+    detector: Detector,
+    positions: NDArray,
+    report: Report | None,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """xy (f, N, 2), sigma (f, N), visible (f, N) of the frames [start, stop)."""
+    count = stop - start
+    xy = np.full((count, len(positions), 2), np.nan, np.float32)
+    sigma = np.full((count, len(positions)), np.nan, np.float32)
+    visible = np.zeros((count, len(positions)), np.float32)
+    rows: list[int] = []
+    pictures: list[NDArray[np.uint8]] = []
+    for frame, plate in shot.frames(start, stop):
+        if np.isfinite(crops[frame, 0, 0]):
+            rows.append(frame - start)
+            pictures.append(sample_crop(plate, crops[frame], detector.size))
+        if pictures and (len(pictures) == _IMAGES or frame == stop - 1):
+            inside, spread = detector.decode(detector.encode(np.stack(pictures)), positions)
+            xy[rows], sigma[rows] = to_pixels(inside, spread, crops[start:stop][rows])
+            visible[rows] = visible_from_sigma(spread)
+            rows, pictures = [], []
+            if report:
+                report(frame + 1, len(shot.frame_numbers))
+    outside = ((xy < 0) | (xy > [shot.width, shot.height])).any(axis=-1)
+    visible[outside] = 0
+    return xy, sigma, visible
+
+
