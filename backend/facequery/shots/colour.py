@@ -192,7 +192,6 @@ def _ocio(values: NDArray[np.float32], source: str, target: str) -> NDArray[np.f
     buffer = oiio.ImageBuf(np.ascontiguousarray(values))
     converted = oiio.ImageBufAlgo.colorconvert(buffer, source, target, False, "", "", _configuration_name())
     if converted.has_error:
-        raise UserError(
-            f'OCIO cannot convert "{source}" to "{target}": {_one_line(converted.geterror())}', code="FQ222"
-        )
+        problem = " ".join(converted.geterror().split())
+        raise UserError(f'OCIO cannot convert "{source}" to "{target}": {problem}', code="FQ222")
     return np.asarray(converted.get_pixels(oiio.FLOAT), dtype=np.float32).reshape(values.shape)

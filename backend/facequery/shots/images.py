@@ -64,7 +64,7 @@ def read_picture(path: Path, what: str, like: Facts | None = None) -> NDArray:
                 code="FQ213",
             )
         spec = source.spec()
-        kind = spec.format
+        kind = spec.format.basetype
         wanted = oiio.UINT8 if kind == oiio.UINT8 else oiio.UINT16 if kind == oiio.UINT16 else oiio.FLOAT
         first, last = min(facts.channels), max(facts.channels) + 1
         pixels = source.read_image(facts.subimage, 0, first, last, wanted)
@@ -187,7 +187,7 @@ def _facts(source: Any, path: Path, what: str) -> Facts:
         height=height,
         channels=channels,
         subimage=subimage,
-        is_float=spec.format in (oiio.HALF, oiio.FLOAT, oiio.DOUBLE),
+        is_float=spec.format.basetype in (oiio.HALF, oiio.FLOAT, oiio.DOUBLE),
         pixel_aspect=float(aspect),
         colorspace=_colorspace(spec, path.suffix.lower()),
         fps=_rate(spec),
@@ -210,8 +210,7 @@ def _channels(names: tuple[str, ...]) -> tuple[int, ...]:
     for wanted in (("R", "G", "B"), ("Y",)):
         for layer in sorted(layers, key=rank):
             if all(channel in layers[layer] for channel in wanted):
-                found = [layers[layer][channel] for channel in wanted]
-                return tuple(found + [layers[layer]["A"]] * ("A" in layers[layer]))
+                return tuple(layers[layer][channel] for channel in (*wanted, "A") if channel in layers[layer])
     return tuple(range(min(len(names), 3) if len(names) != 2 else 2))
 
 

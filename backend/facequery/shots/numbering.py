@@ -182,5 +182,5 @@ def _names(folder: Path) -> list[str]:
 
 
 def _title(before: str, after: str) -> str:
-    stem = (before + os.path.splitext(after)[0]).strip(" ._-")
-    return stem or os.path.splitext(after)[0].strip(" ._-")
+    end = after[: len(after) - len(Path("x" + after).suffix)]
+    return (before + end).strip(" ._-") or end or "sequence"
