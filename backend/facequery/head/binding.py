@@ -1,0 +1,173 @@
+"""Tying any canonical point to vertices of the head, so that it moves with them.
+
+A point's displacement is a weighted sum of the displacements of up to K = 12 vertices:
+on a surface (skin, bone, tooth, eye) the corners of its triangle, which is exact, and rigid where the part is rigid;
+in the volume a smooth mean of the nearest skin vertices and the nearest rigid ones (modified Shepard weights, which
+fade to nothing at the last neighbour, so that nothing jumps), blended by the distances to both;
+inside an eyeball an affine combination of six of its vertices, which turns with the eye exactly.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from facequery.head.surface import Foot, Surface
+
+if TYPE_CHECKING:
+    from facequery.head.model import HeadModel
+
+CORNERS, SKIN_NEIGHBOURS, RIGID_NEIGHBOURS = 3, 5, 4
+NEIGHBOURS = CORNERS + SKIN_NEIGHBOURS + RIGID_NEIGHBOURS
+ON_SURFACE = 0.0010  # metres: nearer than this a point is bound to the triangle alone
+NEAR_SURFACE = 0.0040  # from here on it moves with the volume alone
+RIGID_PARTS = ("eye_left", "eye_right", "teeth_upper", "teeth_lower", "cranium", "mandible")
+
+
+@dataclass(frozen=True)
+class Binding:
+    """Points (N, 3) at rest with indices (N, K) into the head's vertices and weights (N, K), each row summing to 1."""
+
+    positions: NDArray[np.float32]
+    indices: NDArray[np.int32]
+    weights: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def moved(self, vertices: NDArray, rest: NDArray) -> NDArray[np.float32]:
+        """Positions (..., N, 3) of the points when the head's vertices are at `vertices` (..., V, 3)."""
+        shift = vertices - rest
+        out = np.zeros((*shift.shape[:-2], *self.positions.shape), np.float32)
+        for k in range(self.indices.shape[1]):  # one neighbour at a time: 50,000 points need no (N, K, 3) array
+            out += self.weights[:, k, None] * shift[..., self.indices[:, k], :]
+        return out + self.positions
+
+    def subset(self, index: NDArray) -> "Binding":
+        """The binding of some of the points."""
+        return Binding(self.positions[index], self.indices[index], self.weights[index])
+
+
+@dataclass(frozen=True)
+class Places:
+    """What lies round points: the nearest part (index into names, which holds the head's parts), its foot, the distances
+    to the skin and to the nearest rigid part, and the distance to the second nearest part."""
+
+    names: tuple[str, ...]
+    part: NDArray[np.int64]
+    foot: Foot
+    skin_distance: NDArray[np.float64]
+    rigid_distance: NDArray[np.float64]
+    second_distance: NDArray[np.float64]
+    eye: NDArray[np.int64]  # 0 or 1 inside the left or right eyeball, -1 elsewhere
+
+
+class _Finder:
+    """Search trees over one head at rest."""
+
+    def __init__(self, model: "HeadModel") -> None:
+        self.names = tuple(model.parts)
+        self.surfaces = [Surface(model.rest, model.triangles[p.triangles]) for p in model.parts.values()]
+        self.first_triangle = np.array([p.triangles.start for p in model.parts.values()])
+        rigid = [np.arange(p.vertices.start, p.vertices.stop) for n, p in model.parts.items() if n in RIGID_PARTS]
+        self.skin = np.arange(model.parts["skin"].vertices.start, model.parts["skin"].vertices.stop)
+        self.rigid = np.concatenate(rigid)
+        self.skin_tree, self.rigid_tree = cKDTree(model.rest[self.skin]), cKDTree(model.rest[self.rigid])
+
+    def places(self, model: "HeadModel", points: NDArray) -> Places:
+        feet = [s.nearest(points) for s in self.surfaces]
+        distance = np.stack([f.distance for f in feet])
+        part = distance.argmin(0)
+        row = np.arange(len(points))
+        second = distance.copy()
+        second[part, row] = np.inf
+        foot = Foot(
+            np.stack([f.triangle for f in feet])[part, row] + self.first_triangle[part],
+            np.stack([f.bary for f in feet])[part, row],
+            np.stack([f.position for f in feet])[part, row],
+            distance[part, row],
+        )
+        rigid = [i for i, n in enumerate(self.names) if n in RIGID_PARTS]
+        eye = np.full(len(points), -1)
+        for k, name in enumerate(("eye_left", "eye_right")):
+            arm = points - model.eye_centres_rest[k]
+            i = self.names.index(name)
+            reach = np.linalg.norm(feet[i].position - model.eye_centres_rest[k], axis=1)
+            eye[np.linalg.norm(arm, axis=1) <= reach] = k
+        return Places(
+            self.names, part, foot, distance[self.names.index("skin")], distance[rigid].min(0), second.min(0), eye
+        )
+
+
+@lru_cache(maxsize=4)
+def finder(model: "HeadModel") -> _Finder:
+    """Search trees of a head, made once."""
+    return _Finder(model)
+
+
+def find_places(model: "HeadModel", positions: NDArray) -> Places:
+    """What lies round canonical rest positions (N, 3)."""
+    return finder(model).places(model, np.asarray(positions, np.float64).reshape(-1, 3))
+
+
+def _shepard(tree: cKDTree, points: NDArray, count: int) -> tuple[NDArray, NDArray]:
+    """Nearest `count` tree points and weights (N, count) summing to 1 that fade to 0 at the next neighbour
+    (Franke and Nielson's modified Shepard weights)."""
+    distance, index = tree.query(points, k=count + 1)
+    near = np.maximum(distance[:, :count], 1e-9)
+    weight = ((distance[:, count:] - near).clip(0) / (distance[:, count:] * near).clip(1e-15)) ** 2 + 1e-30
+    return index[:, :count], weight / weight.sum(1, keepdims=True)
+
+
+def _smoothstep(low: float, high: float, x: NDArray) -> NDArray:
+    t = np.clip((x - low) / (high - low), 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def _inside_eye(model: "HeadModel", points: NDArray, name: str) -> tuple[NDArray, NDArray]:
+    """Six vertices of an eyeball and weights (N, 6) with sum 1 and first moment the point: rigid by construction."""
+    span = model.parts[name].vertices
+    vertices = model.rest[span].astype(np.float64)
+    centre = model.eye_centres_rest[("eye_left", "eye_right").index(name)]
+    direction = np.concatenate([np.eye(3), -np.eye(3)])
+    frame = ((vertices - centre) @ direction.T).argmax(0)
+    corners = np.concatenate([vertices[frame].T * 100, np.ones((1, 6))])  # 100: metres and ones on one footing
+    weights = np.concatenate([points * 100, np.ones((len(points), 1))], 1) @ np.linalg.pinv(corners).T
+    return frame + span.start, weights
+
+
+def bind_positions(model: "HeadModel", positions: NDArray) -> Binding:
+    """Bind canonical rest positions (N, 3) to the head; see the module. 50,000 points take a few seconds."""
+    points = np.asarray(positions, np.float64).reshape(-1, 3)
+    search = finder(model)
+    near = search.places(model, points)
+    indices = np.zeros((len(points), NEIGHBOURS), np.int64)
+    weights = np.zeros((len(points), NEIGHBOURS))
+
+    contrast = (near.second_distance - near.foot.distance) / np.maximum(near.second_distance + near.foot.distance, 1e-12)
+    surface = (1 - _smoothstep(ON_SURFACE, NEAR_SURFACE, near.foot.distance)) * _smoothstep(0, 0.5, contrast)
+    indices[:, :CORNERS] = model.triangles[near.foot.triangle]
+    weights[:, :CORNERS] = surface[:, None] * near.foot.bary
+
+    skin_index, skin_weight = _shepard(search.skin_tree, points, SKIN_NEIGHBOURS)
+    rigid_index, rigid_weight = _shepard(search.rigid_tree, points, RIGID_NEIGHBOURS)
+    skin2, rigid2 = near.skin_distance**2, near.rigid_distance**2
+    to_skin = (1 - surface) * rigid2 / np.maximum(skin2 + rigid2, 1e-18)
+    to_rigid = (1 - surface) - to_skin
+    middle = CORNERS + SKIN_NEIGHBOURS
+    indices[:, CORNERS:middle] = search.skin[skin_index]
+    weights[:, CORNERS:middle] = to_skin[:, None] * skin_weight
+    indices[:, middle:] = search.rigid[rigid_index]
+    weights[:, middle:] = to_rigid[:, None] * rigid_weight
+
+    for k, name in enumerate(("eye_left", "eye_right")):
+        inside = np.flatnonzero(near.eye == k)
+        if len(inside):
+            frame, inner = _inside_eye(model, points[inside], name)
+            indices[inside], weights[inside] = frame[0], 0
+            indices[inside[:, None], np.arange(6)] = frame
+            weights[inside[:, None], np.arange(6)] = inner
+    return Binding(points.astype(np.float32), indices.astype(np.int32), weights.astype(np.float32))
