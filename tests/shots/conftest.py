@@ -39,7 +39,16 @@ def sequence(tmp_path: Path, rng) -> Callable[..., tuple[Path, dict[int, np.ndar
 def video(tmp_path: Path) -> Callable[..., Path]:
     """Makes a video of numbered pictures: B-frames, few key frames, times as given (in 1/90000 s) or even."""
 
-    def make(frames=50, name="clip ü.mp4", codec="libx264", pixels="yuv420p", times=None, pictures=None, **options):
+    def make(
+        frames=50,
+        name="clip ü.mp4",
+        codec="libx264",
+        pixels="yuv420p",
+        times=None,
+        pictures=None,
+        matrix=None,
+        **settings,
+    ):
         path = tmp_path / name
         with av.open(str(path), "w") as container:
             stream = container.add_stream(codec, rate=25)
@@ -47,13 +56,14 @@ def video(tmp_path: Path) -> Callable[..., Path]:
             stream.width, stream.height, stream.pix_fmt = first.shape[1], first.shape[0], pixels
             if codec == "libx264":
                 stream.options = {"g": "20", "bf": "3", "crf": "8", "sc_threshold": "0"}
-            for key, value in options.items():
+            if times is not None:
+                stream.codec_context.time_base = Fraction(1, 90000)
+            for key, value in settings.items():
                 setattr(stream.codec_context, key, value)
             for i in range(frames):
                 picture = counter_picture(i) if pictures is None else pictures[i]
                 kind = "rgb24" if picture.dtype == np.uint8 else "rgb48le"
-                frame = av.VideoFrame.from_ndarray(picture, format=kind)
-                frame = frame.reformat(format=pixels, dst_colorspace="ITU709" if options else None)
+                frame = av.VideoFrame.from_ndarray(picture, format=kind).reformat(format=pixels, dst_colorspace=matrix)
                 if times is not None:
                     frame.pts, frame.time_base = times[i], Fraction(1, 90000)
                 container.mux(stream.encode(frame))

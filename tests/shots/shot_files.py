@@ -14,6 +14,8 @@ def write(path: Path, pixels: np.ndarray, kind: str, **attributes) -> None:
     spec = oiio.ImageSpec(pixels.shape[1], pixels.shape[0], pixels.shape[2], kind)
     if pixels.shape[2] == 2:
         spec.channelnames = ("Y", "A")
+    if path.suffix == ".png":
+        spec.attribute("oiio:UnassociatedAlpha", 1)
     for name, value in attributes.items():
         spec.attribute(name.replace("__", ":"), value)
     target = oiio.ImageOutput.create(str(path))

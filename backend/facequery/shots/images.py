@@ -121,7 +121,8 @@ def write_picture(
         spec.attribute("oiio:ColorSpace", colorspace)
     if compression:
         spec.attribute("compression", compression)
-    spec.attribute("oiio:UnassociatedAlpha", 1)  # values are written as given, never multiplied
+    if suffix != ".exr":
+        spec.attribute("oiio:UnassociatedAlpha", 1)  # values are written as given, not divided by alpha
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     target = oiio.ImageOutput.create(str(temporary))
     if target is None:
@@ -148,7 +149,9 @@ def write_picture(
 def _open(path: Path, what: str) -> Any:
     if not path.is_file():
         raise UserError(f'The {what} ("{path}") does not exist.', code="FQ211")
-    source = oiio.ImageInput.open(str(path))
+    wishes = oiio.ImageSpec()
+    wishes.attribute("oiio:UnassociatedAlpha", 1)  # values as stored, not multiplied by alpha
+    source = oiio.ImageInput.open(str(path), wishes)
     if source is None:
         problem = oiio.geterror()
         empty = path.stat().st_size == 0

@@ -68,6 +68,7 @@ def read_index(path: Path) -> VideoIndex:
                     keys.append(packet.pts)
             rate = stream.average_rate or stream.guessed_rate or 24
             base = float(stream.time_base or 1 / 24)
+            sample = stream.sample_aspect_ratio  # not to be asked of a closed container
         first = _first_frame(path)
         if not times:  # a container without times: they come from the decoder
             times, keys = _decoded_times(path), []
@@ -80,7 +81,6 @@ def read_index(path: Path) -> VideoIndex:
         raise UserError(f'The video "{path.name}" has no frames.', code="FQ232")
     turns = round((first.rotation or 0) / 90) % 4
     width, height = (first.height, first.width) if turns % 2 else (first.width, first.height)
-    sample = stream.sample_aspect_ratio
     aspect = float(sample) if sample and sample > 0 else 1.0
     return VideoIndex(
         path=path,
