@@ -5,10 +5,12 @@ core/ and link/ import no bpy; host/ alone reads and writes bpy data; ops/, ui/ 
 
 from . import prefs
 from .host import state
+from .ops import head as head_ops
+from .ui import head as head_ui
 from .ui import status
 
 # In the order of registration: types before what points at them.
-_modules = (prefs, state, status)
+_modules = (prefs, state, head_ops, head_ui, status)
 
 
 def register() -> None:

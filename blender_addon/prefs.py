@@ -10,8 +10,7 @@ from .link.lookup import backend_version, find_backend, same_release
 
 def preferences(context: bpy.types.Context) -> "FaceQueryPreferences | None":
     """The extension's preferences; None while it runs without being enabled as an extension (in scripts and tests)."""
-    addons = context.preferences.addons if context.preferences else {}
-    addon = addons.get(__package__ or "")
+    addon = context.preferences.addons.get(__package__ or "") if context.preferences else None
     return addon.preferences if addon else None
 
 

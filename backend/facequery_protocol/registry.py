@@ -2,7 +2,8 @@
 
 One small JSON file per user:
 
-    {"schema": "facequery.backend", "version": 1, "command": ["/path/to/python", "-m", "facequery"], "facequery": "0.1.0"}
+    {"schema": "facequery.backend", "version": 1, "facequery": "0.1.0",
+     "command": ["/path/to/python", "-m", "facequery"]}
 
 Standard library only: the installer runs it before anything is installed.
 """

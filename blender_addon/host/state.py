@@ -52,11 +52,18 @@ class PointGroup(bpy.types.PropertyGroup):
     hide: BoolProperty(name="Hide", description="Do not draw the points of this group", update=_redraw)
 
 
+def _xray(self: "ObjectState", context: bpy.types.Context) -> None:
+    from .head import set_xray
+
+    set_xray(self.id_data, self.xray)  # type: ignore[arg-type]
+
+
 class ObjectState(bpy.types.PropertyGroup):
     """FaceQuery's part of an object."""
 
     role: EnumProperty(items=ROLES, default="NONE")
     part: StringProperty(description="Name of the head's part")
+    xray: BoolProperty(name="X-Ray", description="See eyes, teeth, skull and jaw through the skin", update=_xray)
     groups: CollectionProperty(type=PointGroup)
     active_group: IntProperty(name="Group", description="Group that new points join", min=0)
 
