@@ -1,0 +1,168 @@
+"""Numba kernels of the renderer: a z-buffer with alpha-tested cards, and the samples that a picture must shade.
+
+Nothing here knows what a face is. Colour lives in `shading.py`.
+"""
+
+import numba
+import numpy as np
+
+
+@numba.njit(cache=True, fastmath=True)
+def fill(xy, inverse_depth, triangles, material, culled, alpha_of, corner_uv, alpha, cutoff, ids, best):  # type: ignore[no-untyped-def]
+    """Draw triangles into a z-buffer that may already hold others.
+
+    xy (V, 2) pixels of the buffer, inverse_depth (V,) > 0 grows towards the camera, triangles (T, 3), material (T,),
+    culled (M,) 1: back faces of that material are left out, alpha_of (M,) layer of `alpha` (L, H, W) uint8 that cuts
+    the material's cards out at `cutoff`, -1 for none, corner_uv (T, 3, 2) in [0, 1], v up.
+    Writes ids (H, W) int32 and best (H, W) float32, the largest inverse depth.
+    """
+    height, width = ids.shape
+    side_y, side_x = alpha.shape[1], alpha.shape[2]
+    for t in range(triangles.shape[0]):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        wa, wb, wc = inverse_depth[a], inverse_depth[b], inverse_depth[c]
+        if wa <= 0 or wb <= 0 or wc <= 0:
+            continue
+        ax, ay, bx, by, cx, cy = xy[a, 0], xy[a, 1], xy[b, 0], xy[b, 1], xy[c, 0], xy[c, 1]
+        area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+        m = material[t]
+        if area == 0 or (area > 0 and culled[m] == 1):
+            continue
+        x_low, x_high = min(ax, bx, cx), max(ax, bx, cx)
+        y_low, y_high = min(ay, by, cy), max(ay, by, cy)
+        if not (x_high > 0 and y_high > 0 and x_low < width and y_low < height):
+            continue
+        x0, x1 = max(int(np.ceil(x_low - 0.5)), 0), min(int(np.floor(x_high - 0.5)), width - 1)
+        y0, y1 = max(int(np.ceil(y_low - 0.5)), 0), min(int(np.floor(y_high - 0.5)), height - 1)
+        if x0 > x1 or y0 > y1:
+            continue
+        scale = np.float32(1.0) / area
+        ux, uy = (by - cy) * scale, (cx - bx) * scale  # u = ux (x - cx) + uy (y - cy)
+        vx, vy = (cy - ay) * scale, (ax - cx) * scale
+        layer = alpha_of[m]
+        for y in range(y0, y1 + 1):
+            dy = np.float32(y) + np.float32(0.5) - cy
+            u = ux * (np.float32(x0) + np.float32(0.5) - cx) + uy * dy
+            v = vx * (np.float32(x0) + np.float32(0.5) - cx) + vy * dy
+            for x in range(x0, x1 + 1):
+                w = np.float32(1.0) - u - v
+                if u >= 0 and v >= 0 and w >= 0:
+                    inverse = u * wa + v * wb + w * wc
+                    if inverse > best[y, x]:
+                        keep = True
+                        if layer >= 0:
+                            pu, pv, pw = u * wa / inverse, v * wb / inverse, w * wc / inverse
+                            s = pu * corner_uv[t, 0, 0] + pv * corner_uv[t, 1, 0] + pw * corner_uv[t, 2, 0]
+                            r = pu * corner_uv[t, 0, 1] + pv * corner_uv[t, 1, 1] + pw * corner_uv[t, 2, 1]
+                            i = min(max(int((1.0 - r) * side_y), 0), side_y - 1)
+                            j = min(max(int(s * side_x), 0), side_x - 1)
+                            keep = alpha[layer, i, j] >= cutoff
+                        if keep:
+                            best[y, x] = inverse
+                            ids[y, x] = t
+                u += ux
+                v += vx
+
+
+@numba.njit(cache=True, fastmath=True)
+def plan_samples(ids, best, material, group, sample_tri, sample_xy, sample_pixel, sample_weight, depth):  # type: ignore[no-untyped-def]
+    """Which points to shade so that edges are smooth and flat places cost one sample a pixel.
+
+    ids, best (2 S, 2 S) of `fill`. Where the four of a pixel belong to one group (`group` (M,) by material) and lie at
+    about one depth, one sample in the middle stands for them; elsewhere every triangle has its own.
+    Writes the samples (triangle, position in pixels of the S x S picture, flat pixel index, weight) and the nearest
+    depth of each pixel (S, S), inf for none; returns their number.
+    """
+    size = depth.shape[0]
+    count = 0
+    for y in range(size):
+        for x in range(size):
+            t0 = ids[2 * y, 2 * x]
+            t1 = ids[2 * y, 2 * x + 1]
+            t2 = ids[2 * y + 1, 2 * x]
+            t3 = ids[2 * y + 1, 2 * x + 1]
+            b0 = best[2 * y, 2 * x]
+            b1 = best[2 * y, 2 * x + 1]
+            b2 = best[2 * y + 1, 2 * x]
+            b3 = best[2 * y + 1, 2 * x + 1]
+            high = max(max(b0, b1), max(b2, b3))
+            if high <= 0:
+                depth[y, x] = np.inf
+                continue
+            depth[y, x] = 1.0 / high
+            low = min(min(b0, b1), min(b2, b3))
+            flat = False
+            if low > 0:
+                g = group[material[t0]]
+                same = g == group[material[t1]] and g == group[material[t2]] and g == group[material[t3]]
+                flat = same and (high - low) < 0.012 * high
+            if flat:
+                sample_tri[count] = t0
+                sample_xy[count, 0] = x + 0.5
+                sample_xy[count, 1] = y + 0.5
+                sample_pixel[count] = y * size + x
+                sample_weight[count] = 1.0
+                count += 1
+                continue
+            for k in range(4):
+                t = t0 if k == 0 else (t1 if k == 1 else (t2 if k == 2 else t3))
+                if t < 0:
+                    continue
+                sample_tri[count] = t
+                sample_xy[count, 0] = x + 0.25 + 0.5 * (k & 1)
+                sample_xy[count, 1] = y + 0.25 + 0.5 * (k >> 1)
+                sample_pixel[count] = y * size + x
+                sample_weight[count] = 0.25
+                count += 1
+    return count
+
+
+@numba.njit(cache=True, fastmath=True)
+def vertex_normals(vertices, triangles, normals):  # type: ignore[no-untyped-def]
+    """Area-weighted unit normals (V, 3) of vertices (V, 3) and triangles (T, 3), written into `normals`."""
+    normals[:] = 0
+    for t in range(triangles.shape[0]):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        e0 = vertices[b, 0] - vertices[a, 0]
+        e1 = vertices[b, 1] - vertices[a, 1]
+        e2 = vertices[b, 2] - vertices[a, 2]
+        f0 = vertices[c, 0] - vertices[a, 0]
+        f1 = vertices[c, 1] - vertices[a, 1]
+        f2 = vertices[c, 2] - vertices[a, 2]
+        n0, n1, n2 = e1 * f2 - e2 * f1, e2 * f0 - e0 * f2, e0 * f1 - e1 * f0
+        for k in (a, b, c):
+            normals[k, 0] += n0
+            normals[k, 1] += n1
+            normals[k, 2] += n2
+    for i in range(normals.shape[0]):
+        length = np.sqrt(normals[i, 0] ** 2 + normals[i, 1] ** 2 + normals[i, 2] ** 2)
+        if length > 0:
+            normals[i, 0] /= length
+            normals[i, 1] /= length
+            normals[i, 2] /= length
+
+
+@numba.njit(cache=True, fastmath=True)
+def project(vertices, fx, fy, cx, cy, scale, xy, inverse_depth):  # type: ignore[no-untyped-def]
+    """Pixels `scale` times as fine as the picture's, and 1 / z, of camera-space vertices (V, 3); 0 behind 2 cm."""
+    for i in range(vertices.shape[0]):
+        z = vertices[i, 2]
+        if z < 0.02:
+            inverse_depth[i] = 0.0
+            xy[i, 0] = 0.0
+            xy[i, 1] = 0.0
+            continue
+        w = np.float32(1.0) / z
+        inverse_depth[i] = w
+        xy[i, 0] = (fx * vertices[i, 0] * w + cx) * scale
+        xy[i, 1] = (fy * vertices[i, 1] * w + cy) * scale
+
+
+@numba.njit(cache=True, fastmath=True)
+def project_light(vertices, basis, centre, half, size, xy, nearness):  # type: ignore[no-untyped-def]
+    """Orthographic view from a light: basis (3, 3) rows right, down, towards the light; `half` metres to the border."""
+    for i in range(vertices.shape[0]):
+        x, y, z = vertices[i, 0] - centre[0], vertices[i, 1] - centre[1], vertices[i, 2] - centre[2]
+        xy[i, 0] = ((basis[0, 0] * x + basis[0, 1] * y + basis[0, 2] * z) / half * 0.5 + 0.5) * size
+        xy[i, 1] = ((basis[1, 0] * x + basis[1, 1] * y + basis[1, 2] * z) / half * 0.5 + 0.5) * size
+        nearness[i] = basis[2, 0] * x + basis[2, 1] * y + basis[2, 2] * z + np.float32(1.0)

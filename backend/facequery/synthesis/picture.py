@@ -1,0 +1,130 @@
+"""From linear light to a picture: exposure, tone, colour, lens blur, noise, resampling, compression, bars."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from facequery.synthesis.settings import SampleSettings
+
+_NOISE = np.random.default_rng(11).standard_normal((1 << 20,)).astype(np.float32)
+_STEPS = 4096
+
+
+def _curve() -> NDArray[np.float32]:
+    v = np.arange(_STEPS) / (_STEPS - 1)
+    return np.where(v <= 0.0031308, 12.92 * v, 1.055 * np.maximum(v, 1e-9) ** (1 / 2.4) - 0.055).astype(np.float32)
+
+
+_TO_SRGB = _curve()
+
+
+def expose(
+    rng: np.random.Generator, colour: NDArray, coverage: NDArray, background: NDArray, albedo: float
+) -> NDArray[np.float32]:
+    """A face's premultiplied light (H, W, 3) over a background, exposed as a camera would; linear, about 0..1.
+
+    A face is exposed to 0.3 times the square root of its albedo's ratio to 0.35, with a spread of half a stop; so dark
+    skin stays darker. The background keeps its own exposure.
+    """
+    light = float(colour.sum() / (3 * max(float(coverage.sum()), 1.0)))
+    target = 0.24 * (albedo / 0.35) ** 0.6 * np.exp(rng.normal(0, 0.38))
+    gain = np.float32(target / max(light, 1e-4))
+    return colour * gain + background * (1 - coverage[..., None])
+
+
+def to_srgb(linear: NDArray) -> NDArray[np.float32]:
+    """Linear (..., 3) to sRGB 0..1 by table; light over 0.8 rolls off softly."""
+    over = np.maximum(linear - 0.8, 0)
+    soft = np.minimum(linear, 0.8) + 0.2 * over / (0.2 + over)
+    return _TO_SRGB[np.clip(soft * (_STEPS - 1), 0, _STEPS - 1).astype(np.int16)]
+
+
+def develop(rng: np.random.Generator, image: NDArray, settings: SampleSettings) -> NDArray[np.uint8]:
+    """A linear picture (S, S, 3) to uint8 sRGB with the faults of cameras and of the way to us."""
+    size = image.shape[0]
+    if rng.random() < settings.motion_blur:
+        image = _motion_blur(rng, image)
+    if rng.random() < settings.blur:
+        image = cv2.GaussianBlur(image, (0, 0), float(size / 160 * rng.uniform(0.35, 1.6)))
+    balance = np.exp(rng.normal(0, [0.07, 0.03, 0.09])).astype(np.float32)
+    out = to_srgb(image * balance)
+    contrast, lift = np.float32(np.exp(rng.normal(0, 0.12))), np.float32(rng.normal(0, 0.025))
+    out = (out - 0.45) * contrast + (0.45 + lift)
+    if rng.random() < settings.gray:
+        saturation = np.float32(0.0)
+    else:
+        saturation = np.float32(np.clip(rng.normal(0.95, 0.2), 0.3, 1.5))
+    gray = out @ np.array([0.3, 0.59, 0.11], np.float32)
+    out = gray[..., None] + saturation * (out - gray[..., None])
+    if rng.random() < settings.vignette:
+        out *= _vignette(rng, size)
+    if rng.random() < settings.low_resolution:
+        out = _resample(rng, out)
+    if rng.random() < settings.noise:
+        out = _grain(rng, out)
+    if rng.random() < settings.border:
+        _bars(rng, out)
+    picture = np.clip(out * 255 + 0.5, 0, 255).astype(np.uint8)
+    if rng.random() < settings.jpeg:
+        quality = int(rng.uniform(25, 95))
+        picture = cv2.imdecode(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
+    return picture
+
+
+def _motion_blur(rng: np.random.Generator, image: NDArray) -> NDArray[np.float32]:
+    length = image.shape[0] / 160 * rng.uniform(2, 8)
+    radius = int(np.ceil(length / 2))
+    kernel = np.zeros((2 * radius + 1, 2 * radius + 1), np.float32)
+    angle = rng.uniform(0, np.pi)
+    dx, dy = np.cos(angle) * length / 2, np.sin(angle) * length / 2
+    for t in np.linspace(-1, 1, 4 * radius + 1):
+        x, y = radius + t * dx, radius + t * dy
+        i, j = int(y), int(x)
+        for di in (0, 1):
+            for dj in (0, 1):
+                if i + di <= 2 * radius and j + dj <= 2 * radius:
+                    kernel[i + di, j + dj] += (1 - abs(y - i - di)) * (1 - abs(x - j - dj))
+    return cv2.filter2D(image, -1, kernel / kernel.sum())
+
+
+def _vignette(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
+    line = np.linspace(-1, 1, size, dtype=np.float32)
+    cx, cy = rng.normal(0, 0.25, 2)
+    square = (line[None] - np.float32(cx)) ** 2 + (line[:, None] - np.float32(cy)) ** 2
+    return (1 - np.float32(rng.uniform(0.05, 0.3)) * square)[..., None]
+
+
+def _resample(rng: np.random.Generator, out: NDArray) -> NDArray[np.float32]:
+    size = out.shape[0]
+    small = int(size * rng.uniform(0.25, 0.8))
+    how = [cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_NEAREST, cv2.INTER_CUBIC]
+    down = cv2.resize(out, (small, small), interpolation=how[rng.choice(2, p=[0.8, 0.2])])
+    return cv2.resize(down, (size, size), interpolation=how[rng.choice(4, p=[0.0, 0.55, 0.1, 0.35])])
+
+
+def _grain(rng: np.random.Generator, out: NDArray) -> NDArray[np.float32]:
+    size = out.shape[0]
+    strength = np.float32(np.exp(rng.normal(-4.0, 0.6)))
+    colour = rng.random() < 0.6
+    count = size * size * (3 if colour else 1)
+    start = int(rng.integers(len(_NOISE) - count)) if count < len(_NOISE) else 0
+    noise = np.resize(_NOISE[start : start + count], (size, size, 3 if colour else 1))
+    if rng.random() < 0.4:  # sensors are sharpened and denoised: grain of more than a pixel
+        noise = cv2.blur(noise, (2, 2)).reshape(noise.shape) * 1.8
+    return out + noise * strength * (1.2 - 0.5 * out)
+
+
+def _bars(rng: np.random.Generator, out: NDArray) -> None:
+    """Black or gray bars where the picture ends, as crops at a picture's border have them."""
+    size = out.shape[0]
+    value = rng.choice([0.0, 0.0, 0.5, 1.0])
+    width = int(size * rng.uniform(0.05, 0.28))
+    side = rng.integers(4)
+    if side == 0:
+        out[:width] = value
+    elif side == 1:
+        out[-width:] = value
+    elif side == 2:
+        out[:, :width] = value
+    else:
+        out[:, -width:] = value

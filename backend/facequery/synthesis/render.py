@@ -1,0 +1,183 @@
+"""The renderer: a scene's meshes into a z-buffer at twice the size, shaded where it shows, with exact geometry."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facequery.head.model import HeadModel
+from facequery.synthesis import kernels, shading
+from facequery.synthesis.library import Library
+from facequery.synthesis.lighting import irradiance
+from facequery.synthesis.meshes import Extra, HeadMesh
+from facequery.synthesis.scene import Scene
+
+_SHADOW_SIDE = 160
+_SHADOW_HALF = 0.24  # metres that the shadow map reaches from the head's middle
+_CULLED_KINDS = (shading.SKIN, shading.EYE, shading.TOOTH, shading.MOUTH)
+
+
+@dataclass(frozen=True)
+class Render:
+    """What the renderer knows of a picture of S x S pixels.
+
+    colour (S, S, 3) float32 linear light, premultiplied; coverage (S, S) 0..1; depth (S, S) metres to the nearest
+    opaque surface, inf for none; nearness (2 S, 2 S) inverse depth of the z-buffer, 0 for none; vertices (V, 3) the
+    head's, camera space (all of the model's, bones too); normals (V', 3) of the drawn ones; focal, cx, cy in pixels.
+    """
+
+    scene: Scene
+    size: int
+    colour: NDArray[np.float32]
+    coverage: NDArray[np.float32]
+    depth: NDArray[np.float32]
+    nearness: NDArray[np.float32]
+    vertices: NDArray[np.float32]
+    normals: NDArray[np.float32]
+    focal: float
+    cx: float
+    cy: float
+
+    def project(self, points: NDArray) -> NDArray[np.float64]:
+        """Pixels (..., 2) of camera-space points (..., 3)."""
+        p = np.asarray(points, np.float64)
+        return np.stack([self.focal * p[..., 0] / p[..., 2] + self.cx, self.focal * p[..., 1] / p[..., 2] + self.cy], -1)
+
+
+class Renderer:
+    """Renders scenes of one head model with one library. Keeps its buffers: one renderer per thread."""
+
+    def __init__(self, model: HeadModel, library: Library):
+        self.model, self.library = model, library
+        self.mesh = HeadMesh.of(model)
+        linear = np.arange(256) / 255.0
+        self._to_linear = np.where(linear <= 0.04045, linear / 12.92, ((linear + 0.055) / 1.055) ** 2.4).astype(np.float32)
+        self._empty_overlay = np.zeros((*library.surface.covered.shape, 4), np.uint8)
+        self._no_shadow = np.zeros((2, 2), np.float32)
+
+    def render(
+        self,
+        scene: Scene,
+        size: int,
+        vertices: NDArray | None = None,
+        extras: list[Extra] | None = None,
+        overlay: NDArray[np.uint8] | None = None,
+    ) -> Render:
+        """Renders a scene at `size` pixels.
+
+        vertices (V, 3): the model's, canonical, already evaluated (else the model is asked); extras: further meshes in
+        camera space; overlay (H, W, 4) uint8: paint on the skin's texture, alpha last.
+        """
+        view, mesh = scene.view, self.mesh
+        if vertices is None:
+            vertices = self.model.vertices(scene.identity, scene.expression)
+        rotation = view.rotation.astype(np.float32)
+        camera = vertices @ rotation.T + view.translation.astype(np.float32)
+        drawn = np.ascontiguousarray(camera[: mesh.vertex_count])
+        normals = np.empty_like(drawn)
+        kernels.vertex_normals(drawn, mesh.triangles, normals)
+        points, point_normals, rest, occlusion = [drawn], [normals], [self.model.rest[: mesh.vertex_count]], [mesh.occlusion]
+        triangles, corner_uv, material = [mesh.triangles], [mesh.corner_uv], [mesh.material]
+        rows, layers, start = list(scene.head_rows), [-1] * len(scene.head_rows), len(drawn)
+        for extra in extras or ():
+            count = len(extra.vertices)
+            own = np.empty((count, 3), np.float32)
+            kernels.vertex_normals(extra.vertices, extra.triangles, own)
+            points.append(extra.vertices)
+            point_normals.append(own)
+            rest.append(extra.rest)
+            occlusion.append(np.ones(count, np.float32))
+            triangles.append(extra.triangles + np.int32(start))
+            none = np.zeros((len(extra.triangles), 3, 2), np.float32)
+            corner_uv.append(none if extra.corner_uv is None else extra.corner_uv)
+            material.append(np.full(len(extra.triangles), len(rows), np.int32))
+            rows.append(extra.row)
+            layers.append(extra.layer)
+            start += count
+        arrays = _Arrays(
+            *(np.concatenate(a) for a in (points, point_normals, rest, occlusion, triangles, corner_uv, material)),
+            np.stack(rows),
+            np.array(layers, np.int32),
+        )  # fmt: skip
+        return self._draw(scene, size, arrays, camera, normals, overlay)
+
+    def _draw(
+        self, scene: Scene, size: int, a: "_Arrays", camera: NDArray, normals: NDArray, overlay: NDArray | None
+    ) -> Render:
+        view, library, light = scene.view, self.library, scene.light
+        focal, cx, cy = np.float32(view.focal * size), np.float32(view.cx * size), np.float32(view.cy * size)
+        count = len(a.points)
+        xy, nearness = np.empty((count, 2), np.float32), np.empty(count, np.float32)
+        kernels.project(a.points, focal, focal, cx, cy, np.float32(2.0), xy, nearness)
+        kinds = a.table[:, shading.KIND].astype(int)
+        culled = np.isin(kinds, _CULLED_KINDS).astype(np.int32)
+        ids = np.full((2 * size, 2 * size), -1, np.int32)
+        best = np.zeros((2 * size, 2 * size), np.float32)
+        kernels.fill(
+            xy, nearness, a.triangles, a.material, culled, a.layers, a.corner_uv, library.hair_alpha, 110, ids, best
+        )
+        room = 4 * size * size
+        sample_tri, sample_xy = np.empty(room, np.int32), np.empty((room, 2), np.float32)
+        sample_pixel, sample_weight = np.empty(room, np.int32), np.empty(room, np.float32)
+        depth = np.empty((size, size), np.float32)
+        group = np.arange(len(a.table), dtype=np.int32)
+        samples = kernels.plan_samples(
+            ids, best, a.material, group, sample_tri, sample_xy, sample_pixel, sample_weight, depth
+        )
+        middle = (view.rotation @ np.array([0.0, -0.02, -0.05]) + view.translation).astype(np.float32)
+        shadow_map, basis = self._no_shadow, np.eye(3, dtype=np.float32)
+        if len(light.lamps) and light.shadow > 0:
+            shadow_map, basis = self._shadow_map(a, light.lamps[0], middle, culled)
+        sh = irradiance(library.environments[light.environment], light.turn, light.ambient)
+        skin = library.skins[scene.skin].texture
+        parameters = scene.skin_parameters
+        if overlay is not None:
+            parameters = parameters.copy()
+            parameters[shading.OVERLAY] = 1
+        colour = np.zeros((size * size, 3), np.float32)
+        coverage = np.zeros(size * size, np.float32)
+        shading.shade(
+            samples, sample_tri, sample_xy, sample_pixel, sample_weight,
+            a.points, a.normals, a.rest, a.occlusion, a.triangles, a.corner_uv, a.material, a.table,
+            focal, focal, cx, cy,
+            parameters, skin, library.surface.masks, library.brows,
+            self._empty_overlay if overlay is None else overlay, library.noise, library.hair_shade,
+            library.irises if len(library.irises) else np.zeros((1, 8, 8, 3), np.uint8), self._to_linear,
+            sh, light.lamps, light.colours, shadow_map, basis, middle, np.float32(_SHADOW_HALF),
+            np.float32(light.shadow if len(light.lamps) else 0.0),
+            (view.rotation @ np.array([0.0, -1.0, 0.0])).astype(np.float32), colour, coverage,
+        )  # fmt: skip
+        return Render(
+            scene, size, colour.reshape(size, size, 3), coverage.reshape(size, size), depth, best, camera, normals,
+            float(focal), float(cx), float(cy),
+        )  # fmt: skip
+
+    def _shadow_map(self, a: "_Arrays", lamp: NDArray, middle: NDArray, culled: NDArray) -> tuple[NDArray, NDArray]:
+        helper = np.array([0, 1.0, 0]) if abs(lamp[1]) < 0.9 else np.array([1.0, 0, 0])
+        right = np.cross(helper, lamp)
+        right /= np.linalg.norm(right)
+        basis = np.stack([right, np.cross(right, lamp), lamp]).astype(np.float32)
+        xy, nearness = np.empty((len(a.points), 2), np.float32), np.empty(len(a.points), np.float32)
+        kernels.project_light(a.points, basis, middle, np.float32(_SHADOW_HALF), np.float32(_SHADOW_SIDE), xy, nearness)
+        ids = np.full((_SHADOW_SIDE, _SHADOW_SIDE), -1, np.int32)
+        best = np.zeros((_SHADOW_SIDE, _SHADOW_SIDE), np.float32)
+        kernels.fill(
+            xy, nearness, a.triangles, a.material, np.zeros_like(culled), a.layers, a.corner_uv,
+            self.library.hair_alpha, 110, ids, best,
+        )  # fmt: skip
+        return best, basis
+
+
+@dataclass(frozen=True)
+class _Arrays:
+    """All meshes of a picture as one: see Renderer.render."""
+
+    points: NDArray[np.float32]
+    normals: NDArray[np.float32]
+    rest: NDArray[np.float32]
+    occlusion: NDArray[np.float32]
+    triangles: NDArray[np.int32]
+    corner_uv: NDArray[np.float32]
+    material: NDArray[np.int32]
+    table: NDArray[np.float32]
+    layers: NDArray[np.int32]

@@ -1,0 +1,154 @@
+"""Training samples: a face crop with the labels of a set of queries, made on the fly."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facequery.head.binding import Binding
+from facequery.head.model import HeadModel
+from facequery.synthesis.backgrounds import draw_background
+from facequery.synthesis.expressions import ExpressionSampler
+from facequery.synthesis.labels import labels, surface_points
+from facequery.synthesis.library import Library
+from facequery.synthesis.picture import develop, expose
+from facequery.synthesis.render import Render, Renderer
+from facequery.synthesis.scene import Scene, sample_scene
+from facequery.synthesis.settings import SampleSettings
+
+DATASET = "renders"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """image (S, S, 3) uint8 sRGB; query (n, 3) canonical rest positions, metres; xy (n, 2) crop coordinates, exact also
+    where the point is hidden or outside the crop; depth (n,) metres along the camera's axis; visible (n,) bool (always
+    False for points inside the head: bones, volume); mask (n,) bool: xy is meant to be learned; index (n,) into the
+    pool that was asked; identity, expression, rotation (3, 3), translation (3,) canonical -> camera; focal, cx, cy in
+    units of the crop's side; yaw, pitch radians."""
+
+    image: NDArray[np.uint8]
+    query: NDArray[np.float32]
+    xy: NDArray[np.float32]
+    depth: NDArray[np.float32]
+    visible: NDArray[np.bool_]
+    mask: NDArray[np.bool_]
+    index: NDArray[np.int64]
+    dataset: str
+    identity: NDArray[np.float32]
+    expression: NDArray[np.float32]
+    rotation: NDArray[np.float32]
+    translation: NDArray[np.float32]
+    focal: float
+    cx: float
+    cy: float
+    yaw: float
+    pitch: float
+
+
+class FaceSampler:
+    """Makes samples of one library with one settings object. One per process; loading takes a few seconds.
+
+    `face_sample` makes one; `batch` shares the head's evaluation among several and is faster.
+    """
+
+    def __init__(
+        self,
+        settings: SampleSettings | None = None,
+        split: str = "train",
+        model: HeadModel | None = None,
+        library: Library | None = None,
+    ):
+        self.settings = settings or SampleSettings()
+        self.model = model or HeadModel.load()
+        self.library = library or Library.load(self.model, split)
+        self.renderer = Renderer(self.model, self.library)
+        self.expressions = ExpressionSampler(self.model.expression_names)
+        self._surface: tuple[Binding, NDArray[np.bool_]] | None = None
+
+    def face_sample(
+        self, rng: np.random.Generator, size: int, binding: Binding, n_queries: int | None = None
+    ) -> Sample:
+        """One sample: an image of `size` pixels and labels of `n_queries` random points of the binding (None: all)."""
+        return self.batch(rng, 1, size, binding, n_queries)[0]
+
+    def batch(
+        self, rng: np.random.Generator, count: int, size: int, binding: Binding, n_queries: int | None = None
+    ) -> list[Sample]:
+        """`count` samples; the same state of rng gives the same samples."""
+        scenes = [
+            sample_scene(rng, self.model, self.library, self.expressions, self.settings) for _ in range(count)
+        ]
+        vertices = self.model.vertices(
+            np.stack([s.identity for s in scenes]), np.stack([s.expression for s in scenes])
+        )
+        return [
+            self._sample(rng, scene, v, size, binding, n_queries) for scene, v in zip(scenes, vertices, strict=True)
+        ]
+
+    def draw(
+        self, rng: np.random.Generator, scene: Scene, size: int, vertices: NDArray | None = None
+    ) -> tuple[NDArray[np.uint8], Render]:
+        """The finished picture (S, S, 3) of a scene, and its render."""
+        render = self.renderer.render(scene, size, vertices)
+        background = draw_background(rng, self.library, scene.light.environment, size, size)
+        image = expose(rng, render.colour, render.coverage, background, float(scene.albedo.mean()))
+        return develop(rng, image, self.settings), render
+
+    def _sample(
+        self,
+        rng: np.random.Generator,
+        scene: Scene,
+        vertices: NDArray,
+        size: int,
+        binding: Binding,
+        n_queries: int | None,
+    ) -> Sample:
+        image, render = self.draw(rng, scene, size, vertices)
+        if self._surface is None or self._surface[0] is not binding:
+            self._surface = (binding, surface_points(binding, self.model))
+        surface = self._surface[1]
+        if n_queries is None:
+            index = np.arange(len(binding))
+        else:
+            index = rng.integers(len(binding), size=n_queries)
+        chosen = binding.subset(index)
+        found = labels(render, chosen, self.model, surface[index])
+        view = scene.view
+        return Sample(
+            image=image,
+            query=chosen.positions,
+            xy=found.xy,
+            depth=found.depth,
+            visible=found.visible,
+            mask=found.depth > 0.02,
+            index=index,
+            dataset=DATASET,
+            identity=scene.identity,
+            expression=scene.expression,
+            rotation=view.rotation.astype(np.float32),
+            translation=view.translation.astype(np.float32),
+            focal=view.focal,
+            cx=view.cx,
+            cy=view.cy,
+            yaw=view.yaw,
+            pitch=view.pitch,
+        )
+
+
+_SAMPLERS: dict[tuple[SampleSettings, str], FaceSampler] = {}
+
+
+def face_sample(
+    rng: np.random.Generator,
+    size: int,
+    binding: Binding,
+    n_queries: int | None = None,
+    settings: SampleSettings | None = None,
+    split: str = "train",
+) -> Sample:
+    """One sample with a sampler that is made on the first call and kept for the process; see FaceSampler."""
+    key = (settings or SampleSettings(), split)
+    if key not in _SAMPLERS:
+        _SAMPLERS[key] = FaceSampler(*key)
+    return _SAMPLERS[key].face_sample(rng, size, binding, n_queries)
