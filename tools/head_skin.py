@@ -106,7 +106,9 @@ def make_skin(source: Source) -> Skin:
     loops = boundary_loops(quads[0])
     lowest = min(loops, key=lambda ring: source.neutral[used[ring], 1].mean())
     neck = source.neutral[used].copy()
-    neck[lowest, 1] -= height[used[lowest]]  # the cut lies in its plane
+    for _ in range(10):  # an even rim: smoothed along itself, and in the plane of the cut
+        neck[lowest] = 0.5 * neck[lowest] + 0.25 * (np.roll(neck[lowest], 1, 0) + np.roll(neck[lowest], -1, 0))
+        neck[lowest, 1] = (CUT_Y + CUT_SLOPE * (neck[lowest, 2] * 100 + source.origin[2]) - source.origin[1]) * 0.01
     rest, origin_of, strip_eye = [neck], [used], [np.full(len(used), -1)]
     named = {}
     by_place = defaultdict(list)

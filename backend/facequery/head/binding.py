@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 CORNERS, SKIN_NEIGHBOURS, RIGID_NEIGHBOURS = 3, 5, 4
 NEIGHBOURS = CORNERS + SKIN_NEIGHBOURS + RIGID_NEIGHBOURS
 ON_SURFACE = 0.0010  # metres: nearer than this a point is bound to the triangle alone
+FAR_PART = 0.015  # metres farther than the nearest part: too far to matter
 NEAR_SURFACE = 0.0040  # from here on it moves with the volume alone
 RIGID_PARTS = ("eye_left", "eye_right", "teeth_upper", "teeth_lower", "cranium", "mandible")
 
@@ -53,8 +54,9 @@ class Binding:
 
 @dataclass(frozen=True)
 class Places:
-    """What lies round points: the nearest part (index into names, which holds the head's parts), its foot, the distances
-    to the skin and to the nearest rigid part, and the distance to the second nearest part."""
+    """What lies round points: the nearest part (index into names, the head's parts), its foot, the distances to the
+    skin, to the nearest rigid part and to the second nearest part, how far each point is outside the skin's side of its
+    foot (outward: cosine between the way to the point and the skin's normal), and in which eyeball it lies."""
 
     names: tuple[str, ...]
     part: NDArray[np.int64]
@@ -62,6 +64,7 @@ class Places:
     skin_distance: NDArray[np.float64]
     rigid_distance: NDArray[np.float64]
     second_distance: NDArray[np.float64]
+    outward: NDArray[np.float64]
     eye: NDArray[np.int64]  # 0 or 1 inside the left or right eyeball, -1 elsewhere
 
 
@@ -76,29 +79,41 @@ class _Finder:
         self.skin = np.arange(model.parts["skin"].vertices.start, model.parts["skin"].vertices.stop)
         self.rigid = np.concatenate(rigid)
         self.skin_tree, self.rigid_tree = cKDTree(model.rest[self.skin]), cKDTree(model.rest[self.rigid])
+        self.part_trees = [cKDTree(model.rest[p.vertices]) for p in model.parts.values()]
+        self.normals = skin_normals(model)
 
     def places(self, model: "HeadModel", points: NDArray) -> Places:
-        feet = [s.nearest(points) for s in self.surfaces]
-        distance = np.stack([f.distance for f in feet])
-        part = distance.argmin(0)
-        row = np.arange(len(points))
+        # Vertices bound the distance to a surface from above; parts that cannot be among the nearest are not searched.
+        rough = np.stack([tree.query(points)[0] for tree in self.part_trees])
+        distance = rough.copy()
+        triangle = np.zeros(rough.shape, np.int64)
+        bary, position = np.zeros((*rough.shape, 3)), np.zeros((*rough.shape, 3))
+        close = rough < rough.min(0) + FAR_PART
+        close[self.names.index("skin")] = True
+        for part, surface in enumerate(self.surfaces):
+            row = np.flatnonzero(close[part])
+            if not len(row):
+                continue
+            foot = surface.nearest(points[row])
+            triangle[part, row], distance[part, row] = foot.triangle + self.first_triangle[part], foot.distance
+            bary[part, row], position[part, row] = foot.bary, foot.position
+        part, row = distance.argmin(0), np.arange(len(points))
         second = distance.copy()
         second[part, row] = np.inf
-        foot = Foot(
-            np.stack([f.triangle for f in feet])[part, row] + self.first_triangle[part],
-            np.stack([f.bary for f in feet])[part, row],
-            np.stack([f.position for f in feet])[part, row],
-            distance[part, row],
-        )
-        rigid = [i for i, n in enumerate(self.names) if n in RIGID_PARTS]
+        nearest = Foot(triangle[part, row], bary[part, row], position[part, row], distance[part, row])
+
+        skin = self.names.index("skin")
+        normal = np.einsum("nk,nkc->nc", bary[skin], self.normals[model.triangles[triangle[skin]]])
+        way = points - position[skin]
+        outward = (normal * way).sum(1) / np.maximum(np.linalg.norm(way, axis=1), 1e-9)
         eye = np.full(len(points), -1)
         for k, name in enumerate(("eye_left", "eye_right")):
-            arm = points - model.eye_centres_rest[k]
             i = self.names.index(name)
-            reach = np.linalg.norm(feet[i].position - model.eye_centres_rest[k], axis=1)
-            eye[np.linalg.norm(arm, axis=1) <= reach] = k
+            reach = np.linalg.norm(position[i] - model.eye_centres_rest[k], axis=1)
+            eye[close[i] & (np.linalg.norm(points - model.eye_centres_rest[k], axis=1) <= reach)] = k
+        rigid = [i for i, n in enumerate(self.names) if n in RIGID_PARTS]
         return Places(
-            self.names, part, foot, distance[self.names.index("skin")], distance[rigid].min(0), second.min(0), eye
+            self.names, part, nearest, distance[skin], distance[rigid].min(0), second.min(0), outward, eye
         )
 
 
@@ -106,6 +121,18 @@ class _Finder:
 def finder(model: "HeadModel") -> _Finder:
     """Search trees of a head, made once."""
     return _Finder(model)
+
+
+def skin_normals(model: "HeadModel") -> NDArray[np.float64]:
+    """Unit normals (Vskin, 3) of the skin at rest."""
+    triangles = model.part_triangles("skin")
+    points = model.rest[model.parts["skin"].vertices].astype(np.float64)
+    corner = points[triangles]
+    face = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
+    out = np.zeros_like(points)
+    for k in range(3):
+        np.add.at(out, triangles[:, k], face)
+    return out / np.linalg.norm(out, axis=1, keepdims=True).clip(1e-15)
 
 
 def find_places(model: "HeadModel", positions: NDArray) -> Places:
@@ -155,7 +182,9 @@ def bind_positions(model: "HeadModel", positions: NDArray) -> Binding:
     skin_index, skin_weight = _shepard(search.skin_tree, points, SKIN_NEIGHBOURS)
     rigid_index, rigid_weight = _shepard(search.rigid_tree, points, RIGID_NEIGHBOURS)
     skin2, rigid2 = near.skin_distance**2, near.rigid_distance**2
-    to_skin = (1 - surface) * rigid2 / np.maximum(skin2 + rigid2, 1e-18)
+    share = rigid2 / np.maximum(skin2 + rigid2, 1e-18)
+    share += (1 - share) * _smoothstep(0.2, 0.7, near.outward)  # in front of the skin there is only the skin
+    to_skin = (1 - surface) * share
     to_rigid = (1 - surface) - to_skin
     middle = CORNERS + SKIN_NEIGHBOURS
     indices[:, CORNERS:middle] = search.skin[skin_index]
@@ -164,7 +193,8 @@ def bind_positions(model: "HeadModel", positions: NDArray) -> Binding:
     weights[:, middle:] = to_rigid[:, None] * rigid_weight
 
     for k, name in enumerate(("eye_left", "eye_right")):
-        inside = np.flatnonzero(near.eye == k)
+        on_other = (near.foot.distance < 1e-6) & (near.part != near.names.index(name))
+        inside = np.flatnonzero((near.eye == k) & ~on_other)
         if len(inside):
             frame, inner = _inside_eye(model, points[inside], name)
             indices[inside], weights[inside] = frame[0], 0
