@@ -45,9 +45,10 @@ def make_truth(head: Any, frames: int = 12, count: int = 160, seed: int = 0, foc
     parts = [head.parts[p].vertices for p in ("skin", "eye_left", "eye_right", "teeth_upper", "cranium", "mandible")]
     pool = np.concatenate([np.arange(len(head.rest))[p] for p in parts])
     chosen = np.sort(rng.choice(pool, min(count, len(pool)), replace=False))
-    points = np.einsum("fij,fnj->fni", rotation, vertices[:, chosen]) + translation[:, None]
-    camera = Camera.pinhole(1280, 720, focal)
     queries = Queries(np.asarray(head.rest, np.float64)[chosen])
+    moved = np.asarray(head.bind(queries.positions).moved(vertices, head.rest), np.float64)
+    points = moved @ np.swapaxes(rotation, 1, 2) + translation[:, None]
+    camera = Camera.pinhole(1280, 720, focal)
     jaw = head.jaw_transform(expression, identity)
     return Truth(identity, expression, eyes, rotation, translation, jaw, camera, queries, points)
 

@@ -59,6 +59,9 @@ class Bound:
     indices: np.ndarray
     weights: np.ndarray
 
+    def moved(self, vertices: np.ndarray, rest: np.ndarray) -> np.ndarray:
+        return vertices[..., self.indices[:, 0], :]
+
 
 @dataclass(frozen=True)
 class Queries:
@@ -185,7 +188,7 @@ class ToyHead:
         side = left - right
         rotation = _turn_y(-0.08 * side) @ _turn_x(0.35 * opened)
         glide = np.stack([0.004 * side, -0.003 * opened, 0.004 * opened + 0.005 * forward], -1)
-        pivot = PIVOT if identity is None else PIVOT + np.asarray(identity)[..., :3] * 0.002
+        pivot = PIVOT if identity is None else PIVOT + np.asarray(identity)[..., :1] * [0.0, 0.003, 0.002]
         return rotation, pivot + glide - np.einsum("...ij,...j->...i", rotation, pivot)
 
     def eye_centres(self, identity: Any = None) -> np.ndarray:

@@ -118,6 +118,16 @@ def solve_arrow(
     return step * mask, shared_step, schur
 
 
+def times(system: ArrowSystem, frame: Array) -> tuple[Array, Array]:
+    """The matrix times a vector that is `frame` (F, P) and 0 in what is shared: the result's (F, P) and (S,)."""
+    out = np.einsum("fij,fj->fi", system.frame, frame)
+    out[:-1] += system.next * frame[1:]
+    out[1:] += system.next * frame[:-1]
+    out[:-2] += system.after * frame[2:]
+    out[2:] += system.after * frame[:-2]
+    return out, np.einsum("fps,fp->s", system.border, frame)
+
+
 def dense(system: ArrowSystem) -> tuple[Array, Array]:
     """The whole matrix and gradient, for tests: ((F P + S), (F P + S)) and (F P + S,)."""
     frames, size, wide = system.border.shape

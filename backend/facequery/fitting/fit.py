@@ -66,15 +66,23 @@ def fit_shot(
     keys = _key_frames(start, seen, settings.key_frames)
     found = _fit_key_frames(problem, start, keys, _spread_landmarks(basis, views, _KEY_LANDMARKS))
     state, error = found.state, found.model_error
-    if len(keys) < problem.frames or len(positions) > _KEY_LANDMARKS:
-        state = _extend(problem, state, keys, seen)
+    iterations = found.iterations
+    if len(keys) < problem.frames:
+        state = _extend(problem, state, keys)
+        frames_alone = replace(problem, lock_shared=True, robust=2.0 * settings.robust)
+        _set_statistics(frames_alone, error)
+        result = minimise(frames_alone, state, settings.iterations // 2, 1e-2)
+        state, iterations = result.state, iterations + result.iterations
     _set_statistics(problem, error)
     problem.robust = settings.robust
     result = minimise(problem, state, settings.iterations)
-    error = _model_error(problem, result.state)
-    _set_statistics(problem, error)
-    result = minimise(problem, result.state, max(settings.iterations // 2, 3))
-    return assemble(problem, result, tracks, known, offsets, found.iterations + result.iterations, started)
+    iterations += result.iterations
+    again = _model_error(problem, result.state)
+    if abs(again - error) > 0.1 * max(again, error):
+        _set_statistics(problem, again)
+        result = minimise(problem, result.state, max(settings.iterations // 2, 3))
+        iterations += result.iterations
+    return assemble(problem, result, tracks, known, offsets, iterations, started)
 
 
 # ---- the beginning -----------------------------------------------------------------------------------------------
@@ -242,7 +250,7 @@ def _with_focal(problem: Problem, state: State, factor: float) -> State:
     return replace(state, focal=focal, translation=translation)
 
 
-def _extend(problem: Problem, key: State, keys: NDArray[np.int64], seen: NDArray[np.bool_]) -> State:
+def _extend(problem: Problem, key: State, keys: NDArray[np.int64]) -> State:
     """A state of all frames from that of the key frames: poses anew with identity and camera, expressions between."""
     fresh = _initial_state(problem, key.identity)
     solved = np.array([view.solve_focal for view in problem.views])

@@ -37,7 +37,8 @@ def weak_perspective(points: Array, xy: Array, weight: Array, rounds: int = 8) -
         gap = np.linalg.norm(design @ np.swapaxes(affine, 1, 2) - xy, axis=2)
         middle = np.array([_weighted_median(g, v) for g, v in zip(gap, w, strict=True)])
         spread = 1.4826 * middle
-        current = w / (1.0 + (gap / np.maximum(2.0 * spread, 1e-9)[:, None]) ** 2) ** 2
+        width = np.maximum(np.nan_to_num(2.0 * spread), 1e-9)
+        current = w / (1.0 + (gap / width[:, None]) ** 2) ** 2
     first, second = affine[:, 0, :3], affine[:, 1, :3]
     length = np.linalg.norm(affine[:, :, :3], axis=2)
     matrix = np.stack([first, second, np.cross(first, second) / np.maximum(length.mean(1), 1e-12)[:, None]], axis=1)

@@ -1,13 +1,15 @@
 """Levenberg-Marquardt on a `Problem`: projected to the bounds, every step accepted lowers the cost."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from facequery.fitting.arrow import ArrowSystem, solve_arrow
-from facequery.fitting.problem import Problem, State
+from facequery.fitting.arrow import Array, ArrowSystem, solve_arrow, times
+from facequery.fitting.problem import EXPRESSION, Problem, State
 
 _MOST_DAMPING = 1e7
+_ROUNDS = 4  # of finding which expressions end at a bound in one step
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +29,7 @@ def minimise(
     """Lower the cost of `problem` from `state` for at most `iterations` linearisations.
 
     Ends when a step lowers the cost by less than `tolerance` of it. Expressions stay in [0, 1]: one that lies at a
-    bound and is pushed outwards is held for the step (projected Newton; Bertsekas, SIAM J. Control 20, 1982).
+    bound and is pushed outwards is held (projected Newton; Bertsekas, SIAM J. Control 20, 1982).
     """
     system, precision = problem.linearise(state)
     cost = problem.cost(state, precision)
@@ -38,7 +40,7 @@ def minimise(
         accepted = False
         while damping < _MOST_DAMPING:
             try:
-                frame, shared, _ = solve_arrow(system, damping, free)
+                frame, shared = bounded_step(system, damping, state.expression, free)
             except np.linalg.LinAlgError:
                 damping = max(damping, 1e-6) * 10.0
                 continue
@@ -61,3 +63,32 @@ def minimise(
             converged = True
             break
     return Minimum(state, cost, done, system, converged)
+
+
+def bounded_step(
+    system: ArrowSystem, damping: float, expression: Array, free: NDArray[np.bool_]
+) -> tuple[Array, Array]:
+    """Step (F, P) and (S,) after which every expression lies in [0, 1].
+
+    What would leave is put on the bound and the rest solved again, so that the others know of it; cutting the step off
+    instead would leave them wrong and the damping high.
+    """
+    held = np.zeros_like(system.frame_gradient)
+    free = free.copy()
+    for _ in range(_ROUNDS):
+        shifted = system
+        if held.any():
+            push, push_shared = times(system, held)
+            shifted = replace(
+                system,
+                frame_gradient=system.frame_gradient + push,
+                shared_gradient=system.shared_gradient + push_shared,
+            )
+        frame, shared, _ = solve_arrow(shifted, damping, free)
+        target = expression + frame[:, EXPRESSION]
+        leaving = free[:, EXPRESSION] & ((target < 0.0) | (target > 1.0))
+        if not leaving.any():
+            break
+        held[:, EXPRESSION][leaving] = (np.clip(target, 0.0, 1.0) - expression)[leaving]
+        free[:, EXPRESSION] &= ~leaving
+    return frame + held, shared

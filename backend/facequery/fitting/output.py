@@ -65,7 +65,7 @@ def assemble(
             points = points + own
             points[:, carried] += weight * np.einsum("fij,nj->fni", jaw.rotation[at] - np.eye(3), own[carried])
         points = points[:, vertices]
-        mesh[at] = np.einsum("fij,fnj->fni", rotation[at], points) + translation[at, None]
+        mesh[at] = points @ np.swapaxes(rotation[at], 1, 2) + translation[at, None]
     face = FaceFit(
         mesh,
         triangles,

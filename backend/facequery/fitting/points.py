@@ -195,14 +195,14 @@ def evaluate(basis: PointBasis, identity: Array, expression: Array, eyes: Array,
     points = shape + moved.reshape(len(expression), count, 3)
     if len(basis.jaw.index):
         part = basis.jaw.rest + basis.jaw.identity @ identity
-        carried = np.einsum("fij,nj->fni", jaw.rotation, part) + basis.jaw.weight[:, None] * jaw.translation[:, None]
+        carried = part @ np.swapaxes(jaw.rotation, 1, 2) + basis.jaw.weight[:, None] * jaw.translation[:, None]
         points[:, basis.jaw.index] += carried
     turns = eye_matrices(eyes)
     centres = basis.eye_rest + basis.eye_identity @ identity
     for side, share in enumerate(basis.eyes):
         if len(share.index):
             part = share.rest + share.identity @ identity - share.weight[:, None] * centres[side]
-            turned = np.einsum("fij,nj->fni", turns[:, side], part)
+            turned = part @ np.swapaxes(turns[:, side], 1, 2)
             points[:, share.index] += turned + share.weight[:, None] * centres[side]
     return points
 

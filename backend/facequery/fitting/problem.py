@@ -79,6 +79,7 @@ class Problem:
     settings: FitSettings
     times: Array
     lock_identity: bool = False
+    lock_shared: bool = False  # frames alone: identity and cameras stay as they are
     robust: float = 4.0
     model_error: float = 0.0  # metres: what the model cannot follow, added to sigma
     data_weight: float = 1.0  # share of the landmarks that count as independent of each other
@@ -88,15 +89,16 @@ class Problem:
 
     def __post_init__(self) -> None:
         self.names = list(self.model.expression_names)
-        self.modes = 0 if self.lock_identity else self.basis.identity.shape[2]
+        self.modes = 0 if self.lock_identity or self.lock_shared else self.basis.identity.shape[2]
         at = self.modes
         self.focal_column: list[int] = []
         self.pose_column: list[int] = []
         for view in self.views:
-            self.focal_column.append(at if view.solve_focal else -1)
-            at += view.solve_focal
-            self.pose_column.append(at if view.solve_pose else -1)
-            at += 6 * view.solve_pose
+            focal, pose = view.solve_focal and not self.lock_shared, view.solve_pose and not self.lock_shared
+            self.focal_column.append(at if focal else -1)
+            at += focal
+            self.pose_column.append(at if pose else -1)
+            at += 6 * pose
         self.shared = at
         self._linear = np.zeros((len(self.basis.rest), 3, 56 + self.modes), np.float32)
         self._linear[:, :, :52] = self.basis.expression
@@ -119,11 +121,11 @@ class Problem:
     def project(self, state: State) -> tuple[list[Array], list[Array]]:
         """Per view the ideal pixels (F, N, 2) and the depth (F, N) metres of every landmark."""
         points = self.canonical(state)
-        world = np.einsum("fij,fnj->fni", state.rotation, points) + state.translation[:, None]
+        world = points @ np.swapaxes(state.rotation, 1, 2) + state.translation[:, None]
         pixels, depths = [], []
         for v, view in enumerate(self.views):
             rotation, translation = self._to_camera(state, v)
-            seen = np.einsum("fij,fnj->fni", rotation, world) + translation[:, None]
+            seen = world @ np.swapaxes(rotation, 1, 2) + translation[:, None]
             z = np.maximum(seen[..., 2], _NEAR)
             u = view.fx[:, None] * state.focal[v] * seen[..., 0] / z + view.cx[:, None]
             w = view.fy[:, None] * state.focal[v] * seen[..., 1] / z + view.cy[:, None]
@@ -291,14 +293,14 @@ class Problem:
         out[:, :, 62 : 62 + self.modes] = body[:, :, 56:]
         out[:, :, 62 + self.modes :] = 0.0
         if self.views[0].solve_focal:
-            # the step in depth is taken at the first focal factor, and the head's depth goes with the focal length
-            out[:, :, 5] *= state.focal[0]
+            out[:, :, 5] *= state.focal[0]  # the step in depth is one of depth over focal factor
+        if self.focal_column[0] >= 0:  # the head's depth goes with the focal length
             out[:, :, 62 + self.focal_column[0]] += by_world[:, :, 2] * state.translation[f, 2]
-        if view.solve_focal:
+        if self.focal_column[v] >= 0:
             at = 62 + self.focal_column[v]
             out[:, 0, at] += fx * seen[:, 0] / z
             out[:, 1, at] += fy * seen[:, 1] / z
-        if view.solve_pose:
+        if self.pose_column[v] >= 0:
             at = 62 + self.pose_column[v]
             # The turn goes about the camera's own origin, before the solved translation is added.
             lever = seen - state.camera_translation[v]
@@ -361,13 +363,13 @@ class Problem:
         translation = state.translation + frame[:, 3:6] * (
             np.array([1.0, 1.0, state.focal[0]]) if self.views[0].solve_focal else 1.0
         )
-        for v, view in enumerate(self.views):
-            if view.solve_focal:
+        for v in range(len(self.views)):
+            if self.focal_column[v] >= 0:
                 grow = float(np.exp(np.clip(shared[self.focal_column[v]], -0.5, 0.5)))
                 focal[v] *= grow
                 if v == 0:
                     translation[:, 2] *= grow
-            if view.solve_pose:
+            if self.pose_column[v] >= 0:
                 at = self.pose_column[v]
                 turn = axis_angle_to_matrix(shared[at : at + 3])
                 camera_rotation[v] = turn @ camera_rotation[v]
