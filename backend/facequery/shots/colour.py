@@ -72,7 +72,7 @@ def _configuration(name: str) -> oiio.ColorConfig:
     config = oiio.ColorConfig(name)
     problem = config.geterror()
     if problem or not config.getColorSpaceNames():
-        raise UserError(f'The OCIO configuration "{name}" cannot be read.', "Check $OCIO.", "FQ221")
+        raise UserError(f'The OCIO configuration "{name}" cannot be read.', "Check $OCIO.", "FQ216")
     return config
 
 
@@ -94,7 +94,7 @@ def resolve(name: str) -> str:
     raise UserError(
         f'There is no colour space "{name}".',
         f"Use one of {choices()}, or any name of the OCIO configuration.",
-        "FQ220",
+        "FQ215",
     )
 
 
@@ -193,5 +193,5 @@ def _ocio(values: NDArray[np.float32], source: str, target: str) -> NDArray[np.f
     converted = oiio.ImageBufAlgo.colorconvert(buffer, source, target, False, "", "", _configuration_name())
     if converted.has_error:
         problem = " ".join(converted.geterror().split())
-        raise UserError(f'OCIO cannot convert "{source}" to "{target}": {problem}', code="FQ222")
+        raise UserError(f'OCIO cannot convert "{source}" to "{target}": {problem}', code="FQ217")
     return np.asarray(converted.get_pixels(oiio.FLOAT), dtype=np.float32).reshape(values.shape)

@@ -303,13 +303,13 @@ def _picture_space(path: Path, facts: images.Facts, colorspace: str | None) -> t
             raise UserError(
                 f'"{path.name}" is in a colour space that is not known ("{named}").',
                 f"Name it with --colorspace: {colour.choices()}, or any name of the OCIO configuration.",
-                "FQ223",
+                "FQ218",
             )
     if path.suffix.lower() in (".dpx", ".cin"):
         raise UserError(
             f'"{path.name}" does not say which colour space it is in.',
             f"Name it with --colorspace: {colour.choices()}, or any name of the OCIO configuration.",
-            "FQ223",
+            "FQ218",
         )
     if facts.is_float:
         return "linear", ["Taken for linear Rec.709, as the files do not say otherwise; --colorspace overrides it."]
