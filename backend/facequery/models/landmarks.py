@@ -25,7 +25,7 @@ class LandmarkConfig:
     input_size: int = 160  # side of the square crop, pixels
     head: str = "flatten"  # "flatten" keeps where things are, "pool" averages over the map
     levels: int = 2  # feature maps that the flattened head reads: 1 = stride 32 alone, 2 = strides 16 and 32
-    reduced: int = 128  # channels that the coarsest map is reduced to before it is flattened
+    reduced: int = 64  # channels that the coarsest map is reduced to before it is flattened
     descriptor: int = 768  # d of the paper
     code: int = 64  # B of the paper
     query_dims: int = 3  # 3: canonical position; 2: UV (CLD, section 3.2)

@@ -31,7 +31,13 @@ class Convolution(nn.Module):
         nn.init.zeros_(self.conv.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.conv(F.pad(x, (0, 1, 0, 1)) if self.pad else x)
+        conv = self.conv
+        if self.pad and conv.groups > 1 and torch.is_grad_enabled() and conv.weight.requires_grad:
+            # the same values as with stride 2, but oneDNN has no quick gradient of strided depthwise convolutions
+            # (three of them took a third of a training step), and one of plain ones
+            x = F.conv2d(x, conv.weight, conv.bias, padding=1, groups=conv.groups)[:, :, 1::2, 1::2]
+        else:
+            x = conv(F.pad(x, (0, 1, 0, 1)) if self.pad else x)
         return F.relu6(x, inplace=True) if self.relu else x
 
 
@@ -73,13 +79,29 @@ class MobileNetV2(nn.Module):
         self.blocks = nn.ModuleList(blocks)
 
     def forward(self, x: Tensor) -> list[Tensor]:
+        stages = self.stages()
+        frozen = 0
+        while frozen < len(stages) and not any(p.requires_grad for p in stages[frozen].parameters()):
+            frozen += 1
+        maps: list[Tensor] = []
+        if 0 < frozen < len(stages):
+            # without gradients a few images at a time go through the large early maps: they stay in the cache
+            with torch.no_grad():
+                parts = [self._run(part, 0, frozen) for part in x.split(4)]
+            maps = [torch.cat(found) for found in zip(*(m for _, m in parts), strict=True)]
+            x = torch.cat([y for y, _ in parts])
+        else:
+            frozen = 0
+        return maps + self._run(x, frozen, len(stages))[1]
+
+    def _run(self, x: Tensor, first: int, last: int) -> tuple[Tensor, list[Tensor]]:
+        """Output of stages `first` to `last` (not included), and the maps among their outputs."""
         maps = []
-        x = self.stem(x)
-        for i, block in enumerate(self.blocks):
-            x = block(x)
-            if i in self.taps:
+        for i, stage in list(enumerate(self.stages()))[first:last]:
+            x = stage(x)
+            if i - 1 in self.taps:
                 maps.append(x)
-        return maps
+        return x, maps
 
     def stages(self) -> list[nn.Module]:
         """The stem and the blocks in the order of the computation: what may be frozen, from the front."""

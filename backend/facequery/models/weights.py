@@ -13,7 +13,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from facequery.assets import asset
 from facequery.errors import UserError
+from facequery.models.finder import FinderConfig, FinderNet
 from facequery.models.landmarks import LandmarkConfig, LandmarkNet
 
 
@@ -43,20 +45,39 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}, card
 
 
-def load_network(network: nn.Module, state: dict[str, Tensor], path: Path) -> nn.Module:
-    """Put tensors into a network, ready for inference. Raises UserError when they do not fit."""
+def load_network(path: Path | str) -> tuple[nn.Module, dict[str, Any]]:
+    """Network of a weights file and its card, on the CPU, in evaluation mode, without gradients.
+
+    `path` is a file, or the name of weights that ship ("landmarks", "finder"). The card's `kind` says what the network
+    is: "landmarks" (LandmarkNet) or "finder" (FinderNet). Raises UserError when the file is missing or does not fit.
+    """
+    file = Path(path)
+    if not file.exists() and file.suffix != ".safetensors":
+        file = asset(f"weights/{path}.safetensors")
+    state, card = load_weights(file)
+    network: nn.Module
     try:
-        network.load_state_dict({k: v for k, v in state.items() if not k.startswith("correction.")})
-    except RuntimeError as error:
-        raise UserError(f'The weights "{path}" do not fit their own card.', "Get the file again.", "FQ405") from error
-    return network.eval().requires_grad_(False)
+        if card["kind"] == "landmarks":
+            network = LandmarkNet(LandmarkConfig(**card["architecture"]))
+        else:
+            network = FinderNet(FinderConfig(**card["architecture"]))
+        network.load_state_dict(state)
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise UserError(f'The weights "{file}" do not fit their own card.', "Get the file again.", "FQ405") from error
+    return network.eval().requires_grad_(False).to(memory_format=torch.channels_last), card
 
 
-def load_landmark_net(path: Path) -> tuple[LandmarkNet, dict[str, Any]]:
-    """The detector of a weights file and its card, on the CPU, in evaluation mode, without gradients."""
-    state, card = load_weights(path)
-    if card.get("kind") != "landmarks":
-        raise UserError(f'"{path}" holds "{card.get("kind")}" weights.', "Give landmark weights.", "FQ406")
-    network = LandmarkNet(LandmarkConfig(**card["architecture"]))
-    load_network(network, state, path)
-    return network.to(memory_format=torch.channels_last), card
+def load_landmark_net(path: Path | str) -> tuple[LandmarkNet, dict[str, Any]]:
+    """The detector of a weights file, or of weights that ship, and its card. Raises UserError for other weights."""
+    network, card = load_network(path)
+    if not isinstance(network, LandmarkNet):
+        raise UserError(f'"{path}" holds "{card["kind"]}" weights.', "Give landmark weights.", "FQ406")
+    return network, card
+
+
+def load_finder_net(path: Path | str) -> tuple[FinderNet, dict[str, Any]]:
+    """The face finder of a weights file, or of weights that ship, and its card. Raises UserError for other weights."""
+    network, card = load_network(path)
+    if not isinstance(network, FinderNet):
+        raise UserError(f'"{path}" holds "{card["kind"]}" weights.', "Give finder weights.", "FQ406")
+    return network, card

@@ -1,0 +1,106 @@
+"""Random changes of colour and geometry for photographs (CLD, section 4.3 and table 4)."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+def jitter_crop(rng: np.random.Generator, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A `crop_to_image` (2, 3) shifted, scaled (a little differently in x and y) and turned at random.
+
+    Wide enough for the errors of a face normaliser: 12 % of the half side, 15 % of the size, 15 degrees, and now and
+    then twice as much.
+    """
+    wide = 2.0 if rng.random() < 0.12 else 1.0
+    angle = np.radians(rng.normal(0, 13 * wide))
+    size = np.exp(rng.normal(0, 0.12 * wide))
+    aspect = np.exp(rng.normal(0, 0.03))
+    shift = rng.normal(0, 0.09 * wide, 2)
+    cos, sin = size * np.cos(angle), size * np.sin(angle)
+    inner = np.array([[cos * aspect, -sin / aspect, shift[0]], [sin * aspect, cos / aspect, shift[1]]])
+    linear = matrix[:, :2] @ inner[:, :2]
+    return np.hstack([linear, (matrix[:, :2] @ inner[:, 2] + matrix[:, 2])[:, None]])
+
+
+def colour(rng: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Change hue, saturation, brightness, contrast, gamma and white balance; sometimes gray."""
+    x = image.astype(np.float32) * (1 / 255)
+    if rng.random() < 0.5:
+        x = np.power(x, np.float32(np.exp(rng.normal(0, 0.25))))
+    x *= np.float32(np.exp(rng.normal(0, 0.18))) * np.exp(rng.normal(0, 0.07, 3)).astype(np.float32)
+    gray = x @ np.float32([0.299, 0.587, 0.114])
+    saturation = 0.0 if rng.random() < 0.1 else np.exp(rng.normal(0, 0.3))
+    x = gray[..., None] + np.float32(saturation) * (x - gray[..., None])
+    if rng.random() < 0.3:
+        x = x @ _hue_rotation(rng.normal(0, 0.25)).T
+    middle = np.float32(rng.uniform(0.3, 0.6))
+    x = middle + np.float32(np.exp(rng.normal(0, 0.2))) * (x - middle)
+    return (np.clip(x, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def _hue_rotation(angle: float) -> NDArray[np.float32]:
+    """Rotation of RGB about the gray axis by `angle` radians."""
+    vector = np.full(3, angle / np.sqrt(3.0))
+    return cv2.Rodrigues(vector)[0].astype(np.float32)
+
+
+def degrade(rng: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What cameras and codecs do: fewer pixels, blur, motion, noise, compression."""
+    size = image.shape[0]
+    if rng.random() < 0.3:
+        small = int(size * rng.uniform(0.25, 0.9))
+        shrunk = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
+        image = cv2.resize(shrunk, (size, size), interpolation=int(rng.choice([cv2.INTER_LINEAR, cv2.INTER_CUBIC])))
+    if rng.random() < 0.2:
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.6))
+    if rng.random() < 0.08:
+        length = int(rng.integers(3, 10))
+        kernel = np.zeros((length, length), np.float32)
+        angle = rng.uniform(0, np.pi)
+        centre, reach = (length - 1) / 2, np.array([np.cos(angle), np.sin(angle)]) * (length - 1) / 2
+        start, stop = (np.round(centre + sign * reach).astype(int) for sign in (-1, 1))
+        cv2.line(kernel, tuple(map(int, start)), tuple(map(int, stop)), 1.0, 1)
+        image = cv2.filter2D(image, -1, kernel / kernel.sum())
+    if rng.random() < 0.35:
+        grain = int(rng.choice([1, 1, 2]))
+        side = -(-size // grain)
+        noise = rng.standard_normal((side, side, 3 if rng.random() < 0.5 else 1), dtype=np.float32)
+        noise = noise.repeat(grain, 0).repeat(grain, 1)[:size, :size] * np.float32(rng.uniform(1, 14))
+        image = np.clip(image + noise, 0, 255).astype(np.uint8)
+    if rng.random() < 0.3:
+        done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(15, 85))])
+        if done:
+            image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    return image
+
+
+def cover(rng: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Cover parts of the picture with up to three shapes: flat, noisy, or a piece of the picture itself."""
+    size = image.shape[0]
+    image = image.copy()
+    for _ in range(int(rng.integers(1, 4))):
+        mask = np.zeros((size, size), np.uint8)
+        centre = rng.uniform(0, size, 2)
+        reach = size * rng.uniform(0.05, 0.22, 2)
+        kind = rng.integers(3)
+        angle = float(rng.uniform(0, 180))
+        if kind == 0:
+            cv2.ellipse(mask, (tuple(centre), tuple(2 * reach), angle), 255, -1)
+        elif kind == 1:
+            corners = cv2.boxPoints((tuple(centre), tuple(2 * reach * [1.6, 0.6]), angle))
+            cv2.fillPoly(mask, [corners.astype(np.int32)], 255)
+        else:
+            turns = np.sort(rng.uniform(0, 2 * np.pi, int(rng.integers(3, 8))))
+            around = np.stack([np.cos(turns), np.sin(turns)], -1) * rng.uniform(0.5, 1.2, (len(turns), 1))
+            cv2.fillPoly(mask, [(centre + around * reach * 1.2).astype(np.int32)], 255)
+        inside = mask > 0
+        fill = rng.integers(3)
+        if fill == 0:
+            image[inside] = rng.integers(0, 256, 3)
+        elif fill == 1:
+            rough = rng.integers(0, 256, (int(rng.integers(2, 24)), int(rng.integers(2, 24)), 3)).astype(np.uint8)
+            image[inside] = cv2.resize(rough, (size, size), interpolation=cv2.INTER_LINEAR)[inside]
+        else:
+            shift = rng.integers(size // 4, size, 2)
+            image[inside] = np.roll(image, tuple(shift), (0, 1))[::-1][inside]
+    return image

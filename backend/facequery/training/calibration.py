@@ -1,0 +1,54 @@
+"""Query optimisation of a layout: where on the canonical head the points of somebody else's annotation lie.
+
+CLD, section 3.4: the network is frozen, the 3D queries are optimised on annotated pictures.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from facequery.models.landmarks import LandmarkNet, images_to_input
+
+
+@torch.no_grad()
+def describe(network: LandmarkNet, images: NDArray[np.uint8], batch: int = 32) -> Tensor:
+    """Descriptors (n, d) of crops (n, S, S, 3) uint8."""
+    pieces = [
+        network.encode(images_to_input(torch.from_numpy(p))) for p in np.array_split(images, -(-len(images) // batch))
+    ]
+    return torch.cat(pieces).float()
+
+
+def optimise_queries(
+    network: LandmarkNet, descriptors: Tensor, target: NDArray, start: NDArray, steps: int = 200, batch: int = 48,
+    rate: float = 0.01, pull: float = 0.02, seed: int = 0,
+) -> NDArray[np.float32]:  # fmt: skip
+    """Queries (N, 3), network units, whose landmarks come nearest to `target` (n, N, 2), crop coordinates.
+
+    `descriptors` (n, d) of the pictures, `start` (N, 3) the first guess, to which the result is pulled softly. The mean
+    distance is minimised over random batches of pictures with Adam.
+    """
+    rng = np.random.default_rng(seed)
+    first = torch.from_numpy(np.asarray(start, np.float32))
+    goal = torch.from_numpy(np.asarray(target, np.float32))
+    queries = first.clone().requires_grad_(True)
+    optimiser = torch.optim.Adam([queries], lr=rate)
+    for step in range(steps):
+        for group in optimiser.param_groups:
+            group["lr"] = rate * (1 - step / steps)
+        chosen = torch.from_numpy(rng.choice(len(goal), min(batch, len(goal)), replace=False))
+        xy, _ = network.decode(descriptors[chosen], queries)
+        distance = (xy - goal[chosen]).square().sum(-1).add(1e-8).sqrt().mean()
+        loss = distance + pull * (queries - first).square().sum(-1).mean()
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+    return queries.detach().numpy()
+
+
+@torch.no_grad()
+def locate(network: LandmarkNet, descriptors: Tensor, queries: NDArray) -> tuple[NDArray, NDArray]:
+    """Landmarks (n, N, 2) and sigma (n, N), crop coordinates, of queries (N, 3) in network units."""
+    xy, log_sigma = network.decode(descriptors, torch.from_numpy(np.asarray(queries, np.float32)))
+    return xy.double().numpy(), log_sigma.exp().double().numpy()

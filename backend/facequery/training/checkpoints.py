@@ -1,0 +1,74 @@
+"""Moving average of the weights, and checkpoints from which a run goes on as if it had never stopped."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from facequery.errors import UserError
+
+
+class MovingAverage:
+    """Exponential moving average of a module's floating-point state; short at first, so that early weights count less.
+
+    Decay at update n: min(decay, (1 + n) / (10 + n)).
+    """
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.decay, self.updates = decay, 0
+        self.state = {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+    def update(self, module: nn.Module) -> None:
+        self.updates += 1
+        weight = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates))
+        state = module.state_dict()
+        floats = [name for name, value in self.state.items() if value.is_floating_point()]
+        torch._foreach_lerp_([self.state[n] for n in floats], [state[n].detach() for n in floats], weight)
+        for name, value in self.state.items():
+            if not value.is_floating_point():
+                value.copy_(state[name])
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"updates": self.updates, "state": self.state}
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        self.updates = saved["updates"]
+        for name, value in self.state.items():
+            value.copy_(saved["state"][name])
+
+
+def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Write a checkpoint through a temporary name: killed at any moment, the last whole one remains."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".part")
+    torch.save(content, temporary)
+    temporary.replace(path)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint (tensors and plain values only). Raises UserError when there is none or it is damaged."""
+    if not path.exists():
+        raise UserError(f'There is no checkpoint at "{path}".', "Start without --resume.", "FQ505")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, ValueError) as error:
+        raise UserError(f'The checkpoint "{path}" is damaged.', "Start without --resume.", "FQ506") from error
+
+
+def parameter_groups(module: nn.Module, slow: nn.Module, slow_rate: float, rate: float, decay: float) -> list[dict]:
+    """Optimiser groups: `slow`'s parameters at a lower rate; weight decay for matrices and kernels alone."""
+    slow_ids = {id(p) for p in slow.parameters()}
+    groups: dict[tuple[bool, bool], list[Tensor]] = {}
+    for parameter in module.parameters():
+        if parameter.requires_grad:
+            groups.setdefault((id(parameter) in slow_ids, parameter.ndim > 1), []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "lr": rate * (slow_rate if is_slow else 1.0),
+            "peak": rate * (slow_rate if is_slow else 1.0),
+            "weight_decay": decay if is_matrix else 0.0,
+        }
+        for (is_slow, is_matrix), parameters in groups.items()
+    ]

@@ -1,0 +1,218 @@
+"""The landmark detector as a training task: its data, its loss, its measurements, its weights file."""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from facequery.assets import source_data
+from facequery.errors import UserError
+from facequery.models.correction import SemanticCorrection
+from facequery.models.landmarks import LandmarkNet, images_to_input
+from facequery.models.mobilenet_v2 import MobileNetV2
+from facequery.models.weights import save_weights
+from facequery.training import annotated, calibration
+from facequery.training.configs import DataConfig, TrainConfig
+from facequery.training.examples import Mix, PortraitSource, Source
+from facequery.training.losses import landmark_loss
+from facequery.training.stream import DirectStream, SharedStream
+
+_CHECKOUT = Path(__file__).resolve().parents[3]
+IMAGENET = "weights/mobilenetv2_imagenet_bnfolded_f16.npz"  # in the source data
+
+
+class Learner(nn.Module):
+    """Network and semantic correction together; the forward pass gives the loss."""
+
+    def __init__(self, config: TrainConfig, datasets: int = 2) -> None:
+        super().__init__()
+        self.config = config
+        self.network = LandmarkNet(config.model)
+        self.correction = SemanticCorrection(datasets)
+
+    def forward(
+        self, images: Tensor, query: Tensor, xy: Tensor, weight: Tensor, dataset: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """uint8 images (B, S, S, 3), queries (B, n, 3), targets (B, n, 2), weights (B, n), data set numbers (B,)."""
+        shift = self.correction(query, dataset)
+        predicted, log_sigma = self.network(images_to_input(images), query + shift)
+        loss, parts = landmark_loss(
+            predicted.float(), log_sigma.float(), xy, weight, self.config.model.input_size, self.config.loss
+        )
+        shifted = shift.square().sum(-1).mean()
+        parts["shift"] = shifted.detach().sqrt()
+        with torch.no_grad():
+            distance = (predicted - xy).norm(dim=-1) * self.config.model.input_size / 2
+            for number, name in enumerate(("renders", "portraits")):
+                mask = weight * (dataset == number)[:, None]
+                parts[name] = (distance * mask).sum() / mask.sum().clamp(min=1e-6)
+        return loss + self.config.loss.correction_weight * shifted, parts
+
+
+def make_mix(config: DataConfig, size: int, deterministic: bool = False) -> Mix:
+    """The sources of a run with their weights. Called in every process that makes images."""
+    sources: list[Source] = []
+    weights: list[float] = []
+    if config.renders > 0:
+        from facequery.training.renders import RenderSource
+
+        sources.append(RenderSource(size, config))
+        weights.append(config.renders)
+    if config.portraits > 0:
+        sources.append(PortraitSource(checkout_path(config.portrait_labels), mediapipe_positions(), size, config))
+        weights.append(config.portraits)
+    return Mix(sources, weights)
+
+
+def checkout_path(name: str) -> Path:
+    """A path as it is when absolute, else relative to the checkout."""
+    return Path(name) if Path(name).is_absolute() else _CHECKOUT / name
+
+
+def mediapipe_positions() -> NDArray[np.float32]:
+    """(478, 3) queries of the layout `mediapipe478` in network units."""
+    from facequery.head.layouts import load_layout
+    from facequery.head.model import HeadModel
+
+    return (load_layout("mediapipe478").positions * HeadModel.load().scale).astype(np.float32)
+
+
+class LandmarkTask:
+    """Training of a LandmarkNet on renders and portraits."""
+
+    def __init__(self, config: TrainConfig, checkpointed: bool = False) -> None:
+        self.config = config
+        self.module: Learner = Learner(config).to(memory_format=torch.channels_last)
+        self.encoder = self.module.network.encoder
+        if config.imagenet and not checkpointed:
+            if not isinstance(self.encoder, MobileNetV2):
+                raise UserError("ImageNet weights exist for mobilenet_v2 alone.", "Set imagenet to false.", "FQ510")
+            self.encoder.load_imagenet(source_data(IMAGENET))
+        for stage in self.encoder.stages()[: config.frozen_stages]:
+            stage.requires_grad_(False)
+        size, data = config.model.input_size, config.data
+        self.stream: DirectStream | SharedStream
+        if config.deterministic:
+            self.stream = DirectStream(make_mix(data, size), config.seed)
+        else:
+            shares = [s for s in (data.renders, data.portraits) if s > 0]
+            shares = [s / sum(shares) for s in shares]
+            self.stream = SharedStream(
+                make_mix, (data, size), shares, size, data.queries, data.slots, data.reuse, data.processes,
+                int(np.random.default_rng().integers(2**31)) if checkpointed else config.seed,
+            )  # fmt: skip
+        self.sets: list[tuple[annotated.AnnotatedSet, NDArray, NDArray]] | None = None
+
+    def batch(self, step: int) -> tuple[Tensor, ...]:
+        batch = self.stream.batch(step, self.config.batch)
+        arrays = (batch.images, batch.query, batch.xy, batch.weight, batch.dataset)
+        return tuple(torch.from_numpy(np.ascontiguousarray(a)) for a in arrays)
+
+    def network(self, state: dict[str, Tensor]) -> LandmarkNet:
+        """A LandmarkNet with the weights of a state of the learner, for inference."""
+        network = LandmarkNet(self.config.model)
+        prefix = "network."
+        network.load_state_dict({k[len(prefix) :]: v.cpu() for k, v in state.items() if k.startswith(prefix)})
+        return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+    def evaluate(self, state: dict[str, Tensor]) -> dict[str, float]:
+        """NME on `lfpw` and `afw` from the annotations' boxes: with the clean layout, and with queries optimised on
+        `lfpw` (named `fit`: for `lfpw` itself it is the training error of 204 numbers, for `afw` it is a test).
+
+        Empty when the source data is absent.
+        """
+        from facequery.head.layouts import load_layout
+        from facequery.head.model import HeadModel
+
+        network = self.network(state)
+        start = load_layout("ibug68").positions * HeadModel.load().scale
+        figures: dict[str, float] = {}
+        fitted = None
+        for chosen, crops, images in self._real_sets():
+            descriptors = calibration.describe(network, images)
+            if fitted is None:
+                target = annotated.to_crop(chosen.points, crops)
+                fitted = calibration.optimise_queries(network, descriptors, target, start)
+            for suffix, queries in (("", start), ("_fit", fitted)):
+                xy, _ = calibration.locate(network, descriptors, queries)
+                image_xy = xy @ np.swapaxes(crops[..., :2], -1, -2) + crops[:, None, :, 2]
+                errors = annotated.normalised_errors(image_xy, chosen.points, chosen.ocular)
+                for name, value in annotated.summary(errors, chosen).items():
+                    if name in ("nme68", "nme51", "mouth", "eyes", "brows", "nose", "contour", "fail10"):
+                        figures[f"{chosen.name}{suffix}_{name}"] = value
+        return figures
+
+    def _real_sets(self) -> list[tuple[annotated.AnnotatedSet, NDArray, NDArray]]:
+        if self.sets is None:
+            self.sets = []
+            for name in ("lfpw", "afw"):
+                try:
+                    chosen = annotated.load_annotated(source_data(f"real_dev/{name}"))
+                except UserError:
+                    continue
+                crops = chosen.crops()
+                self.sets.append((chosen, crops, chosen.images(crops, self.config.model.input_size)))
+        return self.sets
+
+    def sheet(self, state: dict[str, Tensor], path: Path) -> None:
+        """Contact sheet of a training batch: labels green, predictions red."""
+        network = self.network(state)
+        images, query, xy, weight, dataset = self.batch(0)
+        correction = SemanticCorrection(2)
+        correction.load_state_dict(
+            {k[len("correction.") :]: v for k, v in state.items() if k.startswith("correction.")}
+        )
+        with torch.no_grad():
+            predicted, _ = network(images_to_input(images), query + correction(query, dataset))
+        write_sheet(path, images.numpy(), xy.numpy(), predicted.numpy(), weight.numpy())
+
+    def export(self, state: dict[str, Tensor], path: Path, metrics: dict[str, Any]) -> None:
+        """Write the averaged weights with their card."""
+        names = [n for n in state if n.startswith("network.")]
+        save_weights(path, {n[len("network.") :]: state[n] for n in names}, landmark_card(self.config, metrics))
+
+    def close(self) -> None:
+        self.stream.close()
+
+
+def landmark_card(config: TrainConfig, metrics: dict[str, Any]) -> dict[str, Any]:
+    """The card of landmark weights: all that is needed to use and to judge them."""
+    data = []
+    if config.data.renders > 0:
+        data.append("renders of the project's own head (sources MIT and CC0, listed in assets/head/NOTICE.md)")
+    if config.data.portraits > 0:
+        data.append("generated portraits (CC0, MIT) with labels by MediaPipe 0.10.21 (Apache-2.0)")
+    if config.imagenet:
+        data.append("initial weights: MobileNetV2 trained on ImageNet (Apache-2.0, Google Coral test data)")
+    return {
+        "kind": "landmarks",
+        "architecture": config.model.to_dict(),
+        "preprocessing": f"square crop by four points, {config.model.input_size} px, sRGB, value / 127.5 - 1",
+        "query_scale": "canonical metres * HeadModel.scale",
+        "data": data,
+        "licence": "Apache-2.0",
+        "command": f"facequery train {config.name} --minutes {config.minutes:g}",
+        "metrics": metrics,
+    }
+
+
+def write_sheet(
+    path: Path, images: NDArray, truth: NDArray, predicted: NDArray, weight: NDArray, zoom: int = 2, columns: int = 8
+) -> None:
+    """PNG of crops (B, S, S, 3) RGB with points (B, n, 2) in crop coordinates: truth green, predictions red."""
+    tiles = []
+    size = images.shape[1] * zoom
+    for image, good, found, w in zip(images, truth, predicted, weight, strict=True):
+        tile = cv2.resize(image[..., ::-1], (size, size), interpolation=cv2.INTER_LINEAR)
+        for points, tint in ((good, (60, 230, 60)), (found, (40, 40, 255))):
+            for (x, y), valid in zip((points + 1) * size / 2 - 0.5, w, strict=False):
+                if valid > 0 and abs(x) < 1e4 and abs(y) < 1e4:
+                    cv2.circle(tile, (round(float(x) * 8), round(float(y) * 8)), 10, tint, -1, cv2.LINE_AA, 3)
+        tiles.append(tile)
+    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
+    rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
+    cv2.imwrite(str(path), np.vstack(rows))

@@ -1,0 +1,200 @@
+"""Examples by the batch: from other processes through shared memory, or, bit-reproducibly, from this one."""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.shared_memory import SharedMemory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facequery.errors import UserError
+from facequery.training.examples import Example, Mix
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B examples: `images` (B, S, S, 3) uint8, `query` (B, n, 3), `xy` (B, n, 2), `weight` (B, n), `dataset` (B,)."""
+
+    images: NDArray[np.uint8]
+    query: NDArray[np.float32]
+    xy: NDArray[np.float32]
+    weight: NDArray[np.float32]
+    dataset: NDArray[np.int64]
+
+
+def split_batch(count: int, shares: list[float], step: int) -> list[int]:
+    """How many of `count` examples each source gives in this step; fractions even out over the steps."""
+    edges = np.floor(np.cumsum([0.0, *shares])[:, None] * count * np.array([step, step + 1]) + 1e-9)
+    parts = np.diff(np.diff(edges, axis=1)[:, 0])
+    parts[-1] += count - parts.sum()
+    return [int(p) for p in parts]
+
+
+class DirectStream:
+    """Makes every example here and now, from the seed and the number of the step alone."""
+
+    def __init__(self, mix: Mix, seed: int) -> None:
+        self.mix, self.seed = mix, seed
+
+    def batch(self, step: int, count: int) -> Batch:
+        examples = []
+        for source, part in enumerate(split_batch(count, self.mix.shares, step)):
+            for i in range(part):
+                rng = np.random.default_rng([self.seed, step, source, i])
+                examples.append(self.mix.sources[source].sample(rng))
+        return stack(examples)
+
+    def made(self) -> list[int]:
+        return []
+
+    def close(self) -> None:
+        pass
+
+
+def stack(examples: list[Example]) -> Batch:
+    """A batch of examples that all have the same size and number of queries."""
+    return Batch(
+        np.stack([e.image for e in examples]),
+        np.stack([e.query for e in examples]),
+        np.stack([e.xy for e in examples]),
+        np.stack([e.weight for e in examples]),
+        np.array([e.dataset for e in examples], np.int64),
+    )
+
+
+def _slot_type(size: int, queries: int) -> np.dtype:
+    # `version` is odd while a slot is being written; a reader that sees it change reads again
+    return np.dtype(
+        [
+            ("version", np.int64),
+            ("image", np.uint8, (size, size, 3)),
+            ("query", np.float32, (queries, 3)),
+            ("xy", np.float32, (queries, 2)),
+            ("weight", np.float32, (queries,)),
+            ("dataset", np.int64),
+        ]
+    )
+
+
+class SharedStream:
+    """A ring buffer per source in shared memory, filled by other processes.
+
+    `make_mix(*arguments)` is called in every process (it must be importable). Each image is used about `reuse` times:
+    the makers pause when they are ahead. `batch` waits only until the first images are there.
+    """
+
+    def __init__(
+        self, make_mix: Callable[..., Mix], arguments: tuple[Any, ...], shares: list[float], size: int, queries: int,
+        slots: int, reuse: float, processes: int, seed: int,
+    ) -> None:  # fmt: skip
+        self.shares = shares
+        self.slots = [max(32, int(slots * share)) for share in shares]
+        self.type = _slot_type(size, queries)
+        self.memory = SharedMemory(create=True, size=self.type.itemsize * sum(self.slots))
+        # per source: images used so far, then images made so far by each process
+        self.counts = SharedMemory(create=True, size=8 * len(shares) * (1 + processes))
+        self.rings, self.counters = _views(self.memory, self.counts, self.type, self.slots, processes)
+        self.counters[:] = 0
+        self.rng = np.random.default_rng(seed)
+        context = multiprocessing.get_context("spawn")
+        self.makers = []
+        for library in ("OMP", "OPENBLAS", "MKL"):  # the makers are many, so each shall keep to one core
+            os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+        for number in range(processes):
+            maker = context.Process(
+                target=_make_forever, daemon=True,
+                args=(make_mix, arguments, self.memory.name, self.counts.name, size, queries, self.slots, reuse,
+                      number, processes, seed),
+            )  # fmt: skip
+            maker.start()
+            self.makers.append(maker)
+
+    def batch(self, step: int, count: int) -> Batch:
+        """A batch; waits until every source has made 32 images or its ring is a quarter full."""
+        parts: list[np.ndarray] = []
+        for source, part in enumerate(split_batch(count, self.shares, step)):
+            ring = self.rings[source]
+            taken: list[np.ndarray] = []
+            while len(taken) < part:
+                ready = int(self.counters[source, 1:].sum())
+                if ready < max(32, min(4 * count, len(ring) // 4)):
+                    self._alive()
+                    time.sleep(0.05)
+                    continue
+                slot = ring[self.rng.integers(len(ring))]
+                version = int(slot["version"])
+                copy = slot.copy()
+                if version > 0 and version % 2 == 0 and int(slot["version"]) == version:
+                    taken.append(copy)
+            self.counters[source, 0] += part
+            parts += taken
+        together = np.stack(parts) if parts else np.empty(0, self.type)
+        return Batch(
+            together["image"], together["query"], together["xy"], together["weight"], together["dataset"]
+        )  # fmt: skip
+
+    def made(self) -> list[int]:
+        """Images made so far, by source."""
+        return [int(n) for n in self.counters[:, 1:].sum(1)]
+
+    def _alive(self) -> None:
+        if not all(maker.is_alive() for maker in self.makers):
+            raise UserError(
+                "A process that makes training images ended early.", "Its message stands above; mend that.", "FQ504"
+            )
+
+    def close(self) -> None:
+        """End the processes and free the memory."""
+        for maker in self.makers:
+            maker.terminate()
+            maker.join()
+        self.rings, self.counters = [], np.empty(0)
+        for memory in (self.memory, self.counts):
+            memory.close()
+            with contextlib.suppress(FileNotFoundError):
+                memory.unlink()
+
+
+def _views(
+    memory: SharedMemory, counts: SharedMemory, slot: np.dtype, slots: list[int], processes: int
+) -> tuple[list[np.ndarray], np.ndarray]:
+    rings, offset = [], 0
+    for length in slots:
+        rings.append(np.ndarray(length, slot, memory.buf, offset))
+        offset += length * slot.itemsize
+    return rings, np.ndarray((len(slots), 1 + processes), np.int64, counts.buf)
+
+
+def _make_forever(
+    make_mix: Callable[..., Mix], arguments: tuple[Any, ...], memory_name: str, counts_name: str, size: int,
+    queries: int, slots: list[int], reuse: float, number: int, processes: int, seed: int,
+) -> None:  # fmt: skip
+    """What a maker does: write into its own share of the slots of the ring that lacks images most."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to end
+    parent = os.getppid()
+    mix = make_mix(*arguments)
+    memory, counts = SharedMemory(memory_name), SharedMemory(counts_name)
+    rings, counters = _views(memory, counts, _slot_type(size, queries), slots, processes)
+    rng = np.random.default_rng([seed, number])
+    while os.getppid() == parent:
+        made = counters[:, 1:].sum(1)
+        # fill the ring once, then keep up with use
+        lack = (np.array(slots) + counters[:, 0] / reuse - made) / np.array(slots)
+        source = int(lack.argmax())
+        if lack[source] <= 0:
+            time.sleep(0.005)
+            continue
+        example = mix.sources[source].sample(rng)
+        own = range(number, slots[source], processes)
+        slot = rings[source][own[int(counters[source, 1 + number]) % len(own)]]
+        slot["version"] += 1
+        slot["image"], slot["query"], slot["xy"] = example.image, example.query, example.xy
+        slot["weight"], slot["dataset"] = example.weight, example.dataset
+        slot["version"] += 1
+        counters[source, 1 + number] += 1

@@ -1,0 +1,225 @@
+"""The training loop: any slice of minutes at a time, resumable at any moment, on CPU, CUDA or MPS."""
+
+import json
+import math
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from facequery.errors import UserError
+from facequery.training.checkpoints import MovingAverage, load_checkpoint, parameter_groups, save_checkpoint
+from facequery.training.configs import TrainConfig
+
+MOST_BAD_STEPS = 20  # steps in a row without a finite loss after which the run is given up
+
+
+class Task(Protocol):
+    """What is learned: how a batch is made and what its loss is."""
+
+    module: nn.Module  # all that is trained; forward(*inputs) -> (loss, parts)
+    encoder: nn.Module  # the part that learns at the lower rate
+
+    def batch(self, step: int) -> tuple[Tensor, ...]: ...
+
+    def evaluate(self, state: dict[str, Tensor]) -> dict[str, float]: ...
+
+    def sheet(self, state: dict[str, Tensor], path: Path) -> None: ...
+
+    def export(self, state: dict[str, Tensor], path: Path, metrics: dict[str, Any]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Trainer:
+    """Trains a task, writing checkpoints, curves, contact sheets and weights into `folder`."""
+
+    def __init__(self, config: TrainConfig, task: Task, folder: Path, resume: bool, device: str = "cpu") -> None:
+        self.config, self.task, self.folder, self.device = config, task, folder, device
+        folder.mkdir(parents=True, exist_ok=True)
+        self.rank = int(os.environ.get("RANK", 0))
+        module = task.module.to(device)
+        self.model: nn.Module = module
+        if torch.distributed.is_initialized():
+            self.model = nn.parallel.DistributedDataParallel(module)
+        groups = parameter_groups(
+            module, task.encoder, config.encoder_rate, config.learning_rate, config.weight_decay
+        )  # fmt: skip
+        self.optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.99), fused=device in ("cpu", "cuda"))
+        self.average = MovingAverage(module, config.ema)
+        self.step, self.seconds, self.samples, self.bad = 0, 0.0, 0, 0
+        self.curve: list[dict[str, float]] = []
+        self.stop = False
+        if resume:
+            self._load()
+        elif (folder / "checkpoint.pt").exists():
+            (folder / "checkpoint.pt").replace(folder / "checkpoint.old.pt")
+        self.writer = _tensorboard(folder) if self.rank == 0 else None
+
+    def progress(self) -> float:
+        """How far the schedule has come, 0 to 1."""
+        done = self.step / self.config.steps if self.config.steps else self.seconds / (60 * self.config.minutes)
+        return min(done, 1.0)
+
+    def rate(self) -> float:
+        """Factor on the peak learning rate: linear warm-up, then cosine."""
+        config, done = self.config, self.progress()
+        if done < config.warmup:
+            return (done + 1e-3) / (config.warmup + 1e-3)
+        cosine = 0.5 * (1 + math.cos(math.pi * (done - config.warmup) / (1 - config.warmup)))
+        return config.final_rate + (1 - config.final_rate) * cosine
+
+    def run(self, minutes: float | None = None, log: Callable[[str], None] = print) -> None:
+        """Train until the schedule ends, `minutes` have passed, or a signal (SIGINT, SIGTERM) asks to stop."""
+        previous = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            self._run(minutes, log)
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+            self.task.close()
+
+    def _run(self, minutes: float | None, log: Callable[[str], None]) -> None:
+        config = self.config
+        begin = last = time.monotonic()
+        base = self.seconds
+        due = {"log": begin, "checkpoint": begin, "evaluate": begin + 30, "sheet": begin + 30}
+        sums: dict[str, float] = {}
+        counted, counted_at = 0, begin
+        while self.progress() < 1.0 and not self.stop:
+            parts = self._one_step()
+            now = time.monotonic()
+            self.seconds += now - last
+            last = now
+            for name, value in parts.items():
+                sums[name] = sums.get(name, 0.0) + value
+            counted += 1
+            if minutes is not None and self.seconds - base > 60 * minutes:
+                break
+            if self.rank:
+                continue
+            if now > due["log"] and counted >= 10:
+                means = {name: value / counted for name, value in sums.items()}
+                speed = counted * config.batch / max(now - counted_at, 1e-6)
+                self._log(means, speed, log)
+                sums, counted, counted_at = {}, 0, now
+                due["log"] = now + 20
+            if now > due["checkpoint"] + 60 * config.checkpoint_minutes:
+                self.save()
+                due["checkpoint"] = now
+            if config.evaluate_minutes and now > due["evaluate"]:
+                self.evaluate(log)
+                due["evaluate"] = now + 60 * config.evaluate_minutes
+            if config.sheet_minutes and now > due["sheet"]:
+                self.task.sheet(self.average.state, self.folder / f"sheet_{self.samples // 1000:05d}k.png")
+                due["sheet"] = now + 60 * config.sheet_minutes
+            last = time.monotonic()  # evaluation does not count as training
+        if self.rank == 0:
+            self.save()
+            metrics = self.evaluate(log) if config.evaluate_minutes else {}
+            self.task.export(self.average.state, self.folder / f"{config.network}.safetensors", self._card(metrics))
+
+    def _one_step(self) -> dict[str, float]:
+        config = self.config
+        inputs = tuple(t.to(self.device) for t in self.task.batch(self.step))
+        factor = self.rate()
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["peak"] * factor
+        self.model.train()
+        with torch.autocast(self.device, torch.bfloat16, enabled=config.bf16):
+            loss, parts = self.model(*inputs)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.task.module.parameters(), config.clip)
+        self.step += 1
+        self.samples += config.batch * int(os.environ.get("WORLD_SIZE", 1))
+        if torch.isfinite(loss) and torch.isfinite(norm):
+            self.optimiser.step()
+            self.average.update(self.task.module)
+            self.bad = 0
+        else:
+            self.bad += 1
+            if self.bad >= MOST_BAD_STEPS:
+                raise UserError(
+                    f"The loss is not a number since {self.bad} steps.", "Resume with a lower learning rate.", "FQ507"
+                )
+        return {"loss": float(loss.detach()), "gradient": float(norm), **{k: float(v) for k, v in parts.items()}}
+
+    def evaluate(self, log: Callable[[str], None] = print) -> dict[str, float]:
+        """Measure the averaged weights and add a point to `curve.json`."""
+        metrics = self.task.evaluate(self.average.state)
+        if metrics:
+            point = {"samples": self.samples, "minutes": round(self.seconds / 60, 2), **metrics}
+            self.curve.append(point)
+            (self.folder / "curve.json").write_text(json.dumps(self.curve, indent=1))
+            log(" ".join(f"{k} {v:.4g}" for k, v in point.items()))
+            if self.writer:
+                for name, value in metrics.items():
+                    self.writer.add_scalar(f"evaluation/{name}", value, self.samples)
+        return metrics
+
+    def _log(self, means: dict[str, float], speed: float, log: Callable[[str], None]) -> None:
+        done = self.progress()
+        left = self.seconds * (1 - done) / max(done, 1e-6) / 60
+        values = " ".join(f"{k} {v:.4g}" for k, v in means.items())
+        log(f"{self.seconds / 60:6.1f} min {self.samples:8d} samples {speed:5.0f}/s {left:5.0f} min left  {values}")
+        if self.writer:
+            for name, value in {**means, "samples_per_second": speed, "rate": self.rate()}.items():
+                self.writer.add_scalar(f"training/{name}", value, self.samples)
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        self.stop = True
+
+    def _card(self, metrics: dict[str, Any]) -> dict[str, Any]:
+        return {**metrics, "samples": self.samples, "minutes": round(self.seconds / 60, 1)}
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        content = {
+            "module": self.task.module.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "counters": {"step": self.step, "seconds": self.seconds, "samples": self.samples},
+            "curve": self.curve,
+            "torch_rng": torch.get_rng_state(),
+            "config": json.dumps(self.config.to_dict()),
+        }
+        save_checkpoint(self.folder / "checkpoint.pt", content)
+
+    def _load(self) -> None:
+        saved = load_checkpoint(self.folder / "checkpoint.pt")
+        try:
+            self.task.module.load_state_dict(saved["module"])
+            peaks = [group["peak"] for group in self.optimiser.param_groups]
+            self.optimiser.load_state_dict(saved["optimiser"])
+            for group, peak in zip(self.optimiser.param_groups, peaks, strict=True):
+                group["peak"] = peak  # a changed learning rate counts
+        except (RuntimeError, ValueError) as error:
+            raise UserError(
+                f'The checkpoint in "{self.folder}" is of another network.', "Start without --resume.", "FQ508"
+            ) from error
+        self.average.load_state_dict(saved["average"])
+        counters = saved["counters"]
+        self.step, self.seconds, self.samples = counters["step"], counters["seconds"], counters["samples"]
+        self.curve = saved["curve"]
+        torch.set_rng_state(saved["torch_rng"])
+
+
+def _tensorboard(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder))
+
+
+def seed_everything(seed: int) -> np.random.Generator:
+    """Seed torch's own generator (initial weights) and return a NumPy generator of the same seed."""
+    torch.manual_seed(seed)
+    return np.random.default_rng(seed)
