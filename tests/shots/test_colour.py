@@ -59,8 +59,15 @@ def test_exposure_is_in_stops_of_light():
     levels = np.arange(256, dtype=np.uint8)[None, :, None].repeat(3, axis=2)
     np.testing.assert_array_equal(colour.to_display(levels, "srgb"), levels)
     up = colour.to_display(levels, "srgb", 1.0)
-    np.testing.assert_array_equal(up, colour.to_display(levels.astype(np.float32) / 255, "srgb", 1.0))
+    np.testing.assert_allclose(up, colour.to_display(levels.astype(np.float32) / 255, "srgb", 1.0), atol=1)
     assert (up[0, 1:200] >= levels[0, 1:200]).all() and up[0, 100, 0] > 120
+
+
+def test_the_display_table_is_the_curve():
+    light = np.concatenate([np.linspace(-0.1, 1.2, 9999), [1e-30, 1e30, 0.0, -0.0]]).astype(np.float32)
+    shown = colour.to_display(np.repeat(light[None, :, None], 3, axis=2), "linear")[0, :, 0]
+    exact = np.clip(colour.linear_to_srgb(np.maximum(light, 0)), 0, 1) * 255
+    assert np.abs(shown - exact).max() < 0.6  # half a level is rounding
 
 
 def test_sixteen_bits_round_to_eight():
