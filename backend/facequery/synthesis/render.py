@@ -1,12 +1,15 @@
 """The renderer: a scene's meshes into a z-buffer at twice the size, shaded where it shows, with exact geometry."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from facequery.head.model import HeadModel
 from facequery.synthesis import kernels, shading
+from facequery.synthesis.glasses import Lens
 from facequery.synthesis.library import Library
 from facequery.synthesis.lighting import irradiance
 from facequery.synthesis.meshes import Extra, HeadMesh
@@ -60,13 +63,15 @@ class Renderer:
         scene: Scene,
         size: int,
         vertices: NDArray | None = None,
-        extras: list[Extra] | None = None,
+        normals: NDArray | None = None,
+        extras: Sequence[Extra] = (),
+        lenses: Sequence[Lens] = (),
         overlay: NDArray[np.uint8] | None = None,
     ) -> Render:
         """Renders a scene at `size` pixels.
 
-        vertices (V, 3): the model's, canonical, already evaluated (else the model is asked); extras: further meshes in
-        camera space; overlay (H, W, 4) uint8: paint on the skin's texture, alpha last.
+        vertices (V, 3): the model's, canonical, already evaluated (else the model is asked), normals of the drawn ones;
+        extras: further meshes in camera space; lenses: panes of glasses, blended over; overlay (H, W, 4) uint8: paint on the skin's texture, alpha last.
         """
         view, mesh = scene.view, self.mesh
         if vertices is None:
@@ -74,12 +79,11 @@ class Renderer:
         rotation = view.rotation.astype(np.float32)
         camera = vertices @ rotation.T + view.translation.astype(np.float32)
         drawn = np.ascontiguousarray(camera[: mesh.vertex_count])
-        normals = np.empty_like(drawn)
-        kernels.vertex_normals(drawn, mesh.triangles, normals)
+        normals = (self.normals(vertices) if normals is None else normals) @ rotation.T
         points, point_normals, rest, occlusion = [drawn], [normals], [self.model.rest[: mesh.vertex_count]], [mesh.occlusion]
         triangles, corner_uv, material = [mesh.triangles], [mesh.corner_uv], [mesh.material]
         rows, layers, start = list(scene.head_rows), [-1] * len(scene.head_rows), len(drawn)
-        for extra in extras or ():
+        for extra in extras:
             count = len(extra.vertices)
             own = np.empty((count, 3), np.float32)
             kernels.vertex_normals(extra.vertices, extra.triangles, own)
@@ -99,10 +103,24 @@ class Renderer:
             np.stack(rows),
             np.array(layers, np.int32),
         )  # fmt: skip
-        return self._draw(scene, size, arrays, camera, normals, overlay)
+        return self._draw(scene, size, arrays, camera, normals, overlay, lenses)
+
+    def normals(self, vertices: NDArray) -> NDArray[np.float32]:
+        """Unit normals (V', 3) of the drawn vertices of canonical (or camera-space) vertices (V, 3)."""
+        drawn = np.ascontiguousarray(vertices[: self.mesh.vertex_count], np.float32)
+        normals = np.empty_like(drawn)
+        kernels.vertex_normals(drawn, self.mesh.triangles, normals)
+        return normals
 
     def _draw(
-        self, scene: Scene, size: int, a: "_Arrays", camera: NDArray, normals: NDArray, overlay: NDArray | None
+        self,
+        scene: Scene,
+        size: int,
+        a: "_Arrays",
+        camera: NDArray,
+        normals: NDArray,
+        overlay: NDArray | None,
+        lenses: Sequence[Lens],
     ) -> Render:
         view, library, light = scene.view, self.library, scene.light
         focal, cx, cy = np.float32(view.focal * size), np.float32(view.cx * size), np.float32(view.cy * size)
@@ -147,10 +165,46 @@ class Renderer:
             np.float32(light.shadow if len(light.lamps) else 0.0),
             (view.rotation @ np.array([0.0, -1.0, 0.0])).astype(np.float32), colour, coverage,
         )  # fmt: skip
+        picture, alpha = colour.reshape(size, size, 3), coverage.reshape(size, size)
+        contact_shadow(picture, depth, float(focal))
+        for lens in lenses:
+            self._blend_lens(scene, lens, picture, alpha, best, sh)
         return Render(
-            scene, size, colour.reshape(size, size, 3), coverage.reshape(size, size), depth, best, camera, normals,
-            float(focal), float(cx), float(cy),
+            scene, size, picture, alpha, depth, best, camera, normals, float(focal), float(cx), float(cy)
+        )
+
+    def _blend_lens(
+        self, scene: Scene, lens: Lens, colour: NDArray, coverage: NDArray, best: NDArray, sh: NDArray
+    ) -> None:
+        """Blends a pane over the picture where nothing is before it; dark panes are written into the z-buffer."""
+        size, view = len(coverage), scene.view
+        xy, nearness = np.empty((len(lens.vertices), 2), np.float32), np.empty(len(lens.vertices), np.float32)
+        f, cx, cy = (np.float32(v * size) for v in (view.focal, view.cx, view.cy))
+        kernels.project(lens.vertices, f, f, cx, cy, np.float32(2.0), xy, nearness)
+        ids = np.full(best.shape, -1, np.int32)
+        covered = best if lens.dark else best.copy()
+        zero = np.zeros(len(lens.triangles), np.int32)
+        kernels.fill(
+            xy, nearness, lens.triangles, zero, zero[:1], zero[:1] - 1, np.zeros((len(zero), 3, 2), np.float32),
+            self.library.hair_alpha, 110, ids, covered,
         )  # fmt: skip
+        share = (ids >= 0).astype(np.float32).reshape(size, 2, size, 2).mean((1, 3))
+        rows, columns = np.flatnonzero(share.any(1)), np.flatnonzero(share.any(0))
+        if len(rows) == 0:
+            return
+        box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        pane = share[box][..., None]
+        sky = lens.colour * np.maximum(sh[0], 0)
+        if lens.reflection > 0:
+            environment = self.library.environments[scene.light.environment]
+            h, w = environment.picture.shape[:2]
+            corner = scene.seed % (h // 3), (scene.seed // 97) % (w // 2)
+            window = environment.picture[corner[0] : corner[0] + h // 3, corner[1] : corner[1] + w // 4]
+            mirrored = cv2.resize(window, (pane.shape[1], pane.shape[0]), interpolation=cv2.INTER_LINEAR)
+            sky = sky + np.minimum(mirrored, 6.0) * (0.15 * lens.reflection * scene.light.ambient)
+        opacity = pane * lens.opacity
+        colour[box] = colour[box] * (1 - opacity) + pane * (sky if lens.reflection > 0 else sky * lens.opacity)
+        coverage[box] = coverage[box] * (1 - opacity[..., 0]) + opacity[..., 0]
 
     def _shadow_map(self, a: "_Arrays", lamp: NDArray, middle: NDArray, culled: NDArray) -> tuple[NDArray, NDArray]:
         helper = np.array([0, 1.0, 0]) if abs(lamp[1]) < 0.9 else np.array([1.0, 0, 0])
@@ -166,6 +220,25 @@ class Renderer:
             self.library.hair_alpha, 110, ids, best,
         )  # fmt: skip
         return best, basis
+
+
+def contact_shadow(colour: NDArray, depth: NDArray, focal: float) -> None:
+    """Darkens, in place, what lies just behind its surroundings: under lids, beside the nose, under hair and glasses.
+
+    An ambient occlusion in screen space (Mittring 2007, Finding Next Gen): the mean depth of the neighbourhood, some 12
+    and 4 mm wide, against the pixel's own.
+    """
+    seen = np.isfinite(depth)
+    if not seen.any():
+        return
+    middle = float(np.median(depth[seen]))
+    filled = np.where(seen, depth, middle + 0.05)
+    dark = np.zeros_like(filled)
+    for reach, strength in ((0.012, 0.35), (0.004, 0.35)):
+        radius = max(int(round(reach * focal / middle)), 1)
+        around = cv2.blur(filled, (2 * radius + 1, 2 * radius + 1))
+        dark += strength * np.clip((filled - around) / reach - 0.05, 0, 1)
+    colour *= (1 - np.minimum(dark, 0.6))[..., None]
 
 
 @dataclass(frozen=True)

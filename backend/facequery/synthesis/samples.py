@@ -1,6 +1,6 @@
 """Training samples: a face crop with the labels of a set of queries, made on the fly."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +11,12 @@ from facequery.synthesis.backgrounds import draw_background
 from facequery.synthesis.expressions import ExpressionSampler
 from facequery.synthesis.labels import labels, surface_points
 from facequery.synthesis.library import Library
+from facequery.synthesis.occluders import draw_occluder
 from facequery.synthesis.picture import develop, expose
 from facequery.synthesis.render import Render, Renderer
 from facequery.synthesis.scene import Scene, sample_scene
 from facequery.synthesis.settings import SampleSettings
+from facequery.synthesis.wear import Wardrobe
 
 DATASET = "renders"
 
@@ -63,6 +65,8 @@ class FaceSampler:
         self.model = model or HeadModel.load()
         self.library = library or Library.load(self.model, split)
         self.renderer = Renderer(self.model, self.library)
+        self.wardrobe = Wardrobe(self.model, self.library, self.renderer.mesh)
+        self._face_vertices = np.flatnonzero(self.model.region_mask("face"))
         self.expressions = ExpressionSampler(self.model.expression_names)
         self._surface: tuple[Binding, NDArray[np.bool_]] | None = None
 
@@ -90,7 +94,18 @@ class FaceSampler:
         self, rng: np.random.Generator, scene: Scene, size: int, vertices: NDArray | None = None
     ) -> tuple[NDArray[np.uint8], Render]:
         """The finished picture (S, S, 3) of a scene, and its render."""
-        render = self.renderer.render(scene, size, vertices)
+        if vertices is None:
+            vertices = self.model.vertices(scene.identity, scene.expression)
+        normals = self.renderer.normals(vertices)
+        own = np.random.default_rng(scene.seed)
+        outfit = self.wardrobe.dress(own, scene, vertices, normals, self.settings)
+        extras = list(outfit.extras)
+        if own.random() < self.settings.occluder:
+            view = scene.view
+            face = vertices[self._face_vertices] @ view.rotation.T + view.translation
+            extras.append(draw_occluder(own, scene, face, self.settings.hand))
+        dressed = replace(scene, skin_parameters=outfit.skin_parameters)
+        render = self.renderer.render(dressed, size, vertices, normals, extras, outfit.lenses)
         background = draw_background(rng, self.library, scene.light.environment, size, size)
         image = expose(rng, render.colour, render.coverage, background, float(scene.albedo.mean()))
         return develop(rng, image, self.settings), render

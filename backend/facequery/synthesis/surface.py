@@ -91,6 +91,28 @@ def _fill_curve(shape: tuple[int, int], curve: NDArray, blur: float) -> NDArray[
     return cv2.GaussianBlur(mask, (0, 0), blur).astype(np.float32) / 255
 
 
+MASKS_AT = ("beard", "scalp")
+
+
+def masks_at(points: NDArray) -> NDArray[np.float64]:
+    """The masks MASKS_AT, (..., 2) in 0..1, at skin points (..., 3) in canonical metres."""
+    x, y, z = (np.asarray(points, np.float64)[..., k] for k in range(3))
+    ax = np.abs(x)
+    front = _step(z, -0.055, -0.035)
+    moustache = _step(-y, 0.046, 0.052) * _step(-ax, -0.036, -0.028)
+    # The cheek's line falls from the ear towards the mouth's corner.
+    line = np.interp(ax, [0.02, 0.035, 0.05, 0.062, 0.07], [0.066, 0.06, 0.048, 0.03, 0.015])
+    cheek = _step(-y - line, -0.006, 0.008) * _step(ax, 0.024, 0.034) * front
+    chin = _step(-y, 0.082, 0.09) * front
+    burn = _step(ax, 0.058, 0.066) * _step(z, -0.052, -0.044) * _step(-z, 0.0, 0.02) * _step(-y, -0.015, 0.015)
+    beard = np.maximum(np.maximum(np.maximum(moustache, cheek), chin), burn) * _step(y, -0.145, -0.118)
+    # The hair line: high over the forehead, down before the ear, over the ear, down to the nape.
+    stations = [-0.15, -0.085, -0.075, -0.05, -0.035, -0.01, 0.015]
+    level = np.interp(z, stations, [-0.065, -0.045, 0.02, 0.02, 0.0, 0.05, 0.072])
+    scalp = np.clip(0.5 + (y - level - 0.006 * np.cos(ax * 90)) / 0.05, 0, 1)
+    return np.stack([beard, scalp], axis=-1)
+
+
 def _masks(positions: NDArray, covered: NDArray) -> NDArray[np.uint8]:
     x, y, z = (positions[..., k] for k in range(3))
     ax = np.abs(x)
@@ -105,19 +127,8 @@ def _masks(positions: NDArray, covered: NDArray) -> NDArray[np.uint8]:
     liner_soft = cv2.GaussianBlur(liner, (0, 0), 0.8 * texel).astype(np.float32) / 255
 
     front = _step(z, -0.055, -0.035)
-    jaw_line = -0.050 - 0.012 * _bump(ax, 0.0, 0.02)
-    moustache = _step(-y, 0.046, 0.052) * _step(-ax, -0.036, -0.028)
-    cheek = _step(-y, 0.036, 0.062) * _step(ax, 0.028, 0.05) * _step(z, -0.05, -0.03)
-    chin = _step(-y, 0.082, 0.09)
-    beard = np.clip(np.maximum(np.maximum(moustache, cheek), chin) * front * _step(y, -0.145, -0.118), 0, 1)
-    sideburn = _step(ax, 0.062, 0.07) * _step(z, -0.062, -0.045) * _step(-z, -0.0, 0.02) * _step(y, -0.06, -0.03)
-    beard = np.maximum(beard, 0.9 * sideburn * _step(-y, -0.02, 0.0)) * (1 - np.clip(lips * 1.3, 0, 1))
-    beard *= y < jaw_line + 0.2
-
-    # The hair line: high over the forehead, down before the ear, over the ear, down to the nape.
-    line = np.interp(z, [-0.15, -0.085, -0.075, -0.05, -0.035, -0.01, 0.015], [-0.065, -0.045, 0.02, 0.02, 0.0, 0.05, 0.072])
-    line += 0.006 * np.cos(ax * 90)
-    scalp = np.clip(0.5 + (y - line) / 0.05, 0, 1)
+    beard, scalp = np.moveaxis(masks_at(positions), -1, 0)
+    beard = beard * (1 - np.clip(lips * 1.3, 0, 1))
 
     blush = _bump(ax, 0.043, 0.018) * _bump(y, -0.03, 0.017) * front
     blush = np.maximum(blush, 0.6 * _bump(x, 0, 0.013) * _bump(y, -0.033, 0.016) * (z > 0.03))

@@ -1,0 +1,110 @@
+"""Neck, shoulders and clothes: lofted from the head's neck loop down to the chest."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facequery.geometry.rotations import euler_to_matrix
+from facequery.head.model import HeadModel
+from facequery.synthesis import shading
+from facequery.synthesis.backgrounds import muted
+from facequery.synthesis.looks import row
+from facequery.synthesis.meshes import Extra
+from facequery.synthesis.scene import Scene
+
+# Rows of the loft below the neck loop: y, half width, half depth, metres.
+_ROWS = np.array(
+    [(-0.178, 0.066, 0.060), (-0.192, 0.083, 0.068), (-0.207, 0.120, 0.082), (-0.226, 0.165, 0.095),
+     (-0.262, 0.205, 0.110), (-0.33, 0.232, 0.120), (-0.50, 0.240, 0.125), (-0.80, 0.235, 0.125)]
+)  # fmt: skip
+_PIVOT = np.array([0.0, -0.11, -0.08])  # where the head turns on the neck
+
+
+class Body:
+    """Builds bodies for heads of one model."""
+
+    def __init__(self, model: HeadModel):
+        loop = np.asarray(model.loops["neck"])[::2]
+        rest = model.rest[loop]
+        centre = rest.mean(0)
+        order = np.argsort(np.arctan2(rest[:, 2] - centre[2], rest[:, 0] - centre[0]))
+        self._loop = loop[order]
+        n = len(loop)
+        self._columns = n
+        self._angle = np.arctan2(rest[order, 2] - centre[2], rest[order, 0] - centre[0])
+
+    def grid(self, rows: int) -> NDArray[np.int32]:
+        """Triangles of a closed tube of `rows` rings."""
+        i, j = np.meshgrid(np.arange(rows - 1), np.arange(self._columns), indexing="ij")
+        a, b = i * self._columns + j, i * self._columns + (j + 1) % self._columns
+        c, d = a + self._columns, b + self._columns
+        return np.stack([np.stack([a, b, d], -1), np.stack([a, d, c], -1)], 2).reshape(-1, 3).astype(np.int32)
+
+    def build(self, rng: np.random.Generator, scene: Scene, vertices: NDArray) -> list[Extra]:
+        """Skin below the neck, and clothes on it, for canonical head vertices (V, 3)."""
+        top = vertices[self._loop].astype(np.float64)
+        width = np.exp(rng.normal(0, 0.09))
+        cos, sin = np.cos(self._angle), np.sin(self._angle)
+        # Shoulders are boxes with round corners rather than ellipses.
+        power = 0.85
+        cx, cz = np.sign(cos) * np.abs(cos) ** power, np.sign(sin) * np.abs(sin) ** power
+        middle = top.mean(0)
+        rings = [top]
+        shift = middle - np.array([0.0, -0.16, -0.0826])
+        for y, half_width, half_depth in _ROWS:
+            ring = np.stack([cx * half_width * width, np.full_like(cx, y), cz * half_depth * width], -1)
+            ring[:, 2] -= 0.083
+            rings.append(ring + shift)
+        body = np.stack(rings)  # (9, C, 3)
+        euler = scene.view.yaw, scene.view.pitch
+        turn = euler_to_matrix(
+            float(np.clip(-euler[0] * rng.uniform(0, 0.8), -0.7, 0.7)),
+            float(np.clip(-euler[1] * rng.uniform(0, 0.8), -0.35, 0.3)),
+            float(rng.normal(0, 0.06)),
+        )
+        share = np.clip(np.arange(len(body)) / 3.0, 0, 1)[:, None, None]
+        turned = (body - _PIVOT - shift) @ turn.T + _PIVOT + shift
+        body = body + share * (turned - body)
+        skin_row = row(shading.PLAIN, scene.albedo * 0.95, scene.albedo * 0.8, pattern=40, amount=0.4, specular=0.04, shine=14)
+        extras = [self._extra(scene, body, skin_row)]
+        if rng.random() > 0.05:
+            extras.append(self._extra(scene, self._cloth(rng, body), cloth_row(rng)))
+        if rng.random() < 0.05:
+            extras.append(self._extra(scene, self._scarf(rng, top), cloth_row(rng)))
+        return extras
+
+    def _cloth(self, rng: np.random.Generator, body: NDArray) -> NDArray[np.float64]:
+        front = np.clip(np.sin(self._angle), 0, 1)
+        start = rng.uniform(0.25, 2.2) + (rng.uniform(0, 2.5) * front**6 if rng.random() < 0.4 else 0.0)
+        along = start + (len(body) - 1.001 - start) * np.linspace(0, 1, 10)[:, None] ** 1.3
+        low = np.clip(along.astype(int), 0, len(body) - 2)
+        part = (along - low)[..., None]
+        column = np.arange(self._columns)[None]
+        shape = body[low, column] * (1 - part) + body[low + 1, column] * part
+        outwards = np.stack([np.cos(self._angle), 0.35 + 0 * front, np.sin(self._angle)], -1)
+        folds = 0.003 * rng.standard_normal((10, self._columns, 1)) * np.linspace(0, 1, 10)[:, None, None]
+        return shape + outwards * (rng.uniform(0.004, 0.012) + folds)
+
+    def _scarf(self, rng: np.random.Generator, top: NDArray) -> NDArray[np.float64]:
+        thick = rng.uniform(0.012, 0.032)
+        outwards = np.stack([np.cos(self._angle), 0 * self._angle, np.sin(self._angle)], -1)
+        turn = np.linspace(-0.5 * np.pi, 1.5 * np.pi, 10)[:, None, None]
+        lumps = 1 + 0.12 * rng.standard_normal((1, self._columns, 1))
+        ring = top + outwards * thick * 0.8 + [0, -0.012, 0]
+        up = np.array([0, 1.3, 0])
+        return ring + thick * lumps * (np.cos(turn) * outwards + np.sin(turn) * up)
+
+    def _extra(self, scene: Scene, rings: NDArray, material: NDArray) -> Extra:
+        points = rings.reshape(-1, 3)
+        view = scene.view
+        camera = points @ view.rotation.T + view.translation
+        return Extra(camera.astype(np.float32), points.astype(np.float32), self.grid(len(rings)), material)
+
+
+def cloth_row(rng: np.random.Generator) -> NDArray[np.float32]:
+    """A fabric: plain, mottled, striped or checked."""
+    kind = rng.choice([0, 0, 1, 2])
+    amount = rng.uniform(0.1, 0.6) if kind == 0 else rng.uniform(0.3, 1.0) * (rng.random() < 0.5)
+    return row(
+        shading.CLOTH, muted(rng) * 0.8, muted(rng) * 0.8, pattern=np.exp(rng.uniform(np.log(12), np.log(90))),
+        amount=amount, stripe=kind, specular=0.01, shine=8,
+    )  # fmt: skip
