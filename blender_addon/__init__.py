@@ -4,13 +4,15 @@ core/ and link/ import no bpy; host/ alone reads and writes bpy data; ops/, ui/ 
 """
 
 from . import prefs
-from .host import state
+from .host import drawing, state
 from .ops import head as head_ops
+from .ops import points as point_ops
 from .ui import head as head_ui
-from .ui import status
+from .ui import points as point_ui
+from .ui import status, tool
 
 # In the order of registration: types before what points at them.
-_modules = (prefs, state, head_ops, head_ui, status)
+_modules = (prefs, state, drawing, head_ops, point_ops, head_ui, point_ui, status, tool)
 
 
 def register() -> None:

@@ -7,12 +7,19 @@ from bpy.props import (
     BoolProperty,
     CollectionProperty,
     EnumProperty,
+    FloatProperty,
     FloatVectorProperty,
     IntProperty,
     PointerProperty,
     StringProperty,
 )
 
+DEPTHS = (
+    ("SURFACE", "Surface", "On the surface that was clicked"),
+    ("BONE", "Bone", "Inwards to skull or jaw"),
+    ("TEETH", "Teeth", "Inwards to the teeth"),
+    ("DEPTH", "Depth", "Inwards by a distance"),
+)
 ROLES = (
     ("NONE", "None", "Not an object of FaceQuery"),
     ("HEAD", "Head", "The empty that holds a head"),
@@ -84,6 +91,21 @@ class SceneState(bpy.types.PropertyGroup):
     points: PointerProperty(
         name="Points", description="The points that the tools edit", type=bpy.types.Object, poll=_of_role("POINTS")
     )
+    point_size: FloatProperty(
+        name="Size", description="Diameter of the points in pixels", default=9.0, min=2.0, max=40.0, update=_redraw
+    )
+    depth: EnumProperty(name="Place On", description="Where a click places a point", items=DEPTHS)
+    depth_distance: FloatProperty(
+        name="Depth",
+        description="Distance inwards",
+        default=0.005,
+        min=0.0,
+        max=0.06,
+        subtype="DISTANCE",
+        step=0.1,
+        precision=4,
+    )
+    symmetric: BoolProperty(name="Symmetric", description="Place the mirror image of a point along with it")
 
 
 def object_state(obj: bpy.types.Object) -> ObjectState:
