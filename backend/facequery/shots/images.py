@@ -125,9 +125,9 @@ def write_picture(
         spec.attribute("oiio:UnassociatedAlpha", 1)  # values are written as given, not divided by alpha
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     target = oiio.ImageOutput.create(str(temporary))
+    oiio.geterror()  # asked for, or OpenImageIO prints it at exit
     if target is None:
         raise UserError(f'FaceQuery cannot write "{path.suffix}" pictures.', "Use .exr or .png.", "FQ214")
-    oiio.geterror()
     good = target.open(str(temporary), spec) and target.write_image(pixels)
     problem = target.geterror()
     good = target.close() and good
