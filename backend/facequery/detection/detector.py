@@ -1,6 +1,5 @@
 """The landmark detector over pictures: crops in, landmarks with sigma out, in plate pixels."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,7 +7,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facequery.assets import asset
 from facequery.detection.finder import FaceFinder
 from facequery.errors import UserError
 from facequery.geometry.crops import apply_affine, crop_from_points, sample_crop
@@ -30,21 +28,8 @@ def pick_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f'The device "{name}" is not available.', "Use --device cpu.", "FQ230") from error
+        raise UserError(f'The device "{name}" is not available.', "Use --device cpu.", "FQ330") from error
     return device
-
-
-def weights_file(name: str) -> Path:
-    """A weights file: a path as it is, or a name under assets/weights."""
-    path = Path(name)
-    if path.suffix == ".safetensors":
-        if not path.is_file():
-            raise UserError(f'There is no weights file "{name}".', "`facequery models` lists what ships.", "FQ231")
-        return path
-    try:
-        return asset(f"weights/{name}.safetensors")
-    except UserError:
-        raise UserError(f'There are no weights "{name}".', "`facequery models` lists what ships.", "FQ231") from None
 
 
 class Detector:
@@ -67,7 +52,7 @@ class Detector:
     @classmethod
     def from_pretrained(cls, name: str = "landmarks", device: str = "cpu") -> "Detector":
         """The detector of a weights file, or of a name under assets/weights. Raises UserError when there is none."""
-        network, card = load_landmark_net(weights_file(name))
+        network, card = load_landmark_net(name)
         detector = cls(network, pick_device(device))
         detector.card: dict[str, Any] = card
         return detector
@@ -107,7 +92,7 @@ class Detector:
         if crop is None:
             faces = FaceFinder.from_pretrained(device=str(self.device)).find(image)
             if not faces:
-                raise UserError("No face was found in the picture.", "Give a crop, or a region.", "FQ220")
+                raise UserError("No face was found in the picture.", "Give a crop, or a region.", "FQ320")
             crop = crop_from_points(faces[0].points)
         descriptor = self.encode(sample_crop(image, crop, self.size)[None])
         xy, sigma = self.decode(descriptor, queries.positions)

@@ -64,7 +64,7 @@ class Tracks:
         """The columns of one layout alone."""
         if name not in self.layouts:
             raise UserError(
-                f'The tracks have no layout "{name}".', f"They have {', '.join(self.layouts)}.", code="FQ210"
+                f'The tracks have no layout "{name}".', f"They have {', '.join(self.layouts)}.", code="FQ310"
             )
         start, stop = self.layouts[name]
         columns = slice(start, stop)
@@ -149,9 +149,13 @@ class TrackWriter:
         for name, value in zip(ARRAYS, (xy, sigma, visible), strict=True):
             save_array(_chunk_file(self.folder, name, index), value)
 
-    def finish(self) -> None:
-        """Write `tracks.json` and, while it is under 200 MB, `tracks.npz`: the sign that the tracks are complete."""
-        header = {
+    def write_one(self, index: int, name: str, value: NDArray) -> None:
+        """Write one result of chunk `index` anew: "xy", "sigma" or "visible"."""
+        save_array(_chunk_file(self.folder, name, index), value)
+
+    def header(self) -> dict[str, Any]:
+        """The contents of `tracks.json`."""
+        return {
             "schema": SCHEMA,
             "version": VERSION,
             "frames": self.frames.tolist(),
@@ -163,6 +167,10 @@ class TrackWriter:
             "layouts": {name: list(columns) for name, columns in self.layouts.items()},
             **_queries_to(self.queries),
         }
+
+    def finish(self) -> None:
+        """Write `tracks.json` and, while it is under 200 MB, `tracks.npz`: the sign that the tracks are complete."""
+        header = self.header()
         size = len(self.frames) * len(self.queries) * 4 * 4
         if size < NPZ_LIMIT:
             arrays = {name: np.concatenate(list(read_chunks(self.folder, name, header))) for name in ARRAYS}
@@ -187,14 +195,14 @@ def read_header(folder: Path) -> dict[str, Any]:
     try:
         header = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{folder} holds no finished tracks.", "Run `facequery track` first.", "FQ211") from None
+        raise UserError(f"{folder} holds no finished tracks.", "Run `facequery track` first.", "FQ311") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is damaged ({error}).", "Track again into a new folder.", "FQ212") from None
+        raise UserError(f"{path} is damaged ({error}).", "Track again into a new folder.", "FQ312") from None
     needed = {"frames", "chunk", "width", "height", "fps", "pixel_aspect", "layouts", "queries", "names"}
     if not isinstance(header, dict) or header.get("schema") != SCHEMA or not needed <= header.keys():
-        raise UserError(f"{path} is not a FaceQuery track file.", "Track again into a new folder.", "FQ212")
+        raise UserError(f"{path} is not a FaceQuery track file.", "Track again into a new folder.", "FQ312")
     if header.get("version", 0) > VERSION:
-        raise UserError(f"{path} was written by a newer FaceQuery.", "Update FaceQuery.", "FQ213")
+        raise UserError(f"{path} was written by a newer FaceQuery.", "Update FaceQuery.", "FQ313")
     return header
 
 
@@ -211,12 +219,12 @@ def read_chunks(folder: Path, name: str, header: dict[str, Any] | None = None) -
         try:
             part = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
-            raise UserError(f"{path} cannot be read ({error}).", "Track again into a new folder.", "FQ212") from None
+            raise UserError(f"{path} cannot be read ({error}).", "Track again into a new folder.", "FQ312") from None
         if part.shape[:2] != (min(chunk, total - start), columns):
             raise UserError(
                 f"{path} has shape {part.shape}, not the one tracks.json gives.",
                 "Track again into a new folder.",
-                "FQ212",
+                "FQ312",
             )
         yield part
 

@@ -4,6 +4,7 @@ Frames are searched in chunks whose results are kept in the job's `work` folder;
 who, steady crops) is computed at once at the end and stored in `faces.npz`.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,9 +52,9 @@ class Region:
             x, y, w, h = (float(v) for v in box.split(","))
             number = int(frame) if frame else None
         except ValueError:
-            raise UserError(f'"{text}" is no region.', "Write x,y,w,h or frame:x,y,w,h in pixels.", "FQ222") from None
+            raise UserError(f'"{text}" is no region.', "Write x,y,w,h or frame:x,y,w,h in pixels.", "FQ322") from None
         if not (w > 0 and h > 0 and np.isfinite([x, y, w, h]).all()):
-            raise UserError(f'The region "{text}" is empty.', "Its width and height must be above 0.", "FQ222")
+            raise UserError(f'The region "{text}" is empty.', "Its width and height must be above 0.", "FQ322")
         return Region(x, y, w, h, number)
 
 
@@ -88,7 +89,7 @@ def find_face(
         if report:
             report(stop, count)
     path = choose_face(link_faces(detections), 1 if regions else face)
-    gap = max(int(round(shot.fps)), 12)
+    gap = max(round(shot.fps), 12)
     steady = steady_crops(path.crops, gap)
     squeeze = np.array([[1 / shot.pixel_aspect, 0, 0], [0, 1, 0]])
     path = FacePath(compose(squeeze, steady), path.detected, path.score)
@@ -104,7 +105,7 @@ def load_path(file: Path) -> FacePath:
         with np.load(file, allow_pickle=False) as data:
             return FacePath(data["crops"], data["detected"], data["score"])
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{file} is damaged.", "Delete it and run the job again.", "FQ223") from error
+        raise UserError(f"{file} is damaged.", "Delete it and run the job again.", "FQ323") from error
 
 
 class Anchors:
@@ -134,7 +135,7 @@ def boxes_at(regions: Sequence[Region], shot: Shot) -> NDArray[np.float64] | Non
             raise UserError(
                 f"The region {region.x:g},{region.y:g},{region.width:g},{region.height:g} lies outside the plate.",
                 f"The plate has {shot.width} x {shot.height} pixels.",
-                "FQ224",
+                "FQ324",
             )
     keys = sorted(regions, key=lambda r: shot.frame_numbers[0] if r.frame is None else r.frame)
     numbers = [float(shot.frame_numbers[0] if r.frame is None else r.frame) for r in keys]
@@ -256,4 +257,4 @@ def _load_detections(file: Path) -> list[list[Face]]:
         counts, points, score = data["counts"], data["points"], data["score"]
     flat = [face_from_points(p, float(s)) for p, s in zip(points, score, strict=True)]
     ends = np.concatenate([[0], np.cumsum(counts)])
-    return [flat[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    return [flat[a:b] for a, b in itertools.pairwise(ends)]

@@ -24,7 +24,7 @@ def parse_fits(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     for name in names:
         if name not in FITS:
-            raise UserError(f'There is no fit "{name}".', f"Choose from {', '.join(FITS)}.", "FQ250")
+            raise UserError(f'There is no fit "{name}".', f"Choose from {', '.join(FITS)}.", "FQ350")
     return tuple(name for name in FITS if name in names)
 
 

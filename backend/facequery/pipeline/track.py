@@ -1,7 +1,7 @@
 """Second pass over a shot: landmarks of every query in the person's crops, written chunk by chunk."""
 
+import itertools
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from facequery.detection.detector import Detector, to_pixels
 from facequery.detection.faces import FacePath
 from facequery.detection.tracks import TrackWriter
-from facequery.detection.visibility import visible_from_sigma
 from facequery.errors import UserError
 from facequery.geometry.crops import sample_crop
 from facequery.head.layouts import load_layout
 from facequery.head.queries import QuerySet
 from facequery.pipeline.find import Report
+from facequery.pipeline.visibility import visible_in_crop
 from facequery.shots.shot import Shot
 
 _IMAGES = 32  # crops encoded at once
@@ -24,22 +24,18 @@ _IMAGES = 32  # crops encoded at once
 def load_queries(layouts: Sequence[str]) -> tuple[QuerySet, dict[str, tuple[int, int]]]:
     """The queries of several layouts (names or files) in a row, and every layout's columns [start, stop).
 
-    Ids stay unique: a layout's own where no other has it, else with the layout's name before it.
+    Raises UserError for no layout, one given twice, or one that cannot be read.
     """
     if not layouts:
-        raise UserError("No layout was given.", "Name one with --layout; `facequery layouts` lists them.", "FQ240")
+        raise UserError("No layout was given.", "Name one with --layout; `facequery layouts` lists them.", "FQ340")
     sets: list[QuerySet] = []
     columns: dict[str, tuple[int, int]] = {}
-    used: set[str] = set()
     start = 0
     for layout in layouts:
         name = Path(layout).stem
         if name in columns:
-            raise UserError(f'The layout "{name}" is given twice.', code="FQ241")
+            raise UserError(f'The layout "{name}" is given twice.', code="FQ341")
         queries = load_layout(layout)
-        if used & set(queries.ids):
-            queries = replace(queries, ids=tuple(f"{name}/{i}" for i in queries.ids))
-        used |= set(queries.ids)
         sets.append(queries)
         columns[name] = (start, start + len(queries))
         start += len(queries)
@@ -62,7 +58,7 @@ def track_shot(
     """
     positions = np.concatenate([w.queries.positions for w in writers])
     ends = np.cumsum([0] + [len(w.queries) for w in writers])
-    columns = [slice(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    columns = [slice(a, b) for a, b in itertools.pairwise(ends)]
     for index, (start, stop) in enumerate(writers[0].chunks):
         if not all(w.has(index) for w in writers):
             xy, sigma, visible = _track_chunk(shot, path.crops, start, stop, detector, positions, report)
@@ -87,7 +83,6 @@ def _track_chunk(
     count = stop - start
     xy = np.full((count, len(positions), 2), np.nan, np.float32)
     sigma = np.full((count, len(positions)), np.nan, np.float32)
-    visible = np.zeros((count, len(positions)), np.float32)
     rows: list[int] = []
     pictures: list[NDArray[np.uint8]] = []
     for frame, plate in shot.frames(start, stop):
@@ -97,12 +92,7 @@ def _track_chunk(
         if pictures and (len(pictures) == _IMAGES or frame == stop - 1):
             inside, spread = detector.decode(detector.encode(np.stack(pictures)), positions)
             xy[rows], sigma[rows] = to_pixels(inside, spread, crops[start:stop][rows])
-            visible[rows] = visible_from_sigma(spread)
             rows, pictures = [], []
             if report:
                 report(frame + 1, len(shot.frame_numbers))
-    outside = ((xy < 0) | (xy > [shot.width, shot.height])).any(axis=-1)
-    visible[outside] = 0
-    return xy, sigma, visible
-
-
+    return xy, sigma, visible_in_crop(xy, sigma, crops[start:stop], shot.width, shot.height)

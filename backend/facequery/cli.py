@@ -1,0 +1,275 @@
+"""The command line. Bad input ends it with one sentence on stderr and exit code 2."""
+
+import errno
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from facequery import __version__
+from facequery.errors import UserError
+
+if TYPE_CHECKING:
+    from facequery.pipeline.run import JobResult
+    from facequery.pipeline.run import Progress as Report
+
+# What computes is imported inside the commands: `facequery --version` and every --help must not wait for PyTorch.
+
+app = typer.Typer(
+    name="facequery",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Track any point of a face through a shot, and fit the face, the skull and the jaw in 3D.",
+)
+_TRAINING = ("train", "eval")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"facequery {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def track(
+    shots: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SHOT...", help="A video, shot.####.exr, shot.%04d.exr or a folder; several: one a view."
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="JOB", help="Folder of the results; gone on with if it is there.")
+    ],
+    layout: Annotated[
+        list[str] | None, typer.Option("--layout", metavar="NAME|FILE", help="Points to track. [default: ibug68]")
+    ] = None,
+    frames: Annotated[
+        str | None, typer.Option(metavar="A-B", help="Numbers in the file names; video counts from 1.")
+    ] = None,
+    region: Annotated[
+        list[str] | None,
+        typer.Option(metavar="x,y,w,h", help="Where the face is, in pixels; again as FRAME:x,y,w,h where it moves."),
+    ] = None,
+    face: Annotated[int, typer.Option(metavar="I", help="Which face, 1 being the largest.")] = 1,
+    camera: Annotated[
+        list[Path] | None, typer.Option("--camera", metavar="FILE", help="A known camera (JSON), one a view.")
+    ] = None,
+    colorspace: Annotated[
+        str | None, typer.Option(metavar="S", help="Of the plate, where the files are silent.")
+    ] = None,
+    exposure: Annotated[float, typer.Option(metavar="STOPS", help="Brightens what the detector sees.")] = 0.0,
+    fps: Annotated[float | None, typer.Option(help="Where the files name none, or a wrong one.")] = None,
+    fit: Annotated[str, typer.Option(metavar="NAMES", help="Of face,skull,jaw: what to fit.")] = "",
+    actor: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The person, learned before; kept as it is.")
+    ] = None,
+    allow_gaps: Annotated[bool, typer.Option("--allow-gaps", help="Track around missing frames.")] = False,
+    weights: Annotated[
+        str, typer.Option(metavar="NAME|FILE", help="Which detector; see `facequery models`.")
+    ] = "landmarks",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    preview: Annotated[bool, typer.Option("--preview/--no-preview", help="Write preview.mp4.")] = True,
+) -> None:
+    """Track points of a face through a shot, and fit face, skull and jaw to them."""
+    from facequery.pipeline.fit import parse_fits
+    from facequery.pipeline.job import JobRequest
+    from facequery.pipeline.run import run_job
+
+    request = JobRequest(
+        shots=tuple(shots),
+        layouts=tuple(layout or ["ibug68"]),
+        frames=parse_frames(frames),
+        face=face,
+        regions=tuple(region or []),
+        cameras=tuple(str(path) for path in camera or []),
+        colorspace=colorspace,
+        exposure=exposure,
+        allow_gaps=allow_gaps,
+        fps=fps,
+        fits=parse_fits(fit),
+        actor=str(actor) if actor else None,
+        weights=weights,
+        preview=preview,
+    )
+    with progress_bars() as report:
+        result = run_job(request, out, report, device)
+    print_result(result)
+
+
+@app.command()
+def run(
+    job: Annotated[Path, typer.Argument(metavar="JOB", help="Folder with a job.json.")],
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    """Do, or go on with, the job of a folder."""
+    from facequery.pipeline.job import load_request
+    from facequery.pipeline.run import run_job
+
+    request = load_request(job)
+    with progress_bars() as report:
+        result = run_job(request, job, report, device)
+    print_result(result)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", metavar="JOB", help="Folder of the results.")] = Path("out/demo"),
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    """Track and fit the bundled sample shot, and compare with its exact truth."""
+    from facequery.pipeline.demo import run_demo
+
+    with progress_bars() as report:
+        result, rows = run_demo(out, report, device)
+    table = Table("", "median", "mean", "90 %", "unit", title="Error against the exact truth of the sample shot")
+    for row in rows:
+        table.add_row(row.name, *(f"{v:.2f}" for v in (row.median, row.mean, row.worst)), row.unit)
+    Console().print(table)
+    print_result(result)
+
+
+@app.command()
+def layouts() -> None:
+    """List the layouts that ship."""
+    from facequery.head.layouts import layout_names, load_layout
+
+    table = Table("layout", "points", "kinds", "what it is")
+    for name in layout_names():
+        queries = load_layout(name)
+        table.add_row(name, str(len(queries)), ", ".join(sorted(set(queries.kinds))), queries.description)
+    Console().print(table)
+
+
+@app.command()
+def models() -> None:
+    """List the weights that ship, from their cards."""
+    from facequery.assets import asset
+    from facequery.models.weights import load_weights
+
+    table = Table("weights", "kind", "encoder", "parameters", "licence", "file")
+    for path in sorted(asset("weights").glob("*.safetensors")):
+        state, card = load_weights(path)
+        count = sum(value.numel() for value in state.values())
+        encoder = str(card.get("architecture", {}).get("encoder", ""))
+        table.add_row(path.stem, card["kind"], encoder, f"{count / 1e6:.1f} M", str(card.get("licence", "")), path.name)
+    Console().print(table)
+
+
+@app.command()
+def doctor() -> None:
+    """Check this installation. Exit code 1 when something that is needed is missing."""
+    from facequery.pipeline.doctor import examine
+
+    findings = examine()
+    table = Table("", "what", "found", "what to do")
+    for finding in findings:
+        sign = "[green]ok[/]" if finding.good else ("[red]bad[/]" if finding.needed else "[yellow]--[/]")
+        table.add_row(sign, finding.what, finding.found, "" if finding.good else finding.advice)
+    Console().print(table)
+    if any(finding.needed and not finding.good for finding in findings):
+        raise typer.Exit(1)
+
+
+def parse_frames(text: str | None) -> tuple[int, int] | None:
+    """ "1001-1048" or "1001" -> first and last file number; numbers may be negative. Raises UserError otherwise."""
+    if text is None:
+        return None
+    first, dash, last = text[1:].partition("-")  # a leading minus belongs to the number
+    first = text[:1] + first
+    try:
+        span = (int(first), int(last) if dash else int(first))
+    except ValueError:
+        raise UserError(f'"{text}" is no range of frames.', "Write --frames 1001-1048.", "FQ380") from None
+    if span[1] < span[0]:
+        raise UserError(f"The range of frames {text} ends before it begins.", "Write --frames 1001-1048.", "FQ380")
+    return span
+
+
+@contextmanager
+def progress_bars() -> Iterator["Report"]:
+    """A bar for each step on the terminal; plain lines where there is none."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _ProgressLines()
+        return
+    columns = (TextColumn("{task.description:<14}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console) as bars:
+        tasks: dict[str, int] = {}
+
+        def report(step: str, done: int, total: int) -> None:
+            if step not in tasks:
+                tasks[step] = bars.add_task(step, total=total)
+            bars.update(tasks[step], completed=done, total=total)  # type: ignore[arg-type]
+
+        yield report
+
+
+class _ProgressLines:
+    """One line for every tenth of a step, for logs and farms."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, int] = {}
+
+    def __call__(self, step: str, done: int, total: int) -> None:
+        tenth = done * 10 // max(total, 1)
+        if tenth > self._said.get(step, 0):
+            self._said[step] = tenth
+            print(f"{step}: {done}/{total}", file=sys.stderr, flush=True)
+
+
+def print_result(result: "JobResult") -> None:
+    """What was found and which files were written."""
+    for note in result.notes:
+        print(f"Note: {note}")
+    for index, tracks in enumerate(result.tracks):
+        label = f" in view {index + 1}" if len(result.tracks) > 1 else ""
+        found = int(tracks.found.sum())
+        print(f"{len(tracks.queries)} points tracked{label}; the face is there in {found} of {len(tracks.frames)} frames.")
+    if result.fit is not None:
+        for line in result.fit.quality.summary():
+            print(line[:1].upper() + line[1:])
+    for path in result.files:
+        print(path)
+
+
+def _mount_training() -> None:
+    from facequery.training import cli as training
+
+    app.command("train")(training.train)
+    app.command("eval")(training.evaluate)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point: runs a command and turns what a user can mend into one line and exit code 2."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if not words or words[0] in (*_TRAINING, "--help", "-h"):
+        _mount_training()
+    try:
+        app(args=words, standalone_mode=True)
+    except UserError as error:
+        print(f"facequery: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f' while writing "{error.filename}"' if error.filename else ""
+        print(f"facequery: The disk is full{where}. Make room and start the same command again.", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("facequery: Stopped. The same command goes on from here.", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,153 @@
+"""The whole job: find, track, fit, preview, in that order, in a folder that can be gone on with at any moment."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facequery.detection.detector import Detector, pick_device
+from facequery.detection.finder import FaceFinder
+from facequery.detection.tracks import Tracks, TrackWriter
+from facequery.errors import UserError
+from facequery.fitting.results import ShotFit
+from facequery.geometry.cameras import Camera
+from facequery.pipeline import fit as fits
+from facequery.pipeline.cameras import camera_for
+from facequery.pipeline.find import Region, Report, find_face
+from facequery.pipeline.job import JobRequest, open_job
+from facequery.pipeline.preview import Overlay, write_preview
+from facequery.pipeline.track import load_queries, track_shot, writer_for
+from facequery.pipeline.visibility import update_visibility
+from facequery.shots.shot import Shot, open_shot
+
+Progress = Callable[[str, int, int], None]  # step, done, in all
+
+
+@dataclass(frozen=True, eq=False)
+class JobResult:
+    """What a job left behind: its folder, each view's tracks, the fit if one was asked for, and every file."""
+
+    folder: Path
+    tracks: list[Tracks]
+    fit: ShotFit | None
+    files: list[Path]
+    notes: list[str]
+
+
+def run_job(request: JobRequest, folder: Path, progress: Progress | None = None, device: str = "auto") -> JobResult:
+    """Do what a request asks for, in `folder`, going on from whatever is finished there.
+
+    Raises UserError on bad input, and when the folder holds another job.
+    """
+    # Everything that can be wrong with the input is looked at before the folder is made.
+    queries, layouts = load_queries(request.layouts)
+    shots = open_shots(request)
+    cameras = [camera_for(shot, Path(path)) if path else None for shot, path in _with_cameras(shots, request.cameras)]
+    regions = [Region.parse(text) for text in request.regions]
+    detector = Detector.from_pretrained(request.weights, device)
+    open_job(folder, request)
+    views = [view_folder(folder, index, len(shots)) for index in range(len(shots))]
+    needed = load_queries(fits.LAYOUTS)[0] if request.fits else None
+
+    finder: FaceFinder | None = None
+    writers: list[TrackWriter] = []
+    crops: list[NDArray] = []
+    for index, (shot, view) in enumerate(zip(shots, views, strict=True)):
+        label = f" {index + 1}" if len(shots) > 1 else ""
+        finder = finder or FaceFinder.from_pretrained(device=str(pick_device(device)))
+        path = find_face(shot, finder, detector, view, request.face, regions, _steps(progress, f"Find face{label}"))
+        own = [writer_for(shot, view, queries, layouts)]
+        if needed is not None:
+            own.append(writer_for(shot, view / "fit", needed, {"fit": (0, len(needed))}))
+        track_shot(shot, path, detector, own, _steps(progress, f"Track{label}"))
+        writers.append(own[0])
+        crops.append(path.crops)
+
+    result = None
+    if needed is not None:
+        report = _steps(progress, "Fit")
+        report(0, 1)
+        for_fit = [Tracks.load(view / "fit") for view in views]
+        result = fits.fit_job(folder, for_fit, cameras, request.fits, Path(request.actor) if request.actor else None)
+        for index, writer in enumerate(writers):
+            camera = result.cameras[index].for_frames(writer.frames)
+            update_visibility(writer, crops[index], result.face, camera)
+        report(1, 1)
+    else:
+        for index, given in enumerate(cameras):
+            if given is not None:
+                fits.save_camera(given, fits.camera_file(folder, index), shots[index].frame_numbers)
+
+    if request.preview:
+        for index, (shot, view) in enumerate(zip(shots, views, strict=True)):
+            if not (view / "preview.mp4").is_file():
+                overlay = _overlay(Tracks.load(view), result, index, request.fits)
+                label = f" {index + 1}" if len(shots) > 1 else ""
+                write_preview(view / "preview.mp4", shot, overlay, _steps(progress, f"Preview{label}"))
+    for shot in shots:
+        shot.close()
+    notes = [note for shot in shots for note in shot.notes]
+    return JobResult(folder, [Tracks.load(view) for view in views], result, result_files(folder), notes)
+
+
+def open_shots(request: JobRequest) -> list[Shot]:
+    """The shots of a request. Raises UserError when several views do not have the same frames."""
+    if not request.shots:
+        raise UserError("No shot was given.", code="FQ201")
+    shots = [
+        open_shot(path, request.frames, request.colorspace, request.exposure, request.allow_gaps, request.fps)
+        for path in request.shots
+    ]
+    for shot in shots[1:]:
+        if not np.array_equal(shot.frame_numbers, shots[0].frame_numbers):
+            raise UserError(
+                f'The views "{shots[0].name}" and "{shot.name}" do not have the same frames.',
+                "Give a range that all have with --frames.",
+                "FQ360",
+            )
+    return shots
+
+
+def view_folder(folder: Path, index: int, count: int) -> Path:
+    """Where a view's tracks are: the job's folder itself, or view1, view2, ... when there are several."""
+    return folder if count == 1 else folder / f"view{index + 1}"
+
+
+def result_files(folder: Path) -> list[Path]:
+    """The finished results in a job's folder, folders of chunks counted as one."""
+    names = ("tracks", "tracks.json", "tracks.npz", "camera*.json", "face.npz", "skull.npz", "jaw.npz", "fit.json")
+    found = [p for view in ("", "view*/") for name in (*names, "preview.mp4") for p in sorted(folder.glob(view + name))]
+    return sorted(found, key=lambda p: (len(p.relative_to(folder).parts), p.name))
+
+
+def _with_cameras(shots: Sequence[Shot], cameras: Sequence[str]) -> list[tuple[Shot, str | None]]:
+    if len(cameras) not in (0, len(shots)):
+        raise UserError(
+            f"{len(shots)} shots came with {len(cameras)} cameras.",
+            "Give --camera once per shot, or not at all.",
+            "FQ361",
+        )
+    return list(zip(shots, cameras or [None] * len(shots), strict=True))
+
+
+def _overlay(tracks: Tracks, fit: ShotFit | None, view: int, wanted: Sequence[str]) -> Overlay:
+    if fit is None:
+        return Overlay(tracks)
+    camera: Camera = fit.cameras[view]
+    return Overlay(
+        tracks,
+        camera,
+        fit.face if "face" in wanted else None,
+        fit.skull if "skull" in wanted else None,
+        fit.jaw if "jaw" in wanted else None,
+    )
+
+
+def _steps(progress: Progress | None, name: str) -> Report:
+    def report(done: int, total: int) -> None:
+        if progress:
+            progress(name, done, total)
+
+    return report
