@@ -243,9 +243,11 @@ def test_frames_come_in_order_and_may_be_left_early(sequence):
         shot.display(-1)
 
 
-def test_orientation_of_a_photograph_is_honoured(tmp_path, rng):
+def test_a_photograph_is_turned_upright_a_sequence_stays_as_stored(tmp_path, rng):
     upright = rng.integers(0, 255, (6, 10, 3)).astype(np.uint8)
-    write(tmp_path / "side.tif", np.rot90(upright, 1), "uint8", Orientation=6)  # to be turned clockwise
-    shot = open_shot(tmp_path / "side.tif")
-    assert (shot.width, shot.height) == (10, 6)
-    np.testing.assert_array_equal(shot.display(0), upright)
+    for orientation, stored in {6: np.rot90(upright, 1), 3: np.rot90(upright, 2), 8: np.rot90(upright, 3)}.items():
+        write(tmp_path / "side.0001.tif", stored, "uint8", Orientation=orientation)
+        still = open_shot(tmp_path / "side.0001.tif")
+        assert (still.width, still.height) == (10, 6) and any("upright" in note for note in still.notes)
+        np.testing.assert_array_equal(still.display(0), upright)
+        np.testing.assert_array_equal(open_shot(tmp_path).display(0), stored)

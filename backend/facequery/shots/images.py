@@ -30,14 +30,17 @@ class Facts:
     pixel_aspect: float
     colorspace: str | None  # what the metadata say, None: nothing
     fps: float | None
-    orientation: int  # Exif's 1 to 8
+    orientation: int  # Exif's 1 to 8 if pictures are turned upright, else 1
 
 
-def read_facts(path: Path, what: str) -> Facts:
-    """Header of a picture. `what` names it in messages ("frame 1003"). Raises UserError when it cannot be read."""
+def read_facts(path: Path, what: str, upright: bool = False) -> Facts:
+    """Header of a picture. `what` names it in messages ("frame 1003"). Raises UserError when it cannot be read.
+
+    With `upright` the size is that of the picture turned as Exif's orientation says, else as it is stored.
+    """
     source = _open(path, what)
     try:
-        return _facts(source, path, what)
+        return _facts(source, path, what, upright)
     finally:
         source.close()
 
@@ -46,12 +49,12 @@ def read_picture(path: Path, what: str, like: Facts | None = None) -> NDArray:
     """Pixels (H, W, C) of the display window, C = 1 to 4: grey, grey and alpha, RGB, RGBA.
 
     uint8 and uint16 (10 and 12 bits spread over 16) stay what they are, everything else becomes float32. Overscan is
-    cut off, a data window smaller than the display window is padded with 0. Raises UserError naming the frame when the
-    file is missing, truncated, or has another size or other channels than `like`.
+    cut off, a data window smaller than the display window is padded with 0. Turned upright if `like` is. Raises
+    UserError naming the frame when the file is missing, truncated, or has another size or other channels than `like`.
     """
     source = _open(path, what)
     try:
-        facts = _facts(source, path, what)
+        facts = _facts(source, path, what, like is not None and like.orientation != 1)
         if like is not None and (facts.width, facts.height) != (like.width, like.height):
             raise UserError(
                 f'The {what} ("{path.name}") is {facts.width} x {facts.height} pixels, the shot '
@@ -160,7 +163,7 @@ def _open(path: Path, what: str) -> Any:
     return source
 
 
-def _facts(source: Any, path: Path, what: str) -> Facts:
+def _facts(source: Any, path: Path, what: str, upright: bool) -> Facts:
     subimage = 0
     channels = _channels(source.spec().channelnames)
     # Multi-part files: the first part with colour.
@@ -179,7 +182,7 @@ def _facts(source: Any, path: Path, what: str) -> Facts:
         raise UserError(f'The {what} ("{path.name}") says it is {width} x {height} pixels.', "It is damaged.", "FQ212")
     if spec.deep:
         raise UserError(f'The {what} ("{path.name}") is a deep picture.', "Flatten it first.", "FQ212")
-    orientation = spec.get_int_attribute("Orientation", 1)
+    orientation = spec.get_int_attribute("Orientation", 1) if upright else 1
     orientation = orientation if 1 <= orientation <= 8 else 1
     aspect = spec.get_float_attribute("PixelAspectRatio", 1.0)
     aspect = aspect if np.isfinite(aspect) and 0.05 < aspect < 20 else 1.0

@@ -186,7 +186,8 @@ def open_shot(
     `path` is a pattern ("shot.####.exr", "shot.%04d.exr"), a folder with one sequence, a video, or one picture. One
     picture is a still; if `frames` are given it stands for its sequence. `frames` (first, last) are file numbers, both
     included; video counts from 1. `colorspace` overrides what the files say. `exposure` in stops, for display.
-    `fps` overrides the rate in the files (24 where they name none).
+    `fps` overrides the rate in the files (24 where they name none). Rotated video, and stills with an Exif orientation,
+    are turned upright; pictures of a sequence stay as stored, as in Blender and Nuke.
 
     Without word from the user or the files, integers are taken for sRGB and floats for linear Rec.709, with a note;
     DPX and Cineon are refused, because they may hold any log. Raises UserError for whatever cannot be opened: no such
@@ -235,8 +236,11 @@ def _open_pictures(
 ) -> Shot:
     numbers = numbering.select(list(files), frames, allow_gaps, f'"{name}"')
     first = files[numbers[0]]
-    facts = images.read_facts(first, f"frame {numbers[0]}")
+    # Blender and Nuke show pictures as they are stored, and so do plates; a photograph alone is wanted upright.
+    facts = images.read_facts(first, f"frame {numbers[0]}", upright=kind == "still")
     space, notes = _picture_space(first, facts, colorspace)
+    if facts.orientation != 1:
+        notes.append(f'"{name}" was turned upright, as its Exif orientation says.')
     missing = numbering.missing_spans(numbers, *(frames or (numbers[0], numbers[-1])))
     if missing:
         notes.append(f"Frames left out because they are missing: {missing}.")
