@@ -11,6 +11,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from facequery_protocol.errors import ProtocolError
+from facequery_protocol.job import check_region
 from numpy.typing import NDArray
 
 from facequery.detection.detector import Detector
@@ -47,15 +49,11 @@ class Region:
     @staticmethod
     def parse(text: str) -> "Region":
         """From "x,y,w,h" or "frame:x,y,w,h". Raises UserError on anything else."""
-        frame, _, box = text.rpartition(":")
         try:
-            x, y, w, h = (float(v) for v in box.split(","))
-            number = int(frame) if frame else None
-        except ValueError:
-            raise UserError(f'"{text}" is no region.', "Write x,y,w,h or frame:x,y,w,h in pixels.", "FQ322") from None
-        if not (w > 0 and h > 0 and np.isfinite([x, y, w, h]).all()):
-            raise UserError(f'The region "{text}" is empty.', "Its width and height must be above 0.", "FQ322")
-        return Region(x, y, w, h, number)
+            frame, box = check_region(text)
+        except ProtocolError as error:
+            raise UserError(error.cause, error.next_step, error.code) from None
+        return Region(*box, frame)
 
 
 def find_face(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from facequery.detection.detector import Detector, to_pixels
 from facequery.detection.faces import FacePath
-from facequery.detection.tracks import TrackWriter
+from facequery.detection.tracks import CHUNK, TrackWriter
 from facequery.errors import UserError
 from facequery.geometry.crops import sample_crop
 from facequery.head.layouts import load_layout
@@ -45,7 +45,7 @@ def load_queries(layouts: Sequence[str]) -> tuple[QuerySet, dict[str, tuple[int,
 def writer_for(shot: Shot, folder: Path, queries: QuerySet, layouts: dict[str, tuple[int, int]]) -> TrackWriter:
     """The writer of a shot's tracks in `folder`."""
     return TrackWriter(
-        folder, shot.frame_numbers, queries, layouts, shot.width, shot.height, shot.fps, shot.pixel_aspect
+        folder, shot.frame_numbers, queries, layouts, shot.width, shot.height, shot.fps, shot.pixel_aspect, CHUNK
     )
 
 
