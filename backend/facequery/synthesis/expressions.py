@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 # Plausible faces: ARKit name without Left / Right -> weight at full strength. Both sides get it, then asymmetry.
 LIBRARY: dict[str, dict[str, float]] = {
     "smile_closed": {"mouthSmile": 0.7, "cheekSquint": 0.5, "eyeSquint": 0.3, "mouthDimple": 0.3, "mouthPress": 0.2},
-    "smile": {"mouthSmile": 0.8, "cheekSquint": 0.6, "eyeSquint": 0.4, "mouthUpperUp": 0.35, "mouthLowerDown": 0.25, "jawOpen": 0.05},
-    "grin": {"mouthSmile": 1.0, "cheekSquint": 0.9, "eyeSquint": 0.6, "mouthUpperUp": 0.6, "mouthLowerDown": 0.5, "jawOpen": 0.08, "mouthStretch": 0.2},
-    "laugh": {"mouthSmile": 0.9, "cheekSquint": 1.0, "eyeSquint": 0.7, "jawOpen": 0.4, "mouthUpperUp": 0.6, "mouthLowerDown": 0.5, "eyeBlink": 0.25},
+    "smile": {"mouthSmile": 0.75, "cheekSquint": 0.6, "eyeSquint": 0.4, "mouthUpperUp": 0.5, "mouthLowerDown": 0.45, "jawOpen": 0.06},
+    "grin": {"mouthSmile": 0.95, "cheekSquint": 0.9, "eyeSquint": 0.6, "mouthUpperUp": 0.8, "mouthLowerDown": 0.8, "jawOpen": 0.06, "mouthStretch": 0.3},
+    "laugh": {"mouthSmile": 0.9, "cheekSquint": 1.0, "eyeSquint": 0.7, "jawOpen": 0.3, "mouthUpperUp": 0.8, "mouthLowerDown": 0.6, "eyeBlink": 0.2},
+    "beam": {"mouthSmile": 1.0, "cheekSquint": 0.8, "eyeSquint": 0.5, "jawOpen": 0.16, "mouthUpperUp": 0.7, "mouthLowerDown": 0.3, "mouthStretch": 0.2},
     "roar": {"jawOpen": 0.75, "mouthSmile": 0.5, "mouthUpperUp": 0.6, "cheekSquint": 0.8, "eyeSquint": 0.7, "browDown": 0.3},
     "talk_a": {"jawOpen": 0.4, "mouthLowerDown": 0.2},
     "talk_e": {"jawOpen": 0.15, "mouthStretch": 0.4, "mouthUpperUp": 0.25, "mouthLowerDown": 0.35},
@@ -45,7 +46,7 @@ LIBRARY: dict[str, dict[str, float]] = {
     "yawn": {"jawOpen": 0.95, "eyeBlink": 0.8, "eyeSquint": 0.5, "browInnerUp": 0.3},
 }  # fmt: skip
 # How often each is drawn; what faces in pictures mostly do comes first.
-_FREQUENT = {"smile": 5.0, "smile_closed": 4.0, "grin": 4.0, "laugh": 3.0, "talk_a": 2.0, "talk_e": 2.0, "talk_s": 1.5}
+_FREQUENT = {"smile": 5.0, "smile_closed": 4.0, "grin": 4.0, "beam": 4.0, "laugh": 3.0, "talk_a": 2.0, "talk_e": 2.0, "talk_s": 1.5}
 _GAZE = ("eyeLookDown", "eyeLookUp", "eyeLookIn", "eyeLookOut")
 
 

@@ -137,7 +137,9 @@ class Library:
 def _surface(model) -> Surface:  # type: ignore[no-untyped-def]
     part = model.parts["skin"]
     corner_uv = source_uv(model)[part.triangles] * np.array([0.5, 1.0])
-    return bake(np.asarray(model.rest), np.asarray(model.triangles)[part.triangles], corner_uv, TEXTURE_SIDE)
+    ears = np.zeros(len(model.rest), np.float32)
+    ears[part.vertices] = model.region_mask("ear_left") | model.region_mask("ear_right")
+    return bake(model.rest, model.triangles[part.triangles], corner_uv, TEXTURE_SIDE, ears)
 
 
 def _read(path: Path) -> NDArray[np.uint8]:
@@ -254,7 +256,7 @@ def _load_brows(root: Path, split: str, model, surface: Surface) -> NDArray[np.u
         value = np.append(opacity, 0.0)[np.minimum(index, len(opacity))].mean(axis=1)
         layer = np.zeros((side, side), np.float32)
         layer[rows, columns] = np.where(np.isfinite(distance[:, 0]), value, 0)
-        layers.append(np.clip(cv2.GaussianBlur(layer, (0, 0), 0.5) * 1.15, 0, 255).astype(np.uint8))
+        layers.append(np.clip(cv2.GaussianBlur(layer, (0, 0), 0.5) * 1.9, 0, 255).astype(np.uint8))
     return np.stack(layers) if layers else np.zeros((1, 8, 8), np.uint8)
 
 

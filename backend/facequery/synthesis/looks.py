@@ -16,7 +16,7 @@ _HAIR = np.array(
     [(18, 14, 13), (30, 22, 19), (52, 36, 26), (80, 54, 36), (112, 78, 48), (150, 112, 70), (190, 156, 106), (214, 190, 148),
      (122, 58, 32), (92, 40, 28), (128, 124, 120), (190, 188, 184), (228, 226, 222)]
 )  # fmt: skip
-_HAIR_ODDS = np.array([5, 5, 4, 3, 2.5, 2, 1.5, 1, 0.8, 0.6, 1.2, 0.8, 0.5])
+_HAIR_ODDS = np.array([5, 5, 4, 3, 2.5, 2, 1.5, 1, 0.8, 0.6, 0.8, 0.4, 0.25])
 _IRIS = np.array([(70, 42, 22), (96, 62, 32), (120, 88, 48), (98, 106, 66), (92, 116, 128), (110, 134, 150), (60, 36, 20)])
 
 
@@ -42,6 +42,7 @@ def draw_hair_colour(rng: np.random.Generator, tone: float) -> NDArray[np.float6
     odds = _HAIR_ODDS.copy()
     if tone > 0.55:
         odds[3:10] *= 0.1
+        odds[10:] *= 0.5
     return linear(_HAIR[rng.choice(len(_HAIR), p=odds / odds.sum())]) * np.exp(rng.normal(0, 0.2))
 
 
@@ -80,9 +81,9 @@ def draw_skin(
     p[s.LINER] = rng.uniform(0.5, 0.95) if made_up else rng.uniform(0.15, 0.65)
     p[s.HAIR_COLOUR : s.HAIR_COLOUR + 3] = hair
     if not woman and rng.random() < settings.stubble * 1.6:
-        p[s.STUBBLE] = rng.uniform(0.2, 1.3)
-    p[s.BROW] = rng.uniform(0.5, 1.25) if rng.random() > 0.04 else rng.uniform(0, 0.3)
-    p[s.BROW_COLOUR : s.BROW_COLOUR + 3] = np.minimum(hair * rng.uniform(0.5, 1.0), albedo * 0.6)
+        p[s.STUBBLE] = rng.uniform(0.15, 0.75)
+    p[s.BROW] = rng.uniform(0.7, 1.5) if rng.random() > 0.04 else rng.uniform(0, 0.3)
+    p[s.BROW_COLOUR : s.BROW_COLOUR + 3] = np.minimum(hair * rng.uniform(0.35, 0.9), albedo * 0.5)
     p[s.BROW_LAYER] = rng.integers(len(library.brows))
     p[s.BROW_SHIFT : s.BROW_SHIFT + 2] = 0, rng.normal(0, 0.004)
     p[s.PORES] = rng.uniform(0.0, 0.5) * (0.6 + old)
@@ -116,7 +117,7 @@ def draw_eyes(
     rng: np.random.Generator, library: Library, centres: NDArray, limbus: float, tone: float
 ) -> list[NDArray[np.float32]]:
     """Rows for the left and the right eye: sclera, iris, pupil; centres (2, 3) in rest coordinates, limbus radians."""
-    white = linear((225, 218, 212)) * np.exp(rng.normal(-0.1, 0.12)) * np.exp(rng.normal(0, 0.04, 3))
+    white = linear((205, 198, 192)) * np.exp(rng.normal(-0.2, 0.15)) * (1 - 0.25 * tone) * np.exp(rng.normal(0, 0.04, 3))
     layer = int(rng.integers(len(library.irises))) if len(library.irises) and rng.random() < 0.45 else -1
     odds = np.array([4, 2.5, 1.5, 1, 1, 1, 4.0])
     if tone > 0.5:

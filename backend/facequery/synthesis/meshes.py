@@ -71,9 +71,12 @@ def _occlusion(model: HeadModel, triangles: NDArray, vertex_count: int, directio
     closed = _visible_sky(rest, triangles, directions)
     inside = np.ones(vertex_count, bool)
     inside[: model.parts["eye_right"].vertices.stop] = False
-    result = np.where(inside, np.clip(_visible_sky(opened, triangles, directions) * 1.6, 0.05, 1), closed)
+    result = np.where(inside, np.clip(_visible_sky(opened, triangles, directions) * 2.0, 0.3, 1), closed)
+    for name in ("teeth_upper", "teeth_lower"):
+        teeth = model.parts[name].vertices
+        result[teeth] = np.clip(result[teeth] * 1.5, 0.6, 1)
     for name in ("eye_left", "eye_right"):
-        result[model.parts[name].vertices] = 0.8
+        result[model.parts[name].vertices] = 0.7
     lips = np.flatnonzero(model.region_mask("lips"))
     result[lips] = np.maximum(result[lips], 0.55)  # lips move; their contact shadow cannot be baked
     return np.clip(result, 0.03, 1.0).astype(np.float32)

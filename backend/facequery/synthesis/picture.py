@@ -40,8 +40,8 @@ def to_srgb(linear: NDArray) -> NDArray[np.float32]:
 
 
 def develop(rng: np.random.Generator, image: NDArray, settings: SampleSettings) -> NDArray[np.uint8]:
-    """A linear picture (S, S, 3) to uint8 sRGB with the faults of cameras and of the way to us."""
-    size = image.shape[0]
+    """A linear picture (H, W, 3) to uint8 sRGB with the faults of cameras and of the way to us."""
+    size = max(image.shape[:2])
     if rng.random() < settings.motion_blur:
         image = _motion_blur(rng, image)
     if rng.random() < settings.blur:
@@ -57,7 +57,7 @@ def develop(rng: np.random.Generator, image: NDArray, settings: SampleSettings) 
     gray = out @ np.array([0.3, 0.59, 0.11], np.float32)
     out = gray[..., None] + saturation * (out - gray[..., None])
     if rng.random() < settings.vignette:
-        out *= _vignette(rng, size)
+        out *= _vignette(rng, *out.shape[:2])
     if rng.random() < settings.low_resolution:
         out = _resample(rng, out)
     if rng.random() < settings.noise:
@@ -87,28 +87,29 @@ def _motion_blur(rng: np.random.Generator, image: NDArray) -> NDArray[np.float32
     return cv2.filter2D(image, -1, kernel / kernel.sum())
 
 
-def _vignette(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
-    line = np.linspace(-1, 1, size, dtype=np.float32)
+def _vignette(rng: np.random.Generator, height: int, width: int) -> NDArray[np.float32]:
+    x, y = np.linspace(-1, 1, width, dtype=np.float32), np.linspace(-1, 1, height, dtype=np.float32)
     cx, cy = rng.normal(0, 0.25, 2)
-    square = (line[None] - np.float32(cx)) ** 2 + (line[:, None] - np.float32(cy)) ** 2
+    square = (x[None] - np.float32(cx)) ** 2 + (y[:, None] - np.float32(cy)) ** 2
     return (1 - np.float32(rng.uniform(0.05, 0.3)) * square)[..., None]
 
 
 def _resample(rng: np.random.Generator, out: NDArray) -> NDArray[np.float32]:
-    size = out.shape[0]
-    small = int(size * rng.uniform(0.25, 0.8))
+    height, width = out.shape[:2]
+    factor = rng.uniform(0.25, 0.8)
+    small = max(int(width * factor), 1), max(int(height * factor), 1)
     how = [cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_NEAREST, cv2.INTER_CUBIC]
-    down = cv2.resize(out, (small, small), interpolation=how[rng.choice(2, p=[0.8, 0.2])])
-    return cv2.resize(down, (size, size), interpolation=how[rng.choice(4, p=[0.0, 0.55, 0.1, 0.35])])
+    down = cv2.resize(out, small, interpolation=how[rng.choice(2, p=[0.8, 0.2])])
+    return cv2.resize(down, (width, height), interpolation=how[rng.choice(4, p=[0.0, 0.55, 0.1, 0.35])])
 
 
 def _grain(rng: np.random.Generator, out: NDArray) -> NDArray[np.float32]:
-    size = out.shape[0]
-    strength = np.float32(np.exp(rng.normal(-4.0, 0.6)))
+    height, width = out.shape[:2]
+    strength = np.float32(min(np.exp(rng.normal(-4.3, 0.6)), 0.05))
     colour = rng.random() < 0.6
-    count = size * size * (3 if colour else 1)
+    count = height * width * (3 if colour else 1)
     start = int(rng.integers(len(_NOISE) - count)) if count < len(_NOISE) else 0
-    noise = np.resize(_NOISE[start : start + count], (size, size, 3 if colour else 1))
+    noise = np.resize(_NOISE[start : start + count], (height, width, 3 if colour else 1))
     if rng.random() < 0.4:  # sensors are sharpened and denoised: grain of more than a pixel
         noise = cv2.blur(noise, (2, 2)).reshape(noise.shape) * 1.8
     return out + noise * strength * (1.2 - 0.5 * out)
@@ -116,7 +117,7 @@ def _grain(rng: np.random.Generator, out: NDArray) -> NDArray[np.float32]:
 
 def _bars(rng: np.random.Generator, out: NDArray) -> None:
     """Black or gray bars where the picture ends, as crops at a picture's border have them."""
-    size = out.shape[0]
+    size = min(out.shape[:2])
     value = rng.choice([0.0, 0.0, 0.5, 1.0])
     width = int(size * rng.uniform(0.05, 0.28))
     side = rng.integers(4)

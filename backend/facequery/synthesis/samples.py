@@ -90,10 +90,8 @@ class FaceSampler:
             self._sample(rng, scene, v, size, binding, n_queries) for scene, v in zip(scenes, vertices, strict=True)
         ]
 
-    def draw(
-        self, rng: np.random.Generator, scene: Scene, size: int, vertices: NDArray | None = None
-    ) -> tuple[NDArray[np.uint8], Render]:
-        """The finished picture (S, S, 3) of a scene, and its render."""
+    def dressed(self, scene: Scene, size: int, vertices: NDArray | None = None) -> Render:
+        """Dresses the scene's head, puts things in front of it, and renders it; a function of the scene alone."""
         if vertices is None:
             vertices = self.model.vertices(scene.identity, scene.expression)
         normals = self.renderer.normals(vertices)
@@ -105,7 +103,13 @@ class FaceSampler:
             face = vertices[self._face_vertices] @ view.rotation.T + view.translation
             extras.append(draw_occluder(own, scene, face, self.settings.hand))
         dressed = replace(scene, skin_parameters=outfit.skin_parameters)
-        render = self.renderer.render(dressed, size, vertices, normals, extras, outfit.lenses)
+        return self.renderer.render(dressed, size, vertices, normals, extras, outfit.lenses)
+
+    def draw(
+        self, rng: np.random.Generator, scene: Scene, size: int, vertices: NDArray | None = None
+    ) -> tuple[NDArray[np.uint8], Render]:
+        """The finished picture (S, S, 3) of a scene, and its render."""
+        render = self.dressed(scene, size, vertices)
         background = draw_background(rng, self.library, scene.light.environment, size, size)
         image = expose(rng, render.colour, render.coverage, background, float(scene.albedo.mean()))
         return develop(rng, image, self.settings), render

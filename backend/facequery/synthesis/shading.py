@@ -184,7 +184,10 @@ def shade(  # type: ignore[no-untyped-def]
             g *= blotch
             b *= blotch
             if skin[FRECKLES] > 0:
-                f = max(noise[ni, nj, 1] * inv255 - np.float32(0.62), np.float32(0.0)) * skin[FRECKLES]
+                qi = int((tv * np.float32(11.0) % one) * noise_side) % noise_side
+                qj = int((tu * np.float32(22.0) % one) * noise_side) % noise_side
+                f = max(noise[qi, qj, 0] * inv255 - np.float32(0.6), np.float32(0.0)) * skin[FRECKLES]
+                f *= min(max(np.float32(0.6) + np.float32(3.0) * coarse, np.float32(0.0)), one)
                 f = min(f, np.float32(0.7))
                 r *= one - np.float32(0.5) * f
                 g *= one - np.float32(0.75) * f
@@ -310,8 +313,8 @@ def shade(  # type: ignore[no-untyped-def]
             wet = np.float32(1.0)
 
         elif kind == TOOTH or kind == MOUTH:
-            deep = min(max((Z - table[m, FRONT]) * np.float32(40.0) + one, np.float32(0.06)), one)
-            ao = deep * deep * ao
+            deep = min(max((Z - table[m, FRONT]) * np.float32(26.0) + one, np.float32(0.08)), one)
+            ao = deep * ao
             ti = int(abs(X * 3000 + Z * 1000)) % noise_side
             tj = int(abs(Y * 3000)) % noise_side
             k1 = one + table[m, AMOUNT] * (noise[ti, tj, 0] * inv255 - np.float32(0.5))
@@ -331,8 +334,8 @@ def shade(  # type: ignore[no-untyped-def]
             else:
                 k1 = np.float32(0.9)
             # Streaks: fast round the head, slow along the strand.
-            turn = math.atan2(X, Z + np.float32(0.04)) * table[m, PATTERN] * np.float32(0.16)
-            along = (Y + np.float32(0.3) * X) * table[m, PATTERN] * np.float32(0.12)
+            turn = math.atan2(X, Z + np.float32(0.04)) * table[m, PATTERN] * np.float32(0.006)
+            along = (Y + np.float32(0.3) * X) * table[m, PATTERN] * np.float32(0.012)
             ti = int((along - math.floor(along)) * noise_side) % noise_side
             tj = int((turn - math.floor(turn)) * noise_side) % noise_side
             k1 *= one + table[m, AMOUNT] * np.float32(1.6) * (noise[ti, tj, 0] * inv255 - np.float32(0.5))

@@ -36,8 +36,9 @@ class Surface:
     masks: NDArray[np.uint8]
 
 
-def bake(rest: NDArray, triangles: NDArray, corner_uv: NDArray, side: int) -> Surface:
-    """Texel positions and masks of a skin: rest (V, 3) canonical metres, triangles (T, 3), corner_uv (T, 3, 2)."""
+def bake(rest: NDArray, triangles: NDArray, corner_uv: NDArray, side: int, ears: NDArray) -> Surface:
+    """Texel positions and masks of a skin: rest (V, 3) canonical metres, triangles (T, 3), corner_uv (T, 3, 2); ears
+    (V,) 1 on the ears, where no hair grows."""
     height, width = side, 2 * side
     xy = (corner_uv * [width, -height] + [0, height]).reshape(-1, 2)
     ids, _, bary = rasterize(xy, np.ones(len(xy)), np.arange(len(xy)).reshape(-1, 3), width, height)
@@ -49,7 +50,8 @@ def bake(rest: NDArray, triangles: NDArray, corner_uv: NDArray, side: int) -> Su
     lookup = np.zeros((nearest.max() + 1, 3), np.float32)
     lookup[nearest[covered]] = positions[covered]
     positions = lookup[nearest].astype(np.float32)
-    return Surface(corner_uv.astype(np.float32), positions, covered, _masks(positions, covered))
+    bald = cv2.blur(np.einsum("hwk,hwk->hw", bary, ears[triangles[ids]]).astype(np.float32), (5, 5))
+    return Surface(corner_uv.astype(np.float32), positions, covered, _masks(positions, covered, bald))
 
 
 def texel_of(positions: NDArray, covered: NDArray, points: NDArray) -> NDArray[np.float64]:
@@ -99,10 +101,10 @@ def masks_at(points: NDArray) -> NDArray[np.float64]:
     x, y, z = (np.asarray(points, np.float64)[..., k] for k in range(3))
     ax = np.abs(x)
     front = _step(z, -0.055, -0.035)
-    moustache = _step(-y, 0.046, 0.052) * _step(-ax, -0.036, -0.028)
+    moustache = _step(-y, 0.044, 0.055) * _step(-ax, -0.038, -0.024)
     # The cheek's line falls from the ear towards the mouth's corner.
     line = np.interp(ax, [0.02, 0.035, 0.05, 0.062, 0.07], [0.066, 0.06, 0.048, 0.03, 0.015])
-    cheek = _step(-y - line, -0.006, 0.008) * _step(ax, 0.024, 0.034) * front
+    cheek = _step(-y - line, -0.012, 0.012) * _step(ax, 0.008, 0.022) * front
     chin = _step(-y, 0.082, 0.09) * front
     burn = _step(ax, 0.058, 0.066) * _step(z, -0.052, -0.044) * _step(-z, 0.0, 0.02) * _step(-y, -0.015, 0.015)
     beard = np.maximum(np.maximum(np.maximum(moustache, cheek), chin), burn) * _step(y, -0.145, -0.118)
@@ -113,7 +115,7 @@ def masks_at(points: NDArray) -> NDArray[np.float64]:
     return np.stack([beard, scalp], axis=-1)
 
 
-def _masks(positions: NDArray, covered: NDArray) -> NDArray[np.uint8]:
+def _masks(positions: NDArray, covered: NDArray, bald: NDArray) -> NDArray[np.uint8]:
     x, y, z = (positions[..., k] for k in range(3))
     ax = np.abs(x)
     shape = x.shape
@@ -128,7 +130,7 @@ def _masks(positions: NDArray, covered: NDArray) -> NDArray[np.uint8]:
 
     front = _step(z, -0.055, -0.035)
     beard, scalp = np.moveaxis(masks_at(positions), -1, 0)
-    beard = beard * (1 - np.clip(lips * 1.3, 0, 1))
+    beard, scalp = beard * (1 - np.clip(lips * 1.3, 0, 1)), scalp * (1 - bald)
 
     blush = _bump(ax, 0.043, 0.018) * _bump(y, -0.03, 0.017) * front
     blush = np.maximum(blush, 0.6 * _bump(x, 0, 0.013) * _bump(y, -0.033, 0.016) * (z > 0.03))

@@ -37,6 +37,12 @@ class Wardrobe:
         self._rest = model.rest[part.vertices].astype(np.float64)
         self._triangles = model.triangles[part.triangles]
         self._masks = masks_at(self._rest)
+        ears = model.region_mask("ear_left") | model.region_mask("ear_right")
+        self._masks[ears, MASKS_AT.index("scalp")] = 0
+        # 1 on the lips and at the rim round them, where neither a beard nor a shell begins.
+        self._lips = np.zeros(len(self._rest))
+        self._lips[model.region_mask("lips")] = 1
+        self._lips[np.unique(self._triangles[(self._lips[self._triangles] > 0).any(1)])] = 1
         # Only what can carry a shell: not the walls of the eye sockets or the mouth, which lie inside.
         self._outside = mesh.occlusion[part.vertices] > 0.18
 
@@ -55,7 +61,7 @@ class Wardrobe:
             self._put_hat(rng, scene, vertices, normals, outfit)
         if skin[shading.STUBBLE] > 0 or rng.random() < settings.beard * 0.4:
             if rng.random() < settings.beard / max(settings.stubble, 0.05):
-                skin[shading.STUBBLE] = max(skin[shading.STUBBLE], rng.uniform(0.7, 1.5))
+                skin[shading.STUBBLE] = max(skin[shading.STUBBLE], rng.uniform(0.6, 1.0))
                 if rng.random() < 0.55:
                     self._grow_beard(rng, scene, vertices, normals, outfit)
         if rng.random() < settings.face_mask:
@@ -90,11 +96,11 @@ class Wardrobe:
         waves = rng.normal(0, frequency * 2 * np.pi, (count, 3))
         return np.sin(self._rest @ waves.T + rng.uniform(0, 2 * np.pi, count)).sum(1) * np.sqrt(2 / count)
 
-    def _hair_row(self, rng: np.random.Generator, colour: NDArray, layer: int = -1) -> NDArray[np.float32]:
-        second = colour * np.exp(rng.normal(0.2, 0.35)) if rng.random() < 0.8 else muted(rng)
+    def _hair_row(self, rng: np.random.Generator, colour: NDArray, layer: int = -1, gloss: float = 1.0) -> NDArray[np.float32]:
+        second = colour * np.exp(rng.normal(0.1, 0.3)) if rng.random() < 0.95 else muted(rng)
         return row(
             shading.HAIR, colour, second, pattern=np.exp(rng.uniform(np.log(25), np.log(90))),
-            amount=rng.uniform(0.4, 1.1), specular=np.exp(rng.normal(-2.0, 0.7)), shine=rng.uniform(15, 70), texture=layer,
+            amount=rng.uniform(0.4, 1.1), specular=gloss * np.exp(rng.normal(-2.7, 0.7)), shine=rng.uniform(15, 70), texture=layer,
         )  # fmt: skip
 
     def _grow_hair(
@@ -153,7 +159,7 @@ class Wardrobe:
         beard = self._masks[:, MASKS_AT.index("beard")]
         x, y, z = self._rest.T
         style = rng.random()
-        value = beard - 0.35 + 0.08 * self._lumps(rng, 20)
+        value = beard - 0.35 + 0.08 * self._lumps(rng, 20) - 2.0 * self._lips
         if style < 0.25:  # goatee
             value -= np.clip((np.abs(x) - 0.03) / 0.01, 0, 1)
         elif style < 0.4:  # moustache
@@ -164,7 +170,8 @@ class Wardrobe:
         height = length * grown * (0.5 + longer) * (1 + 0.25 * self._lumps(rng, 40))
         drop = np.stack([0 * x, -1.5 * length * longer * grown, 0 * x], -1)
         shell = self._shell(
-            scene, vertices, normals, np.where(value > 0, np.maximum(height, 3e-4), -1), self._hair_row(rng, scene.hair), drop
+            scene, vertices, normals, np.where(value > 0, np.maximum(height, 3e-4), -1),
+            self._hair_row(rng, scene.hair, gloss=0.3), drop,
         )
         if shell is not None:
             outfit.extras.append(shell)
