@@ -150,4 +150,4 @@ def _suppress(found: list[tuple[NDArray, NDArray]], most: int, apart: float) -> 
             break
     points, scores, centres, sizes = points[kept], scores[kept], centres[kept], sizes[kept]
     half = BOX_HALF * sizes[:, None]
-    return FoundFaces(points, scores, np.concatenate([centres - half, 2 * half], 1))
+    return FoundFaces(points, scores, np.concatenate([centres - half, 2 * half, 2 * half], 1))

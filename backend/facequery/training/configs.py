@@ -71,7 +71,11 @@ class TrainConfig:
 
 CONFIGS: dict[str, TrainConfig] = {
     "default": TrainConfig(),
-    "finder": TrainConfig(name="finder", network="finder", frozen_stages=3, batch=16, minutes=25.0, ema=0.995),
+    "finder": TrainConfig(
+        name="finder", network="finder", frozen_stages=3, batch=16, minutes=25.0, ema=0.995,
+        data=DataConfig(renders=0.55, portraits=0.45, slots=2048, reuse=5.0),
+        evaluate_minutes=4.0, sheet_minutes=4.0,
+    ),
     "tiny": TrainConfig(
         name="tiny",
         model=LandmarkConfig(encoder="resnet_dense", input_size=64, levels=1, reduced=32, descriptor=64, hidden=64),

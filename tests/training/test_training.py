@@ -1,0 +1,124 @@
+"""The loop: it learns, it goes on bit by bit after a stop, and the correction finds a data set's offset."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from facequery.errors import UserError
+from facequery.models.correction import SemanticCorrection
+from facequery.models.weights import load_landmark_net
+from facequery.training import landmark_task
+from facequery.training.checkpoints import MovingAverage
+from facequery.training.configs import CONFIGS, TrainConfig, config_by_name
+from facequery.training.trainer import Trainer, seed_everything
+from tests.training.fakes import QUERIES, blob_mix
+
+
+@pytest.fixture
+def config(monkeypatch) -> TrainConfig:
+    monkeypatch.setattr(landmark_task, "make_mix", blob_mix)
+    torch.set_num_threads(1)
+    tiny = CONFIGS["tiny"]
+    return replace(tiny, data=replace(tiny.data, queries=QUERIES, portraits=1.0), steps=6)
+
+
+class Stopping(landmark_task.LandmarkTask):
+    """Asks for a stop in a given step, as a signal would."""
+
+    trainer: Trainer
+    stop_at = -1
+
+    def batch(self, step):
+        if step == self.stop_at:
+            self.trainer.stop = True
+        return super().batch(step)
+
+
+def run(config, folder, resume=False, stop_at=-1):
+    seed_everything(config.seed)
+    task = Stopping(config, resume)
+    task.stop_at = stop_at
+    task.trainer = Trainer(config, task, folder, resume)
+    task.trainer.run(log=lambda text: None)
+    return task
+
+
+def test_a_stopped_run_goes_on_bit_by_bit(config, tmp_path):
+    whole = run(config, tmp_path / "whole")
+    run(config, tmp_path / "pieces", stop_at=2)
+    pieces = run(config, tmp_path / "pieces", resume=True)
+    assert pieces.trainer.step == whole.trainer.step == 6
+    for name, value in whole.module.state_dict().items():
+        assert torch.equal(value, pieces.module.state_dict()[name]), name
+    for name, value in whole.trainer.average.state.items():
+        assert torch.equal(value, pieces.trainer.average.state[name]), name
+
+
+def test_it_learns_and_writes_weights_that_can_be_read(config, tmp_path):
+    config = replace(config, steps=120, learning_rate=3e-3, batch=16)
+    losses = []
+    task = landmark_task.LandmarkTask(config)
+    trainer = Trainer(config, task, tmp_path, False)
+    step = trainer._one_step
+    trainer._one_step = lambda: (losses.append(step()), losses[-1])[1]  # type: ignore[method-assign]
+    trainer.run(log=lambda text: None)
+    first, last = (np.mean([part["error"] for part in some]) for some in (losses[:5], losses[-5:]))
+    assert last < 0.3 * first
+    net, card = load_landmark_net(tmp_path / "landmarks.safetensors")
+    assert card["kind"] == "landmarks" and card["metrics"]["samples"] == 120 * 16
+    assert json.dumps(card)
+    assert net.config == config.model
+
+
+def test_a_loss_that_is_no_number_changes_nothing_and_ends_the_run(config, tmp_path):
+    task = landmark_task.LandmarkTask(config)
+    before = {n: v.clone() for n, v in task.module.state_dict().items()}
+    trainer = Trainer(replace(config, steps=100), task, tmp_path, False)
+    plain = task.batch
+    task.batch = lambda step: (*plain(0)[:2], plain(0)[2] * float("nan"), *plain(0)[3:])  # type: ignore[method-assign]
+    with pytest.raises(UserError, match="not a number"):
+        trainer.run(log=lambda text: None)
+    learned = dict(task.module.named_parameters())
+    assert all(torch.equal(before[n], v) for n, v in learned.items())
+
+
+def test_resuming_needs_a_checkpoint_of_the_same_network(config, tmp_path):
+    with pytest.raises(UserError, match="no checkpoint"):
+        run(config, tmp_path, resume=True)
+    run(config, tmp_path, stop_at=1)
+    with pytest.raises(UserError, match="another network"):
+        run(replace(config, model=replace(config.model, hidden=32)), tmp_path, resume=True)
+    with pytest.raises(UserError, match="Known"):
+        config_by_name("huge")
+
+
+def test_the_moving_average_follows():
+    layer = torch.nn.Linear(2, 2)
+    average = MovingAverage(layer, 0.5)
+    with torch.no_grad():
+        layer.weight.fill_(1.0)
+    for _ in range(40):
+        average.update(layer)
+    assert torch.allclose(average.state["weight"], layer.weight, atol=1e-3)
+
+
+def test_the_correction_recovers_a_deliberate_offset():
+    """Two data sets see the same linear world, but the second one's landmarks sit 0.1 farther along x."""
+    torch.manual_seed(0)
+    correction = SemanticCorrection(2)
+    optimiser = torch.optim.Adam(correction.parameters(), 1e-2)
+    for _ in range(150):
+        queries = torch.rand(8, 32, 3) * 2 - 1
+        dataset = torch.arange(8) % 2
+        target = queries[..., :2] + torch.tensor([0.1, 0.0]) * dataset[:, None, None]
+        shift = correction(queries, dataset)
+        loss = (queries + shift)[..., :2].sub(target).square().mean() + 1e-3 * shift.square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    shift = correction(torch.rand(2, 200, 3) * 1.6 - 0.8, torch.tensor([0, 1])).detach()
+    assert not shift[0].any()
+    assert shift[1, :, 0].mean() == pytest.approx(0.1, abs=0.01) and shift[1, :, 1:].abs().mean() < 0.02
