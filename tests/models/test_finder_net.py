@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-
 from facequery.models.finder import FinderConfig, FinderNet, face_sizes
 from facequery.training.finder_task import level_targets
 

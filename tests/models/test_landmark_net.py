@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-
 from facequery.errors import UserError
 from facequery.models.encoders import ENCODERS
 from facequery.models.landmarks import LandmarkConfig, LandmarkNet, images_to_input

@@ -1,7 +1,6 @@
 """Small stand-ins for data sources, importable by the processes that make images."""
 
 import numpy as np
-
 from facequery.training.examples import Example, Mix
 
 SIZE, QUERIES = 64, 16

@@ -3,7 +3,6 @@ import json
 import cv2
 import numpy as np
 import pytest
-
 from facequery.errors import UserError
 from facequery.geometry.crops import apply_affine, crop_from_similarity, invert_affine, sample_crop
 from facequery.training import augment
@@ -19,6 +18,7 @@ from facequery.training.annotated import (
 from facequery.training.configs import DataConfig
 from facequery.training.evaluation import Prediction, place_on_canvas, sigma_figures
 from facequery.training.examples import PortraitSource
+
 from tools.label_portraits import mirror_numbering
 
 

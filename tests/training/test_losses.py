@@ -1,6 +1,5 @@
 import pytest
 import torch
-
 from facequery.training.configs import LossConfig
 from facequery.training.losses import gaussian_likelihood, hybrid, landmark_loss, wing
 

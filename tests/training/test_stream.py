@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-
 from facequery.errors import UserError
 from facequery.training.stream import DirectStream, SharedStream, split_batch
+
 from tests.training.fakes import QUERIES, SIZE, blob_mix
 
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-
 from facequery.errors import UserError
 from facequery.models.correction import SemanticCorrection
 from facequery.models.weights import load_landmark_net
@@ -14,6 +13,7 @@ from facequery.training import landmark_task
 from facequery.training.checkpoints import MovingAverage
 from facequery.training.configs import CONFIGS, TrainConfig, config_by_name
 from facequery.training.trainer import Trainer, seed_everything
+
 from tests.training.fakes import QUERIES, blob_mix
 
 
