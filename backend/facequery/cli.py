@@ -128,7 +128,9 @@ def run(
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option("--out", metavar="JOB", help="Folder of the results.")] = Path("out/demo"),
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="JOB", help="Folder of the results. [default: out/demo/v001, ...]")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
     """Track and fit the bundled sample shot, and compare with its exact truth."""
@@ -239,7 +241,9 @@ def print_result(result: "JobResult") -> None:
     for index, tracks in enumerate(result.tracks):
         label = f" in view {index + 1}" if len(result.tracks) > 1 else ""
         found = int(tracks.found.sum())
-        print(f"{len(tracks.queries)} points tracked{label}; the face is there in {found} of {len(tracks.frames)} frames.")
+        print(
+            f"{len(tracks.queries)} points tracked{label}; the face is there in {found} of {len(tracks.frames)} frames."
+        )
     if result.fit is not None:
         for line in result.fit.quality.summary():
             print(line[:1].upper() + line[1:])

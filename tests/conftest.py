@@ -1,22 +1,26 @@
+"""Fixtures of several folders: stand-ins for the networks, and picture sequences that they can track."""
+
 from pathlib import Path
 
-import cv2
 import pytest
-from dot_face import DotDetector, DotFinder, draw
-from facequery.detection.detector import Detector
-from facequery.detection.finder import FaceFinder
 
 
 @pytest.fixture
 def networks(monkeypatch):
-    """Stand-ins for both networks."""
+    """Stand-ins for both networks; see dot_face."""
+    from dot_face import DotDetector, DotFinder
+    from facequery.detection.detector import Detector
+    from facequery.detection.finder import FaceFinder
+
     monkeypatch.setattr(Detector, "from_pretrained", classmethod(lambda cls, *a, **k: DotDetector()))
     monkeypatch.setattr(FaceFinder, "from_pretrained", classmethod(lambda cls, *a, **k: DotFinder()))
 
 
 @pytest.fixture
 def sequence(tmp_path):
-    """Writes a numbered sequence of dot faces; returns its pattern."""
+    """Writes a numbered sequence of dot faces into tmp_path/plate; returns its pattern."""
+    import cv2
+    from dot_face import draw
 
     def write(count: int = 12, first: int = 1001, width: int = 320, height: int = 240, aspect: float = 1.0, **kwargs):
         folder = tmp_path / "plate"
@@ -31,4 +35,5 @@ def sequence(tmp_path):
 
 @pytest.fixture
 def job(tmp_path) -> Path:
+    """Where a job may go; not there yet."""
     return tmp_path / "job"
