@@ -41,16 +41,16 @@ def labels(render: Render, binding: Binding, model: HeadModel, surface: NDArray 
     if surface is None:
         surface = surface_points(binding, model)
     rotation, translation = render.scene.view.rotation, render.scene.view.translation
-    rest = model.rest @ rotation.T.astype(np.float32) + translation.astype(np.float32)
-    corners = render.vertices[binding.indices] - rest[binding.indices]
-    points = binding.positions.astype(np.float64) @ rotation.T + translation
-    points = points + np.einsum("nk,nkc->nc", binding.weights, corners)
+    used = binding.indices
+    shift = render.vertices[used] - model.rest[used]
+    points = binding.positions + np.einsum("nk,nkc->nc", binding.weights, shift)
+    points = points.astype(np.float64) @ rotation.T + translation
     return labels_of_points(render, points, _normals(render, binding), surface)
 
 
 def _normals(render: Render, binding: Binding) -> NDArray[np.float64]:
     index = np.minimum(binding.indices, len(render.normals) - 1)
-    normals = np.einsum("nk,nkc->nc", binding.weights, render.normals[index])
+    normals = np.einsum("nk,nkc->nc", binding.weights, render.normals[index]).astype(np.float64)
     return normals / (np.linalg.norm(normals, axis=1, keepdims=True) + 1e-9)
 
 

@@ -29,7 +29,8 @@ class Extra:
 @dataclass(frozen=True)
 class HeadMesh:
     """The drawn parts of a head model (everything but bones): triangles (T, 3), material (T,) as HEAD_ROWS, corner_uv
-    (T, 3, 2) of the skin on its texture (0 elsewhere), occlusion (V,) how open each vertex lies to the sky."""
+    (T, 3, 2) of the skin on its texture (0 elsewhere), occlusion (V,) how open each vertex lies to the sky;
+    the first skin_triangles are the skin's; rim (2, n) vertices of the upper and lower lip that meet."""
 
     model: HeadModel
     vertex_count: int
@@ -37,6 +38,18 @@ class HeadMesh:
     material: NDArray[np.int32]
     corner_uv: NDArray[np.float32]
     occlusion: NDArray[np.float32]
+    skin_triangles: int
+    rim: NDArray[np.int32]
+
+    @property
+    def closed_mouth(self) -> slice:
+        """The triangles that can be seen while the lips are closed: no teeth, no gums."""
+        return slice(0, int(np.argmax(self.material >= HEAD_ROWS["teeth_upper"])))
+
+    def mouth_is_closed(self, vertices: NDArray) -> bool:
+        """Whether the lips of canonical vertices (V, 3) touch at three places, as they do at rest."""
+        rim = vertices[self.rim]
+        return bool((rim[0, :, 1] - rim[1, :, 1]).max() < 0.0009)
 
     @staticmethod
     def of(model: HeadModel) -> "HeadMesh":
@@ -52,8 +65,18 @@ class HeadMesh:
         corner_uv[:count] = source[:count] * [0.5, 1.0]
         vertex_count = max(model.parts[n].vertices.stop for n in names)
         return HeadMesh(
-            model, vertex_count, triangles, material, corner_uv, _occlusion(model, triangles, vertex_count),
+            model, vertex_count, triangles, material, corner_uv, _occlusion(model, triangles, vertex_count), count,
+            _lip_rims(model),
         )  # fmt: skip
+
+
+def _lip_rims(model: HeadModel) -> NDArray[np.int32]:
+    """Pairs (2, n) of vertices of the upper and the lower lip, which meet when the mouth is closed."""
+    lips = np.flatnonzero(model.region_mask("lips"))
+    rest = model.rest[lips]
+    upper = [(-0.010, -0.0691, 0.0322), (0.0, -0.0694, 0.0342), (0.010, -0.0691, 0.0322)]
+    lower = [(-0.0107, -0.0699, 0.0318), (0.0, -0.0701, 0.0339), (0.0107, -0.0699, 0.0318)]
+    return np.array([[lips[int(np.argmin(((rest - p) ** 2).sum(1)))] for p in row] for row in (upper, lower)], np.int32)
 
 
 def source_uv(model: HeadModel) -> NDArray[np.float32]:

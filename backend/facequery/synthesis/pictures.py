@@ -113,7 +113,7 @@ class PictureSampler:
         inside = ((points >= 0) & (points < [width, height])).all(1)
         if inside.sum() < 3:
             return None
-        outline = render.project(render.vertices[self._outline])
+        outline = render.project(render.vertices[self._outline] @ view.rotation.T + view.translation)
         low, high = outline.min(0), outline.max(0)
         box = np.concatenate([low, high - low])
         return points, box, render.coverage[:height, :width]

@@ -26,7 +26,8 @@ class Render:
 
     colour (S, S, 3) float32 linear light, premultiplied; coverage (S, S) 0..1; depth (S, S) metres to the nearest
     opaque surface, inf for none; nearness (2 S, 2 S) inverse depth of the z-buffer, 0 for none; vertices (V, 3) the
-    head's, camera space (all of the model's, bones too); normals (V', 3) of the drawn ones; focal, cx, cy in pixels.
+    head's, canonical (all of the model's, bones too); normals (V', 3) of the drawn ones, camera space; focal, cx, cy in
+    pixels.
     """
 
     scene: Scene
@@ -77,11 +78,11 @@ class Renderer:
         if vertices is None:
             vertices = self.model.vertices(scene.identity, scene.expression)
         rotation = view.rotation.astype(np.float32)
-        camera = vertices @ rotation.T + view.translation.astype(np.float32)
-        drawn = np.ascontiguousarray(camera[: mesh.vertex_count])
+        drawn = vertices[: mesh.vertex_count] @ rotation.T + view.translation.astype(np.float32)
+        shown = mesh.closed_mouth if mesh.mouth_is_closed(vertices) else slice(None)
         normals = (self.normals(vertices) if normals is None else normals) @ rotation.T
         points, point_normals, rest, occlusion = [drawn], [normals], [self.model.rest[: mesh.vertex_count]], [mesh.occlusion]
-        triangles, corner_uv, material = [mesh.triangles], [mesh.corner_uv], [mesh.material]
+        triangles, corner_uv, material = [mesh.triangles[shown]], [mesh.corner_uv[shown]], [mesh.material[shown]]
         rows, layers, start = list(scene.head_rows), [-1] * len(scene.head_rows), len(drawn)
         for extra in extras:
             count = len(extra.vertices)
@@ -102,8 +103,9 @@ class Renderer:
             *(np.concatenate(a) for a in (points, point_normals, rest, occlusion, triangles, corner_uv, material)),
             np.stack(rows),
             np.array(layers, np.int32),
+            sum(len(extra.triangles) for extra in extras),
         )  # fmt: skip
-        return self._draw(scene, size, arrays, camera, normals, overlay, lenses)
+        return self._draw(scene, size, arrays, vertices, normals, overlay, lenses)
 
     def normals(self, vertices: NDArray) -> NDArray[np.float32]:
         """Unit normals (V', 3) of the drawn vertices of canonical (or camera-space) vertices (V, 3)."""
@@ -117,7 +119,7 @@ class Renderer:
         scene: Scene,
         size: int,
         a: "_Arrays",
-        camera: NDArray,
+        vertices: NDArray,
         normals: NDArray,
         overlay: NDArray | None,
         lenses: Sequence[Lens],
@@ -170,7 +172,7 @@ class Renderer:
         for lens in lenses:
             self._blend_lens(scene, lens, picture, alpha, best, sh)
         return Render(
-            scene, size, picture, alpha, depth, best, camera, normals, float(focal), float(cx), float(cy)
+            scene, size, picture, alpha, depth, best, vertices, normals, float(focal), float(cx), float(cy)
         )
 
     def _blend_lens(
@@ -215,10 +217,13 @@ class Renderer:
         kernels.project_light(a.points, basis, middle, np.float32(_SHADOW_HALF), np.float32(_SHADOW_SIDE), xy, nearness)
         ids = np.full((_SHADOW_SIDE, _SHADOW_SIDE), -1, np.int32)
         best = np.zeros((_SHADOW_SIDE, _SHADOW_SIDE), np.float32)
-        kernels.fill(
-            xy, nearness, a.triangles, a.material, np.zeros_like(culled), a.layers, a.corner_uv,
-            self.library.hair_alpha, 110, ids, best,
-        )  # fmt: skip
+        # What lies inside the head casts no shadow that could be seen.
+        skin, outside = self.mesh.skin_triangles, len(a.triangles) - a.extra_triangles
+        for part in (slice(0, skin), slice(outside, None)):
+            kernels.fill(
+                xy, nearness, a.triangles[part], a.material[part], np.zeros_like(culled), a.layers, a.corner_uv[part],
+                self.library.hair_alpha, 110, ids, best,
+            )  # fmt: skip
         return best, basis
 
 
@@ -254,3 +259,4 @@ class _Arrays:
     material: NDArray[np.int32]
     table: NDArray[np.float32]
     layers: NDArray[np.int32]
+    extra_triangles: int

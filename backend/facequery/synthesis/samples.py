@@ -19,6 +19,7 @@ from facequery.synthesis.settings import SampleSettings
 from facequery.synthesis.wear import Wardrobe
 
 DATASET = "renders"
+_TOGETHER = 12  # heads evaluated at once: the bases pass through the cache once for all of them
 
 
 @dataclass(frozen=True)
@@ -83,12 +84,16 @@ class FaceSampler:
         scenes = [
             sample_scene(rng, self.model, self.library, self.expressions, self.settings) for _ in range(count)
         ]
-        vertices = self.model.vertices(
-            np.stack([s.identity for s in scenes]), np.stack([s.expression for s in scenes])
-        )
-        return [
-            self._sample(rng, scene, v, size, binding, n_queries) for scene, v in zip(scenes, vertices, strict=True)
-        ]
+        samples = []
+        for start in range(0, count, _TOGETHER):
+            some = scenes[start : start + _TOGETHER]
+            vertices = self.model.vertices(
+                np.stack([s.identity for s in some]), np.stack([s.expression for s in some])
+            )
+            samples += [
+                self._sample(rng, scene, v, size, binding, n_queries) for scene, v in zip(some, vertices, strict=True)
+            ]
+        return samples
 
     def dressed(self, scene: Scene, size: int, vertices: NDArray | None = None) -> Render:
         """Dresses the scene's head, puts things in front of it, and renders it; a function of the scene alone."""

@@ -95,7 +95,8 @@ def shade(  # type: ignore[no-untyped-def]
     down (3,) the head's downward direction, along which hair lies.
     """
     height, width = albedo.shape[0], albedo.shape[1]
-    noise_side = noise.shape[0]
+    noise_side = np.float32(noise.shape[0])  # a power of two
+    mask = noise.shape[0] - 1
     map_side = shadow_map.shape[0]
     one = np.float32(1.0)
     inv255 = np.float32(1.0 / 255.0)
@@ -172,20 +173,20 @@ def shade(  # type: ignore[no-untyped-def]
             # Noise at two scales: fine for pores, stubble and hair, coarse for blotches.
             pu = tu * skin[PORE_SCALE] * np.float32(2.0)
             pv = tv * skin[PORE_SCALE]
-            ni = int((pv - math.floor(pv)) * noise_side) % noise_side
-            nj = int((pu - math.floor(pu)) * noise_side) % noise_side
+            ni = int(math.floor(pv * noise_side)) & mask
+            nj = int(math.floor(pu * noise_side)) & mask
             fine = noise[ni, nj, 0] * inv255 - np.float32(0.5)
             cu, cv = tu * np.float32(3.0), tv * np.float32(1.5)
-            ki = int((cv - math.floor(cv)) * noise_side) % noise_side
-            kj = int((cu - math.floor(cu)) * noise_side) % noise_side
+            ki = int(math.floor(cv * noise_side)) & mask
+            kj = int(math.floor(cu * noise_side)) & mask
             coarse = noise[ki, kj, 1] * inv255 - np.float32(0.5)
             blotch = one + skin[BLOTCHES] * coarse
             r *= one + np.float32(0.3) * skin[BLOTCHES] * coarse
             g *= blotch
             b *= blotch
             if skin[FRECKLES] > 0:
-                qi = int((tv * np.float32(11.0) % one) * noise_side) % noise_side
-                qj = int((tu * np.float32(22.0) % one) * noise_side) % noise_side
+                qi = int(tv * np.float32(11.0) * noise_side) & mask
+                qj = int(tu * np.float32(22.0) * noise_side) & mask
                 f = max(noise[qi, qj, 0] * inv255 - np.float32(0.6), np.float32(0.0)) * skin[FRECKLES]
                 f *= min(max(np.float32(0.6) + np.float32(3.0) * coarse, np.float32(0.0)), one)
                 f = min(f, np.float32(0.7))
@@ -276,8 +277,8 @@ def shade(  # type: ignore[no-untyped-def]
             angle = math.sqrt(lx * lx + ly * ly) if lz > 0 else np.float32(2.0)
             iris = angle / table[m, IRIS_SIZE]
             turn = (math.atan2(ly, lx) + np.float32(math.pi)) * np.float32(0.5 / math.pi)
-            vi = int(turn * 2 * noise_side) % noise_side
-            vj = int(angle * 0.6 * noise_side) % noise_side
+            vi = int(turn * 2 * noise_side) & mask
+            vj = int(angle * 0.6 * noise_side) & mask
             vein = max(noise[vi, vj, 1] * inv255 - np.float32(0.5), np.float32(0.0)) * table[m, REDNESS]
             pink = table[m, REDNESS] * min(angle * angle, one)
             r *= one - np.float32(0.15) * vein
@@ -295,8 +296,8 @@ def shade(  # type: ignore[no-untyped-def]
                     qg = to_linear[irises[layer, ti, tj, 1]]
                     qb = to_linear[irises[layer, ti, tj, 2]]
                 else:
-                    ti = int(turn * 3 * noise_side) % noise_side
-                    tj = int(along * 0.3 * noise_side) % noise_side
+                    ti = int(turn * 3 * noise_side) & mask
+                    tj = int(along * 0.3 * noise_side) & mask
                     k1 = np.float32(0.55) + np.float32(0.9) * noise[ti, tj, 0] * inv255
                     qr, qg, qb = qr * k1, qg * k1, qb * k1
                 ring = min(max((iris - np.float32(0.8)) * np.float32(5.0), np.float32(0.0)), one)
@@ -315,8 +316,8 @@ def shade(  # type: ignore[no-untyped-def]
         elif kind == TOOTH or kind == MOUTH:
             deep = min(max((Z - table[m, FRONT]) * np.float32(26.0) + one, np.float32(0.08)), one)
             ao = deep * ao
-            ti = int(abs(X * 3000 + Z * 1000)) % noise_side
-            tj = int(abs(Y * 3000)) % noise_side
+            ti = int(abs(X * 3000 + Z * 1000)) & mask
+            tj = int(abs(Y * 3000)) & mask
             k1 = one + table[m, AMOUNT] * (noise[ti, tj, 0] * inv255 - np.float32(0.5))
             r *= k1
             g *= k1
@@ -336,8 +337,8 @@ def shade(  # type: ignore[no-untyped-def]
             # Streaks: fast round the head, slow along the strand.
             turn = math.atan2(X, Z + np.float32(0.04)) * table[m, PATTERN] * np.float32(0.006)
             along = (Y + np.float32(0.3) * X) * table[m, PATTERN] * np.float32(0.012)
-            ti = int((along - math.floor(along)) * noise_side) % noise_side
-            tj = int((turn - math.floor(turn)) * noise_side) % noise_side
+            ti = int(math.floor(along * noise_side)) & mask
+            tj = int(math.floor(turn * noise_side)) & mask
             k1 *= one + table[m, AMOUNT] * np.float32(1.6) * (noise[ti, tj, 0] * inv255 - np.float32(0.5))
             k2 = min(max(noise[ti, tj, 1] * inv255, np.float32(0.0)), one)
             r = (r + (table[m, SECOND] - r) * k2) * k1
@@ -359,8 +360,8 @@ def shade(  # type: ignore[no-untyped-def]
                 k1 += np.float32(0.5) if (q2 - math.floor(q2)) < 0.5 else np.float32(0.0)
             elif stripe == 0:
                 q, q2 = (X + Z) * f * np.float32(0.1), Y * f * np.float32(0.1)
-                ti = int((q2 - math.floor(q2)) * noise_side) % noise_side
-                tj = int((q - math.floor(q)) * noise_side) % noise_side
+                ti = int(math.floor(q2 * noise_side)) & mask
+                tj = int(math.floor(q * noise_side)) & mask
                 k1 = noise[ti, tj, 1] * inv255
             k1 *= table[m, AMOUNT]
             r += (table[m, SECOND] - r) * k1
@@ -368,8 +369,8 @@ def shade(  # type: ignore[no-untyped-def]
             b += (table[m, SECOND + 2] - b) * k1
             if kind == CLOTH:
                 q, q2 = (X + Z) * np.float32(60.0), Y * np.float32(60.0)
-                ti = int((q2 - math.floor(q2)) * noise_side) % noise_side
-                tj = int((q - math.floor(q)) * noise_side) % noise_side
+                ti = int(math.floor(q2 * noise_side)) & mask
+                tj = int(math.floor(q * noise_side)) & mask
                 k1 = np.float32(0.75) + np.float32(0.5) * noise[ti, tj, 0] * inv255
                 r *= k1
                 g *= k1

@@ -18,6 +18,10 @@ from facequery.synthesis.settings import SampleSettings
 from facequery.synthesis.surface import MASKS_AT, masks_at
 
 
+_FREQUENCIES = np.array([12.0, 20.0, 40.0])  # of the bumps on hair and clothes, cycles per metre
+_WAVES = 24  # waves kept for each, of which a few are added at a time
+
+
 @dataclass
 class Outfit:
     """What a head wears: opaque meshes, lenses of glasses, and the skin's parameters with hair painted on."""
@@ -43,6 +47,10 @@ class Wardrobe:
         self._lips = np.zeros(len(self._rest))
         self._lips[model.region_mask("lips")] = 1
         self._lips[np.unique(self._triangles[(self._lips[self._triangles] > 0).any(1)])] = 1
+        bank = np.random.default_rng(5)
+        directions = bank.normal(0, 2 * np.pi, (_WAVES, 3)) * _FREQUENCIES[:, None, None]
+        phase = bank.uniform(0, 2 * np.pi, (len(_FREQUENCIES), _WAVES, 1))
+        self._waves = np.sin(directions @ self._rest.T + phase).astype(np.float32)
         # Only what can carry a shell: not the walls of the eye sockets or the mouth, which lie inside.
         self._outside = mesh.occlusion[part.vertices] > 0.18
 
@@ -91,10 +99,12 @@ class Wardrobe:
             camera.astype(np.float32), self._rest[used].astype(np.float32), packed.reshape(-1, 3).astype(np.int32), material
         )
 
-    def _lumps(self, rng: np.random.Generator, frequency: float, count: int = 6) -> NDArray[np.float64]:
+    def _lumps(self, rng: np.random.Generator, frequency: float, count: int = 6) -> NDArray[np.float32]:
         """Smooth noise (S,) on the skin, standard deviation about 1; frequency in cycles per metre."""
-        waves = rng.normal(0, frequency * 2 * np.pi, (count, 3))
-        return np.sin(self._rest @ waves.T + rng.uniform(0, 2 * np.pi, count)).sum(1) * np.sqrt(2 / count)
+        level = int(np.argmin(np.abs(np.log(_FREQUENCIES / frequency))))
+        chosen = rng.choice(_WAVES, count, replace=False)
+        signs = rng.choice([-1.0, 1.0], count).astype(np.float32) * np.float32(np.sqrt(2 / count))
+        return signs @ self._waves[level, chosen]
 
     def _hair_row(self, rng: np.random.Generator, colour: NDArray, layer: int = -1, gloss: float = 1.0) -> NDArray[np.float32]:
         second = colour * np.exp(rng.normal(0.1, 0.3)) if rng.random() < 0.95 else muted(rng)
