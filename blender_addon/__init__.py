@@ -7,12 +7,26 @@ from . import prefs
 from .host import drawing, state
 from .ops import head as head_ops
 from .ops import points as point_ops
+from .ops import results as result_ops
 from .ui import head as head_ui
 from .ui import points as point_ui
+from .ui import results as result_ui
 from .ui import status, tool
 
 # In the order of registration: types before what points at them.
-_modules = (prefs, state, drawing, head_ops, point_ops, head_ui, point_ui, status, tool)
+_modules = (
+    prefs,
+    state,
+    drawing,
+    head_ops,
+    point_ops,
+    result_ops,
+    head_ui,
+    point_ui,
+    result_ui,
+    status,
+    tool,
+)
 
 
 def register() -> None:

@@ -96,8 +96,8 @@ def point_colors(obj: bpy.types.Object, table: PointTable) -> tuple[NDArray, NDA
     """Colors (N, 4), with alpha 0 in hidden groups, and outlines (N, 4), with alpha 1 for selected points."""
     colors, hidden = host_points.group_colors(obj)
     index = np.where((table.group >= 0) & (table.group < len(colors) - 1), table.group, len(colors) - 1)
-    srgb = np.where(colors <= 0.0031308, 12.92 * colors, 1.055 * np.maximum(colors, 1e-6) ** (1 / 2.4) - 0.055)
-    color = np.concatenate([srgb, np.where(hidden, 0.0, 1.0)[:, None]], axis=1)[index]
+
+    color = np.concatenate([colors, np.where(hidden, 0.0, 1.0)[:, None]], axis=1)[index]
     outline = np.zeros((len(table), 4), np.float32)
     outline[table.selected] = (*SELECTED_COLOR, 1.0)
     return color.astype(np.float32), outline

@@ -53,7 +53,7 @@ def add_head(scene: bpy.types.Scene, asset: HeadAsset, shape_keys: bool = True) 
         state.role, state.part = "PART", part.name
         collection.objects.link(obj)
         if shape_keys:
-            _add_shape_keys(obj, asset.shape_keys(part), skin)
+            add_shape_keys(obj, asset.shape_keys(part), skin)
         skin = skin or obj
     scene_state(scene).head = empty
     return empty
@@ -75,7 +75,7 @@ def part_mesh(asset: HeadAsset, part: Part, vertices: NDArray | None = None) -> 
         layer = mesh.uv_layers.new(name="UVMap")
         layer.data.foreach_set("uv", asset.uv[part.polygons_uv[used]].astype(np.float32).ravel())
     for name in _material_names(part):
-        mesh.materials.append(_material(name))
+        mesh.materials.append(material(name))
     if part.kind == "eye":
         mesh.polygons.foreach_set("material_index", _eye_materials(asset, part))
     mesh.update(calc_edges=True)
@@ -99,26 +99,26 @@ def _eye_materials(asset: HeadAsset, part: Part) -> NDArray[np.int32]:
     return np.where(angle < _PUPIL_ANGLE, 2, np.where(angle < asset.limbus_angle, 1, 0)).astype(np.int32)
 
 
-def _material(name: str) -> bpy.types.Material:
+def material(name: str) -> bpy.types.Material:
     """The material of this name, made on first use; what an artist changed in it stays."""
     full = f"FaceQuery {name}"
     found: bpy.types.Material | None = bpy.data.materials.get(full)
     if found is not None:
         return found
     color, roughness = _MATERIALS[name]
-    material = bpy.data.materials.new(full)
-    material.use_nodes = True
-    material.diffuse_color = (*color, 1.0)
-    material.roughness = roughness
-    tree = material.node_tree
+    made = bpy.data.materials.new(full)
+    made.use_nodes = True
+    made.diffuse_color = (*color, 1.0)
+    made.roughness = roughness
+    tree = made.node_tree
     shader = next((n for n in tree.nodes if n.type == "BSDF_PRINCIPLED"), None) if tree else None
     if shader:
         shader.inputs["Base Color"].default_value = (*color, 1.0)  # type: ignore[attr-defined]
         shader.inputs["Roughness"].default_value = roughness  # type: ignore[attr-defined]
-    return material
+    return made
 
 
-def _add_shape_keys(obj: bpy.types.Object, keys: dict[str, NDArray], skin: bpy.types.Object | None) -> None:
+def add_shape_keys(obj: bpy.types.Object, keys: dict[str, NDArray], skin: bpy.types.Object | None) -> None:
     """Add shape keys from displacements (v, 3) in canonical metres; those of inner parts follow the skin's values."""
     if not keys:
         return

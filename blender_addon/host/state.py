@@ -108,6 +108,20 @@ class SceneState(bpy.types.PropertyGroup):
     symmetric: BoolProperty(name="Symmetric", description="Place the mirror image of a point along with it")
 
 
+class ClipState(bpy.types.PropertyGroup):
+    """FaceQuery's part of a movie clip: the job whose tracks it shows."""
+
+    job: StringProperty(name="Job", description="Folder of the job that was imported", subtype="DIR_PATH")
+    digest: StringProperty(description="Hash of the tracks that were imported")
+    tracking_object: StringProperty(description="Tracking object that holds the job's tracks")
+    track_names: StringProperty(description="JSON: from the points' ids to the names of the tracks")
+
+
+def clip_state(clip: bpy.types.MovieClip) -> ClipState:
+    """FaceQuery's part of a movie clip."""
+    return clip.facequery  # type: ignore[attr-defined]
+
+
 def object_state(obj: bpy.types.Object) -> ObjectState:
     """FaceQuery's part of an object."""
     return obj.facequery  # type: ignore[attr-defined]
@@ -118,7 +132,7 @@ def scene_state(scene: bpy.types.Scene) -> SceneState:
     return scene.facequery  # type: ignore[attr-defined]
 
 
-_classes = (PointGroup, ObjectState, SceneState)
+_classes = (PointGroup, ObjectState, SceneState, ClipState)
 
 
 def register() -> None:
@@ -126,9 +140,11 @@ def register() -> None:
         bpy.utils.register_class(cls)
     bpy.types.Object.facequery = PointerProperty(type=ObjectState)  # type: ignore[attr-defined, func-returns-value]
     bpy.types.Scene.facequery = PointerProperty(type=SceneState)  # type: ignore[attr-defined, func-returns-value]
+    bpy.types.MovieClip.facequery = PointerProperty(type=ClipState)  # type: ignore[attr-defined, func-returns-value]
 
 
 def unregister() -> None:
+    del bpy.types.MovieClip.facequery  # type: ignore[attr-defined]
     del bpy.types.Scene.facequery  # type: ignore[attr-defined]
     del bpy.types.Object.facequery  # type: ignore[attr-defined]
     for cls in reversed(_classes):

@@ -1,6 +1,6 @@
 """What the scripts share: a registered extension, a scene without anything in it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import bpy
@@ -28,3 +28,12 @@ def fresh_scene() -> None:
 def canonical(points: np.ndarray) -> np.ndarray:
     """From Blender to canonical space."""
     return canonical_to_blender(points, inverse=True)
+
+
+def refused(operator: Callable[..., set[str]], **arguments: object) -> str:
+    """The sentence with which an operator refuses."""
+    try:
+        operator(**arguments)
+    except RuntimeError as error:
+        return str(error)
+    raise AssertionError(f"{operator} was not refused")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import bpy
 import numpy as np
-from bl_helpers import fresh_scene, session
+from bl_helpers import fresh_scene, refused, session
 
 from blender_addon.core.head_asset import load_head
 from blender_addon.core.space import canonical_to_blender
@@ -25,14 +25,6 @@ def place(**arguments):
 
 def table():
     return host_points.read(host_points.points_of(bpy.context.scene))
-
-
-def refused(operator, **arguments):
-    try:
-        operator(**arguments)
-    except RuntimeError as error:
-        return str(error)
-    raise AssertionError(f"{operator} was not refused")
 
 
 def add_head():

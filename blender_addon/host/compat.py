@@ -1,0 +1,23 @@
+"""Where Blender's versions differ."""
+
+from typing import Any
+
+import bpy
+
+
+def fcurves_of(block: bpy.types.ID, name: str) -> Any:
+    """The f-curves of a data-block's action, which is made when it has none. Actions have slots from Blender 4.4."""
+    data: Any = block.animation_data_create()
+    action: Any = data.action
+    if action is None:
+        action = bpy.data.actions.new(name)
+        data.action = action
+    if not hasattr(action, "slots"):
+        return action.fcurves
+    slot = data.action_slot
+    if slot is None:
+        slot = action.slots.new(id_type=block.id_type, name=block.name)
+        data.action_slot = slot
+    layer = action.layers[0] if len(action.layers) else action.layers.new("Layer")
+    strip = layer.strips[0] if len(layer.strips) else layer.strips.new(type="KEYFRAME")
+    return strip.channelbag(slot, ensure=True).fcurves
