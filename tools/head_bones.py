@@ -5,14 +5,14 @@ Needs Blender's Python module (`bpy`, the project's `blender` extra) for voxel r
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import bpy
 import numpy as np
+from facequery.geometry.rasterize import rasterize
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
-
-from facequery.geometry.rasterize import rasterize
 
 VOXEL = 0.0009  # metres
 CLOSING = 0.0012  # sutures and slits narrower than about twice this are closed
@@ -32,7 +32,7 @@ class Bone:
     mirror: NDArray[np.int64]
 
 
-def _object(vertices: NDArray, triangles: NDArray) -> "bpy.types.Object":
+def _object(vertices: NDArray, triangles: NDArray) -> Any:
     mesh = bpy.data.meshes.new("bone")
     mesh.from_pydata(vertices.tolist(), [], triangles.tolist())
     mesh.update()
@@ -41,7 +41,7 @@ def _object(vertices: NDArray, triangles: NDArray) -> "bpy.types.Object":
     return obj
 
 
-def _applied(obj: "bpy.types.Object") -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
+def _applied(obj: Any) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
     """Vertices, triangles and vertex normals of an object with its modifiers applied; the object is removed."""
     evaluated = obj.evaluated_get(bpy.context.evaluated_depsgraph_get())
     mesh = bpy.data.meshes.new_from_object(evaluated)
@@ -129,7 +129,9 @@ def _mirrored(half: NDArray, triangles: NDArray) -> Bone:
 
 def _smoothed(vertices: NDArray, triangles: NDArray, rounds: int = 6) -> NDArray:
     """Taubin's smoothing: takes the steps of the voxels away without shrinking the bone."""
-    edges = np.unique(np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), 1), axis=0)
+    edges = np.unique(
+        np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), 1), axis=0
+    )
     both = np.concatenate([edges, edges[:, ::-1]])
     graph = coo_matrix((np.ones(len(both)), both.T), shape=(len(vertices),) * 2).tocsr()
     degree = np.asarray(graph.sum(1)).clip(1)
@@ -155,7 +157,13 @@ def root_mass(teeth: list[tuple[str, NDArray, NDArray]]) -> tuple[NDArray, NDArr
         smooth = np.zeros_like(points)
         for k in range(3):
             np.add.at(smooth, faces[:, k], normal)
-        cut += ROOT_COVER * smooth / np.linalg.norm(smooth, axis=1, keepdims=True).clip(1e-20)
+        depth = np.abs(cut[:, 1:2] - neck)  # the bone thins out towards the crown
+        cut += (
+            ROOT_COVER
+            * np.clip(0.15 + depth / 0.005, 0, 1)
+            * smooth
+            / np.linalg.norm(smooth, axis=1, keepdims=True).clip(1e-20)
+        )
         vertices.append(cut)
         triangles.append(faces + start)
         start += len(points)

@@ -3,22 +3,24 @@
 from dataclasses import replace
 
 import numpy as np
+from facequery.head import HeadModel, QuerySet
+from facequery.head.sampling import farthest_points, on_surface, poisson_disk, skin_at_uv, skin_uv
 from numpy.typing import NDArray
 from scipy.spatial import Delaunay, cKDTree
 
-from facequery.head import HeadModel, QuerySet
-from facequery.head.sampling import farthest_points, on_surface, poisson_disk, skin_at_uv, skin_uv
+from tools.head_outline import inside
 
 MIRROR = np.array([-1.0, 1.0, 1.0])
 COUNT = 520
 ROUNDS = 3
-CLOSEST = 0.0025  # metres: a point nearer than this to a named one is left out
+CLOSEST = 0.0040  # metres: a Delaunay point nearer than this to another is left out
 SEGMENTS = ("forehead", "brow_left", "brow_right", "eye_left", "eye_right", "nose", "cheek_left", "cheek_right", "lips",
             "chin", "ear_left", "ear_right", "neck", "scalp")  # fmt: skip
 
 
 def boundary_and_nose(model: HeadModel, solid: NDArray) -> NDArray[np.float64]:
-    """The 19 seeds of Dense520, section 3: nine on the jaw, nine over the forehead, the tip of the nose."""
+    """The 19 seeds of Dense520, section 3: nine on the jaw from right to left, nine back over the forehead, and the tip
+    of the nose last."""
     jaw = solid[0:17:2]
     # The arc over the forehead from ear to ear, in a plane that leans back with the forehead.
     angle = np.radians(np.linspace(168, 12, 9))
@@ -26,7 +28,7 @@ def boundary_and_nose(model: HeadModel, solid: NDArray) -> NDArray[np.float64]:
     arc[:, 2] -= 0.055 * np.abs(np.cos(angle)) ** 2
     forehead = on_surface(model, arc).positions
     forehead = 0.5 * (forehead + forehead[::-1] * MIRROR)
-    return on_surface(model, np.concatenate([jaw, forehead, solid[30:31]])).positions
+    return on_surface(model, np.concatenate([jaw, forehead[::-1], solid[30:31]])).positions
 
 
 def _mirror_closed(points: NDArray) -> NDArray[np.float64]:
@@ -71,7 +73,9 @@ def dense520(model: HeadModel, solid: NDArray, aflw: NDArray, names68: list[str]
     if room < 0:
         raise ValueError(f"{-room} points too many for {COUNT}")
     # Fill in mirrored pairs; one on the midline makes an odd number even.
-    pool = skin[face]
+    outline = skin_uv(model, on_surface(model, seeds))[:-1]
+    vertex_uv = skin_uv(model, on_surface(model, skin))
+    pool = skin[face & inside(vertex_uv, outline)]
     middle = pool[np.abs(pool[:, 0]) < 1e-6]
     filled = np.concatenate([named, fresh])
     extra = np.zeros((0, 3))
@@ -86,8 +90,8 @@ def dense520(model: HeadModel, solid: NDArray, aflw: NDArray, names68: list[str]
     queries = QuerySet.from_positions(model, every, None, names, groups, "dense520")
     return replace(
         queries,
-        description="520 points by three rounds of Delaunay centroids from 18 boundary points and the nose tip; the first "
-        "68 are face68_3d; the AFLW points that are not among them are named aflw_N",
+        description="520 points by three rounds of Delaunay centroids from 18 boundary points and the nose tip; "
+        "the first 68 are face68_3d; the AFLW points that are not among them are named aflw_N",
         origin="made by tools/head_dense_layouts.py after Basak et al. 2023, section 3",
         licence="Apache-2.0",
     )

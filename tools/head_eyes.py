@@ -66,7 +66,8 @@ def texture_uv(vertices: NDArray, left: bool) -> NDArray[np.float64]:
     angle = np.arccos(np.clip(vertices[:, 2] / np.linalg.norm(vertices, axis=1), -1, 1))
     side = vertices[:, :2] / np.maximum(np.linalg.norm(vertices[:, :2], axis=1), 1e-9)[:, None]
     reach = np.where(
-        angle < limbus_angle(), 0.1135 * np.sin(angle) / np.sin(limbus_angle()),
+        angle < limbus_angle(),
+        0.1135 * np.sin(angle) / np.sin(limbus_angle()),
         0.1135 + 0.16 * (np.sin(np.minimum(angle, np.pi / 2)) - np.sin(limbus_angle())) / (1 - np.sin(limbus_angle())),
     )
     return centre + side * reach[:, None]

@@ -5,15 +5,29 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from facequery.head import HeadModel, QuerySet
+from facequery.head.sampling import on_surface
 from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
 
-from facequery.head import HeadModel, QuerySet
-from facequery.head.sampling import on_surface
-
 # Points that mean the same in ibug68 (published beside the data set's copy), without brows and jaw, which are placed
 # by these annotations themselves.
-SHARED = {8: 129, 33: 55, 36: 18, 39: 22, 42: 23, 45: 27, 48: 87, 50: 89, 51: 90, 52: 91, 54: 93, 57: 106, 62: 96, 66: 101}
+SHARED = {
+    8: 129,
+    33: 55,
+    36: 18,
+    39: 22,
+    42: 23,
+    45: 27,
+    48: 87,
+    50: 89,
+    51: 90,
+    52: 91,
+    54: 93,
+    57: 106,
+    62: 96,
+    66: 101,
+}
 EYE_CORNERS = (18, 22, 23, 27)
 MIRROR = np.array([-1.0, 1.0, 1.0])
 GROUPS = (
@@ -117,12 +131,12 @@ def frl189(model: HeadModel, mean: FrlMean, ibug: NDArray) -> QuerySet:
         part = model.parts[name].vertices
         centre = model.eye_centres_rest[eye].astype(np.float64)
         radius = np.linalg.norm(model.rest[part.stop - 1] - centre)
-        a, turn = model.limbus_angle, np.pi / 2 + np.arange(8) * np.pi / 4  # from the top, anticlockwise
-        rim = np.stack([np.sin(a) * np.cos(turn), np.sin(a) * np.sin(turn), np.full(8, np.cos(a))], 1)
+        limbus, turn = model.limbus_angle, np.pi / 2 + np.arange(8) * np.pi / 4  # from the top, anticlockwise
+        rim = np.stack([np.sin(limbus) * np.cos(turn), np.sin(limbus) * np.sin(turn), np.full(8, np.cos(limbus))], 1)
         points[first : first + 8] = centre + radius * rim
         points[0 if eye == 1 else 1] = model.rest[part.start]
     lips = model.region_mask("lips") | model.region_mask("eye_left") | model.region_mask("eye_right")
-    soft = [i for i in (*range(18, 34), *range(87, 109)) if i not in SHARED.values()]
+    soft = [i for i in (*range(18, 34), *range(94, 104)) if i not in SHARED.values()]  # lids, inner lips
     skin = model.rest[model.parts["skin"].vertices].astype(np.float64)
     distance = np.linalg.norm(skin[None, lips, :2] - points[soft, None, :2], axis=2) + 0.3 * np.abs(
         skin[None, lips, 2] - points[soft, None, 2]
@@ -153,4 +167,19 @@ def _on_head(model: HeadModel, points: NDArray) -> NDArray[np.float64]:
     return np.where((nearest > 0.001)[:, None], skin, points)
 
 
-_PARTNER = {8: 8, 33: 33, 36: 45, 45: 36, 39: 42, 42: 39, 48: 54, 54: 48, 50: 52, 52: 50, 51: 51, 57: 57, 62: 62, 66: 66}
+_PARTNER = {
+    8: 8,
+    33: 33,
+    36: 45,
+    45: 36,
+    39: 42,
+    42: 39,
+    48: 54,
+    54: 48,
+    50: 52,
+    52: 50,
+    51: 51,
+    57: 57,
+    62: 62,
+    66: 66,
+}

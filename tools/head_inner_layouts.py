@@ -3,11 +3,13 @@
 from dataclasses import replace
 
 import numpy as np
+from facequery.head import HeadModel, QuerySet
+from facequery.head.sampling import farthest_points, on_surface
+from facequery.head.surface import Surface
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from facequery.head import HeadModel, QuerySet
-from facequery.head.sampling import farthest_points, on_surface
+from tools.head_shading import vertex_normals
 
 MIRROR = np.array([-1.0, 1.0, 1.0])
 BONE_LICENCE = "CC BY-SA 4.0"
@@ -15,30 +17,39 @@ BONE_ORIGIN = "placed on the bones of assets/head/bones.npz (Open3DModel, CC BY-
 
 # Canonical metres near the landmark, x >= 0 (mirrored when it is not on the midline); each goes to the nearest bone.
 CRANIUM = {
-    "nasion": (0, 0.0115, 0.0216), "glabella": (0, 0.0216, 0.0235), "metopion": (0, 0.0549, 0.0147),
-    "bregma": (0, 0.1010, -0.0450), "vertex": (0, 0.1034, -0.0781), "lambda": (0, 0.0700, -0.1520),
-    "opisthocranion": (0, 0.0197, -0.1590), "inion": (0, -0.0150, -0.1480), "rhinion": (0, -0.0020, 0.0330),
-    "subspinale": (0, -0.0466, 0.0239), "anterior_nasal_spine": (0, -0.0390, 0.0265), "prosthion": (0, -0.0560, 0.0262),
-    "zygion": (0.0637, -0.0135, -0.0305), "orbitale": (0.0295, -0.0218, 0.0105), "supraorbitale": (0.0293, 0.0195, 0.0173),
-    "frontomalare": (0.0473, 0.0011, 0.0014), "ectoconchion": (0.0455, -0.0060, 0.0010), "dacryon": (0.0125, 0.0010, 0.0090),
-    "zygomaxillare": (0.0440, -0.0390, 0.0040), "jugale": (0.0530, -0.0080, -0.0080), "alare": (0.0120, -0.0310, 0.0170),
-    "frontotemporale": (0.0480, 0.0250, 0.0030), "euryon": (0.0732, 0.0242, -0.0800), "porion": (0.0600, -0.0170, -0.0640),
-    "mastoidale": (0.0520, -0.0480, -0.0720), "asterion": (0.0560, 0.0000, -0.1050), "coronale": (0.0530, 0.0600, -0.0350),
-    "stephanion": (0.0480, 0.0750, -0.0300), "canine_fossa": (0.0260, -0.0360, 0.0120), "frontal_eminence": (0.0290, 0.0470, 0.0120),
-    "zygoma": (0.0480, -0.0260, 0.0020), "zygomatic_arch": (0.0620, -0.0180, -0.0250), "alveolar_canine": (0.0170, -0.0560, 0.0180),
-    "alveolar_molar": (0.0290, -0.0570, -0.0050), "parietal_eminence": (0.0670, 0.0600, -0.0850),
+    "nasion": (0, 0.0115, 0.0196), "glabella": (0, 0.0216, 0.0215),
+    "metopion": (0, 0.0549, 0.0127), "bregma": (0, 0.101, -0.047),
+    "vertex": (0, 0.1034, -0.0801), "lambda": (0, 0.07, -0.154),
+    "opisthocranion": (0, 0.0197, -0.161), "inion": (0, -0.015, -0.15),
+    "rhinion": (0, -0.002, 0.031), "subspinale": (0, -0.0466, 0.0219),
+    "anterior_nasal_spine": (0, -0.039, 0.0245), "prosthion": (0, -0.056, 0.0242),
+    "zygion": (0.0637, -0.0135, -0.0325), "orbitale": (0.0295, -0.0218, 0.0085),
+    "supraorbitale": (0.0293, 0.0195, 0.0153), "frontomalare": (0.0473, 0.0011, -0.0006),
+    "ectoconchion": (0.0455, -0.006, -0.001), "dacryon": (0.0125, 0.001, 0.007),
+    "zygomaxillare": (0.044, -0.039, 0.002), "jugale": (0.053, -0.008, -0.01),
+    "alare": (0.012, -0.031, 0.015), "frontotemporale": (0.048, 0.025, 0.001),
+    "euryon": (0.0732, 0.0242, -0.082), "porion": (0.06, -0.017, -0.066),
+    "mastoidale": (0.052, -0.048, -0.074), "asterion": (0.056, 0, -0.107),
+    "coronale": (0.053, 0.06, -0.037), "stephanion": (0.048, 0.075, -0.032),
+    "canine_fossa": (0.026, -0.036, 0.01), "frontal_eminence": (0.029, 0.047, 0.01),
+    "zygoma": (0.048, -0.026, 0), "zygomatic_arch": (0.062, -0.018, -0.027),
+    "alveolar_canine": (0.017, -0.056, 0.016), "alveolar_molar": (0.029, -0.057, -0.007),
+    "parietal_eminence": (0.067, 0.06, -0.087),
 }  # fmt: skip
 MANDIBLE = {
-    "pogonion": (0, -0.0977, 0.0208), "menton": (0, -0.1078, 0.0175), "supramentale": (0, -0.0850, 0.0210),
-    "infradentale": (0, -0.0800, 0.0250), "genion": (0, -0.0960, 0.0060), "gnathion": (0, -0.1040, 0.0205),
-    "gonion": (0.0500, -0.0780, -0.0500), "condylion_laterale": (0.0560, -0.0235, -0.0500),
-    "condylion_superius": (0.0500, -0.0225, -0.0510), "condylion_mediale": (0.0420, -0.0240, -0.0510),
-    "coronoid": (0.0480, -0.0290, -0.0230), "mandibular_notch": (0.0490, -0.0370, -0.0370),
-    "mental_foramen": (0.0240, -0.0900, 0.0110), "mental_tubercle": (0.0140, -0.1030, 0.0190),
-    "body_1": (0.0240, -0.1010, 0.0110), "body_2": (0.0340, -0.0970, 0.0000), "body_3": (0.0420, -0.0910, -0.0120),
-    "antegonion": (0.0450, -0.0870, -0.0320), "ramus_back_1": (0.0540, -0.0640, -0.0560), "ramus_back_2": (0.0560, -0.0480, -0.0560),
-    "ramus_front_1": (0.0470, -0.0620, -0.0230), "ramus_front_2": (0.0480, -0.0460, -0.0230), "ramus_middle": (0.0530, -0.0560, -0.0400),
-    "oblique_line": (0.0410, -0.0730, -0.0150), "alveolar_canine": (0.0150, -0.0810, 0.0200), "alveolar_molar": (0.0280, -0.0790, -0.0020),
+    "pogonion": (0, -0.0977, 0.0188), "menton": (0, -0.1078, 0.0155),
+    "supramentale": (0, -0.085, 0.019), "infradentale": (0, -0.08, 0.023),
+    "genion": (0, -0.096, 0.004), "gnathion": (0, -0.104, 0.0185),
+    "gonion": (0.05, -0.078, -0.052), "condylion_laterale": (0.056, -0.0235, -0.052),
+    "condylion_superius": (0.05, -0.0225, -0.053), "condylion_mediale": (0.042, -0.024, -0.053),
+    "coronoid": (0.048, -0.029, -0.025), "mandibular_notch": (0.049, -0.037, -0.039),
+    "mental_foramen": (0.024, -0.09, 0.009), "mental_tubercle": (0.014, -0.103, 0.017),
+    "body_1": (0.024, -0.101, 0.009), "body_2": (0.034, -0.097, -0.002),
+    "body_3": (0.042, -0.091, -0.014), "antegonion": (0.045, -0.087, -0.034),
+    "ramus_back_1": (0.054, -0.064, -0.058), "ramus_back_2": (0.056, -0.048, -0.058),
+    "ramus_front_1": (0.047, -0.062, -0.025), "ramus_front_2": (0.048, -0.046, -0.025),
+    "ramus_middle": (0.053, -0.056, -0.042), "oblique_line": (0.041, -0.073, -0.017),
+    "alveolar_canine": (0.015, -0.081, 0.018), "alveolar_molar": (0.028, -0.079, -0.004),
 }  # fmt: skip
 
 
@@ -54,15 +65,18 @@ def _paired(table: dict[str, tuple[float, float, float]]) -> tuple[NDArray, list
     return np.array(points, float), names
 
 
-def _bone_layout(model: HeadModel, part: str, table: dict[str, tuple[float, float, float]], total: int, name: str) -> QuerySet:
+def _bone_layout(
+    model: HeadModel, part: str, table: dict[str, tuple[float, float, float]], total: int, name: str
+) -> QuerySet:
     """Named landmarks on a bone, filled to about `total` by the points of its outer side farthest from all others."""
     near, names = _paired(table)
-    points = on_surface(model, near, part).positions
+    points = _outer_foot(model, part, near)
     middle = near[:, 0] == 0
     span = model.parts[part]
     vertices = model.rest[span.vertices].astype(np.float64)
     outside = vertices[_outer(model, part)]
     half = outside[outside[:, 0] > 0.004]
+    half = half[half[:, 2] > -0.11] if part == "cranium" else half  # the back of the head is never seen
     count = (total - len(points)) // 2
     extra = half[farthest_points(half, count, points)]
     points = np.concatenate([points, extra, extra * MIRROR])
@@ -86,12 +100,27 @@ def _bone_layout(model: HeadModel, part: str, table: dict[str, tuple[float, floa
     )
 
 
+def _outer_foot(model: HeadModel, part: str, points: NDArray) -> NDArray[np.float64]:
+    """Nearest points on the outer side of a bone."""
+    span = model.parts[part]
+    triangles = model.part_triangles(part)
+    outer = _outer(model, part)[triangles].any(1)
+    surface = Surface(model.rest[span.vertices], triangles[outer] if outer.any() else triangles)
+    foot, everywhere = surface.nearest(points), on_surface(model, points, part).positions
+    # Landmarks that have no outer side near them (the spine of the nose, the base) stay where they are nearest.
+    return np.where((foot.distance < 0.006)[:, None], foot.position, everywhere)
+
+
 def _outer(model: HeadModel, part: str) -> NDArray[np.bool_]:
     """Vertices of a bone near the skin (V,): not the base of the skull nor the inside of orbits and nose."""
     vertices = model.rest[model.parts[part].vertices].astype(np.float64)
     skin = model.rest[model.parts["skin"].vertices]
+    triangles = model.part_triangles(part)
+    normals = vertex_normals(vertices, triangles)
     deep = 0.022 if part == "mandible" else 0.017
-    return (cKDTree(skin).query(vertices)[0] < deep) & (vertices[:, 1] > -0.11)
+    distance, nearest = cKDTree(skin).query(vertices)
+    faces_out = ((skin[nearest] - vertices) * normals).sum(1) > 0.5 * distance
+    return (distance < deep) & faces_out & (vertices[:, 1] > -0.11)
 
 
 def skull_layout(model: HeadModel) -> QuerySet:
@@ -118,8 +147,11 @@ def teeth_layout(model: HeadModel) -> QuerySet:
         # Outwards: away from the middle of the arch, which lies behind the incisors.
         out = (centre - [0, centre[1], -0.02]) * [1, 0, 1]
         out /= np.linalg.norm(out)
-        face = crown[((crown - centre) @ out - 1.5 * np.abs(crown[:, 1] - centre[1])).argmax()]
-        edge = crown[(-np.abs(crown[:, 1] - row) + 0.25 * (crown - centre) @ out).argmax()]
+        along = np.cross(out, [0, 1, 0])
+        beside = np.abs((crown - centre) @ along)
+        front = (crown - centre) @ out
+        face = crown[(beside + np.abs(crown[:, 1] - centre[1]) + np.where(front > 0, 0, 1)).argmin()]
+        edge = crown[(beside + np.abs(crown[:, 1] - row) - 0.2 * front).argmin()]
         points += [face, edge]
         names += [f"{name}_face", f"{name}_edge"]
         groups += ["teeth_upper" if up else "teeth_lower"] * 2
@@ -137,9 +169,15 @@ def eyes_layout(model: HeadModel) -> QuerySet:
         flip = 1.0 if eye == 0 else -1.0
         points.append(model.rest[part.start].astype(np.float64))
         names.append(f"{name}_pupil")
-        for label, angle, count in (("iris", 0.5 * model.limbus_angle, 8), ("limbus", model.limbus_angle, 8), ("white", 0.9, 12)):
+        for label, angle, count in (
+            ("iris", 0.5 * model.limbus_angle, 8),
+            ("limbus", model.limbus_angle, 8),
+            ("white", 0.9, 12),
+        ):
             turn = np.arange(count) * 2 * np.pi / count
-            ring = np.stack([flip * np.sin(angle) * np.cos(turn), np.sin(angle) * np.sin(turn), np.full(count, np.cos(angle))], 1)
+            ring = np.stack(
+                [flip * np.sin(angle) * np.cos(turn), np.sin(angle) * np.sin(turn), np.full(count, np.cos(angle))], 1
+            )
             points += list(on_surface(model, centre + 0.0132 * ring, name).positions)
             names += [f"{name}_{label}_{i}" for i in range(count)]
         points.append(centre)

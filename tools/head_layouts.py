@@ -10,16 +10,17 @@ import argparse
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-
 from facequery.assets import source_data
 from facequery.head import HeadModel, QuerySet
 from facequery.head.sampling import on_surface
+from numpy.typing import NDArray
+
+from tools.head_dense_layouts import dense520, segments
 from tools.head_frl import FrlMean, frl189
 from tools.head_inner_layouts import eyes_layout, jaw_layout, skull_layout, teeth_layout
-from tools.head_dense_layouts import dense520, segments
 
 MIRROR = np.array([-1.0, 1.0, 1.0])
 IBUG_GROUPS = (("contour", 17), ("brow_right", 5), ("brow_left", 5), ("nose", 9), ("eye_right", 6), ("eye_left", 6),
@@ -74,7 +75,7 @@ def grouped_names(groups: tuple[tuple[str, int], ...]) -> tuple[list[str], list[
     return [f"{g}_{i}" for i, g in enumerate(labels)], labels
 
 
-def make(model: HeadModel, name: str, points: NDArray, names: list[str], groups: list[str], **texts: str) -> QuerySet:
+def make(model: HeadModel, name: str, points: NDArray, names: list[str], groups: list[str], **texts: Any) -> QuerySet:
     """A query set named after its layout, with ids "layout.number"."""
     queries = QuerySet.from_positions(model, points, None, names, groups, name)
     return replace(queries, **texts)
@@ -126,11 +127,29 @@ def wflw98_points(model: HeadModel, hints: Hints, ibug: NDArray, frl: FrlMean) -
     return points
 
 
-AFLW_NAMES = (
-    "brow_right_outer brow_right_middle brow_right_inner brow_left_inner brow_left_middle brow_left_outer "
-    "eye_right_outer eye_right_middle eye_right_inner eye_left_inner eye_left_middle eye_left_outer "
-    "ear_right nose_right nose_tip nose_left ear_left mouth_right mouth_middle mouth_left chin"
-).split()
+AFLW_NAMES = [
+    "brow_right_outer",
+    "brow_right_middle",
+    "brow_right_inner",
+    "brow_left_inner",
+    "brow_left_middle",
+    "brow_left_outer",
+    "eye_right_outer",
+    "eye_right_middle",
+    "eye_right_inner",
+    "eye_left_inner",
+    "eye_left_middle",
+    "eye_left_outer",
+    "ear_right",
+    "nose_right",
+    "nose_tip",
+    "nose_left",
+    "ear_left",
+    "mouth_right",
+    "mouth_middle",
+    "mouth_left",
+    "chin",
+]
 
 
 def aflw21_points(model: HeadModel, ibug: NDArray) -> NDArray[np.float64]:
@@ -138,7 +157,6 @@ def aflw21_points(model: HeadModel, ibug: NDArray) -> NDArray[np.float64]:
     pupils = model.rest[[model.parts[n].vertices.start for n in ("eye_right", "eye_left")]].astype(np.float64)
     skin = model.rest[model.parts["skin"].vertices]
     ear = model.region_mask("ear_right")
-    lobe = skin[ear][np.lexsort((skin[ear][:, 2],))][-1]  # overwritten below by the lowest point of the ear
     lobe = skin[ear][skin[ear][:, 1].argmin()].astype(np.float64)
     wing = on_skin(model, np.array([[-0.0175, -0.0405, 0.026]]))[0]
     mouth = 0.5 * (ibug[62] + ibug[66])
@@ -186,9 +204,7 @@ def iris_points(model: HeadModel, eye: str) -> NDArray[np.float64]:
     centre = model.eye_centres_rest[("eye_left", "eye_right").index(eye)].astype(np.float64)
     radius = np.linalg.norm(model.rest[part.stop - 1] - centre)
     a = model.limbus_angle
-    rim = [
-        [np.sin(a) * np.cos(t), np.sin(a) * np.sin(t), np.cos(a)] for t in (0.0, 0.5 * np.pi, np.pi, 1.5 * np.pi)
-    ]
+    rim = [[np.sin(a) * np.cos(t), np.sin(a) * np.sin(t), np.cos(a)] for t in (0.0, 0.5 * np.pi, np.pi, 1.5 * np.pi)]
     return np.concatenate([model.rest[part.start : part.start + 1], centre + radius * np.array(rim)])
 
 
@@ -197,7 +213,18 @@ def mediapipe_groups(model: HeadModel, points: NDArray) -> list[str]:
     skin = model.rest[model.parts["skin"].vertices]
     vertex = on_surface_vertex(skin, points)
     groups = np.array(["face"] * len(points), dtype=object)
-    for name in ("forehead", "cheek_right", "cheek_left", "chin", "nose", "brow_right", "brow_left", "lips", "eye_right", "eye_left"):
+    for name in (
+        "forehead",
+        "cheek_right",
+        "cheek_left",
+        "chin",
+        "nose",
+        "brow_right",
+        "brow_left",
+        "lips",
+        "eye_right",
+        "eye_left",
+    ):
         groups[model.region_mask(name)[vertex]] = name
     groups[468:473], groups[473:] = "iris_right", "iris_left"
     return [str(g) for g in groups]
@@ -213,15 +240,16 @@ def all_layouts(model: HeadModel, hints: Hints, frl: FrlMean) -> list[QuerySet]:
     aflw_groups = [n.split("_")[0] for n in AFLW_NAMES]
     media = mediapipe478_points(model, hints, ibug[36:48])
     london = "brows after the mean of the Face Research Lab London Set (CC BY 4.0)"
+    lips_and_lids = {"origin": london, "licence": HINT_LICENCES}
     sets = [
-        make(model, "ibug68", ibug, names68, groups68, description="The 68 points of iBUG 300-W, contour on the silhouette",
-             origin=london, licence=HINT_LICENCES),
-        make(model, "face68_3d", solid, names68, groups68, description="The 68 points with the contour along the jaw in 3D",
-             origin=london, licence=HINT_LICENCES),
-        make(model, "wflw98", wflw98_points(model, hints, ibug, frl), names98, groups98, description="The 98 points of WFLW",
-             origin=london, licence=HINT_LICENCES + " and the QLOT project (MIT)"),
-        make(model, "aflw21", aflw, list(AFLW_NAMES), aflw_groups,
-             description="The 21 points of AFLW, from image-left to image-right", origin=london, licence=HINT_LICENCES),
+        make(model, "ibug68", ibug, names68, groups68, **lips_and_lids,
+             description="The 68 points of iBUG 300-W, contour on the silhouette of a frontal face"),
+        make(model, "face68_3d", solid, names68, groups68, **lips_and_lids,
+             description="The 68 points with the contour along the jaw in 3D"),
+        make(model, "wflw98", wflw98_points(model, hints, ibug, frl), names98, groups98, origin=london,
+             description="The 98 points of WFLW", licence=HINT_LICENCES + " and the QLOT project (MIT)"),
+        make(model, "aflw21", aflw, list(AFLW_NAMES), aflw_groups, **lips_and_lids,
+             description="The 21 points of AFLW, from image-left to image-right"),
         make(model, "mediapipe478", media, [str(i) for i in range(478)], mediapipe_groups(model, media),
              description="MediaPipe's face mesh: 468 points and 5 of each iris", licence="Apache-2.0",
              origin="fitted by running MediaPipe (Apache-2.0) on renders of the source head"),
@@ -239,7 +267,7 @@ def all_layouts(model: HeadModel, hints: Hints, frl: FrlMean) -> list[QuerySet]:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=None, help="source data (default: $FACEQUERY_DATA, ../shared/data)")
+    parser.add_argument("--data", type=Path, help="source data (default: $FACEQUERY_DATA, ../shared/data)")
     parser.add_argument("--out", type=Path, default=Path("assets/layouts"))
     args = parser.parse_args()
     data = args.data or source_data()

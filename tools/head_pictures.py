@@ -1,17 +1,18 @@
 """Pictures of the head, its bones, its expressions and every layout, to be looked at:
 
-    python -m tools.head_pictures OUT
+python -m tools.head_pictures OUT
 """
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+from facequery.head import HeadModel, QuerySet, layout_names, load_layout
 from numpy.typing import NDArray
 
-from facequery.head import HeadModel, QuerySet, layout_names, load_layout
 from tools.head_shading import COLOURS, View, finished, layer, over, vertex_normals
 
 FACE = ("skin", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "gums_tongue")
@@ -33,11 +34,11 @@ def _colours(model: HeadModel, vertices: NDArray) -> NDArray[np.float64]:
     for name, part in model.parts.items():
         colour[part.vertices] = COLOURS[name]
     for eye, name in enumerate(("eye_left", "eye_right")):
-        part = model.parts[name].vertices
-        arm = model.rest[part] - model.eye_centres_rest[eye]
+        span = model.parts[name].vertices
+        arm = model.rest[span] - model.eye_centres_rest[eye]
         angle = np.arccos(np.clip(arm[:, 2] / np.linalg.norm(arm, axis=1), -1, 1))
-        colour[part][angle < 1.02 * model.limbus_angle] = (0.36, 0.24, 0.14)
-        colour[part][angle < 0.45 * model.limbus_angle] = (0.03, 0.03, 0.03)
+        colour[span][angle < 1.02 * model.limbus_angle] = (0.36, 0.24, 0.14)
+        colour[span][angle < 0.45 * model.limbus_angle] = (0.03, 0.03, 0.03)
     return colour
 
 
@@ -62,7 +63,12 @@ def draw(
 
 
 def draw_queries(
-    model: HeadModel, queries: QuerySet, view: View, parts: Sequence[str] = FACE, skin: float = 1.0, numbers: bool = True
+    model: HeadModel,
+    queries: QuerySet,
+    view: View,
+    parts: Sequence[str] = FACE,
+    skin: float = 1.0,
+    numbers: bool = True,
 ) -> NDArray[np.uint8]:
     """Picture of a layout on the head at rest, coloured by group; points behind the drawn surface are faint."""
     picture = np.ascontiguousarray(draw(model, view, None, parts, skin))
@@ -77,12 +83,12 @@ def draw_queries(
         hidden = z > surface[row, column] + 0.002
         ink = GROUP_COLOURS[groups.index(queries.groups[i]) % len(GROUP_COLOURS)]
         if hidden:
-            ink = tuple(int(0.35 * c + 0.65 * 210) for c in ink)
-        at = (int(round(p[0] * 8 - 4)), int(round(p[1] * 8 - 4)))
+            ink = (int(0.35 * ink[0] + 136), int(0.35 * ink[1] + 136), int(0.35 * ink[2] + 136))
+        at = (round(float(p[0]) * 8 - 4), round(float(p[1]) * 8 - 4))
         cv2.circle(picture, at, size * 8, ink, -1 if not hidden else 1, cv2.LINE_AA, 3)
         if numbers and not hidden:
-            cv2.putText(picture, queries.names[i] if len(queries.names[i]) < 4 else str(i), (at[0] // 8 + 4, at[1] // 8 - 3),
-                        cv2.FONT_HERSHEY_SIMPLEX, 0.32, (20, 20, 20), 1, cv2.LINE_AA)  # fmt: skip
+            text, place = str(i), (at[0] // 8 + 4, at[1] // 8 - 3)
+            cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.32, (20, 20, 20), 1, cv2.LINE_AA)
     return picture
 
 
@@ -102,7 +108,7 @@ def write(path: Path, rows: Sequence[Sequence[NDArray]]) -> None:
 def head_pictures(model: HeadModel, out: Path) -> None:
     """Head, skull, jaw, expressions, identities."""
     turns = (0.0, 40.0, 90.0)
-    whole = {"height": 0.34, "centre": (0.0, -0.025, -0.06)}
+    whole: dict[str, Any] = {"height": 0.34, "centre": (0.0, -0.025, -0.06)}
     write(out / "head.png", [[draw(model, View(yaw=y, **whole)) for y in turns]])
     wide = expression(model, jawOpen=1.0)
     write(
@@ -113,7 +119,7 @@ def head_pictures(model: HeadModel, out: Path) -> None:
             [draw(model, View(yaw=y, **whole), model.vertices(expression=wide), BONES, 0.3) for y in turns],
         ],
     )
-    mouth = {"height": 0.16, "centre": (0.0, -0.06, 0.0)}
+    mouth: dict[str, Any] = {"height": 0.16, "centre": (0.0, -0.06, 0.0)}
     shown = (
         ("jaw open", wide),
         ("smile", expression(model, mouthSmileLeft=1, mouthSmileRight=1, cheekSquintLeft=0.7, cheekSquintRight=0.7,
@@ -129,10 +135,12 @@ def head_pictures(model: HeadModel, out: Path) -> None:
     write(out / "expressions.png", [cells[:3], cells[3:]])
     rng = np.random.default_rng(7)
     people = rng.normal(size=(6, model.identity_size))
-    cells = [titled(draw(model, View(yaw=15, **whole), v), f"identity {i}") for i, v in enumerate(model.vertices(people))]
+    cells = [
+        titled(draw(model, View(yaw=15, **whole), v), f"identity {i}") for i, v in enumerate(model.vertices(people))
+    ]
     inner = [draw(model, View(yaw=50, **whole), v, BONES, 0.3) for v in model.vertices(people)]
     write(out / "identities.png", [cells[:3], cells[3:], inner[:3], inner[3:]])
-    eyes = {"height": 0.05, "centre": (0.031, 0.0, 0.01)}
+    eyes: dict[str, Any] = {"height": 0.05, "centre": (0.031, 0.0, 0.01)}
     blink = [model.vertices(expression=expression(model, eyeBlinkLeft=w)) for w in (0.0, 0.5, 1.0)]
     write(out / "eyes.png", [[draw(model, View(yaw=y, **eyes), v) for v in blink] for y in (0.0, 45.0, -45.0)])
 
@@ -146,7 +154,8 @@ def layout_pictures(model: HeadModel, names: Sequence[str], out: Path) -> None:
         span = np.ptp(queries.positions, axis=0).max()
         middle = 0.5 * (queries.positions.max(0) + queries.positions.min(0))
         views = [
-            View(yaw=y, centre=tuple(middle), height=float(1.15 * span + 0.02), size=(860, 860)) for y in (0.0, 40.0, 85.0)
+            View(yaw=y, centre=tuple(middle), height=float(1.15 * span + 0.02), size=(860, 860))
+            for y in (0.0, 40.0, 85.0)
         ]
         write(
             out / f"layout_{name}.png",

@@ -2,23 +2,19 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix
+from scipy.spatial import cKDTree
 
+from tools.head_outline import inside
 from tools.head_skin import Skin
 from tools.head_source import Source
 
-
-def _rings(skin: Skin, start: NDArray, count: int) -> NDArray[np.bool_]:
-    """Vertices within `count` edges of the `start` vertices."""
-    corner = np.where(skin.quads < 0, skin.quads[:, :1], skin.quads)
-    pairs = np.concatenate([corner[:, [k, (k + 1) % 4]] for k in range(4)])
-    graph = coo_matrix((np.ones(len(pairs)), pairs.T), shape=(len(skin.rest),) * 2).tocsr()
-    graph = graph + graph.T
-    inside = np.zeros(len(skin.rest))
-    inside[start] = 1
-    for _ in range(count):
-        inside = ((graph @ inside + inside) > 0).astype(float)
-    return inside > 0
+# Middle line of a brow, |x| and y in metres (real brows: the mean of the Face Research Lab London Set, CC BY 4.0).
+BROW_LINE = np.array(
+    [(0.009, 0.0125), (0.014, 0.0139), (0.031, 0.0188), (0.045, 0.0190), (0.053, 0.0155), (0.060, 0.007)]
+)
+BROW_HALF_WIDTH = 0.0065
+RIGID_MOTION = 0.001  # metres: skin that no expression moves farther is rigid
+EYE_REACH = 0.009  # metres round the lids' rim that count as the eye
 
 
 def skin_regions(source: Source, skin: Skin) -> dict[str, NDArray[np.bool_]]:
@@ -27,26 +23,32 @@ def skin_regions(source: Source, skin: Skin) -> dict[str, NDArray[np.bool_]]:
     x, y, z = np.abs(p[:, 0]), p[:, 1], p[:, 2]
     strip = skin.strip_eye >= 0
     face = (skin.source < source.vertex_range["narrow_face"][1]) & ~strip
-    rigid = np.isin(skin.source, source.rigid) & ~strip
-    lips = _rings(skin, skin.loops["mouth"], 9) & face
+    motion = np.linalg.norm(source.expression[:, skin.source], axis=2).max(0)
+    rigid = (motion < RIGID_MOTION) & ~strip & (y > -0.045)
+    # The vermilion: inside the outline of the outer lip landmarks, and the rim that turns into the mouth.
+    outline = source.neutral[source.landmarks68[48:60]]
+    lips = face & (z > outline[:, 2].min() - 0.012) & inside(p[:, :2], outline[:, :2])
+    lips |= face & (cKDTree(p[skin.loops["mouth"]]).query(p)[0] < 0.004)
+    eyes = [cKDTree(p[skin.loops[n]]).query(p)[0] < EYE_REACH for n in ("eye_left", "eye_right")]
     nose = face & (x < 0.021) & (y < 0.006) & (y > -0.046) & (z > 0.0175 + 0.35 * x) & ~lips
     nose |= face & (x < 0.012) & (y >= 0.006) & (y < 0.012)
-    brow_line = 0.0215 + 0.10 * np.minimum(x, 0.038) - 0.25 * np.maximum(x - 0.038, 0)
+    brow = face & (np.abs(y - np.interp(x, *BROW_LINE.T)) < BROW_HALF_WIDTH) & (x > 0.008) & (x < 0.061) & (z > -0.02)
+    eyes = [near & (face | (skin.strip_eye == k)) & ~brow for k, near in enumerate(eyes)]
     back = skin.source >= source.vertex_range["face"][1]
     ears = (x > 0.0715) & (np.abs(y + 0.010) < 0.050) & (z < -0.060) & (z > -0.115)
     regions = {
         "face": face,
         "rigid": rigid,
-        "eye_left": _rings(skin, skin.loops["eye_left"], 6) & (face | (skin.strip_eye == 0)),
-        "eye_right": _rings(skin, skin.loops["eye_right"], 6) & (face | (skin.strip_eye == 1)),
-        "brow_left": face & (np.abs(y - brow_line) < 0.008) & (p[:, 0] > 0.009) & (x < 0.056),
-        "brow_right": face & (np.abs(y - brow_line) < 0.008) & (p[:, 0] < -0.009) & (x < 0.056),
+        "eye_left": eyes[0],
+        "eye_right": eyes[1],
+        "brow_left": brow & (p[:, 0] > 0),
+        "brow_right": brow & (p[:, 0] < 0),
         "nose": nose,
         "lips": lips,
-        "forehead": face & (y > 0.032),
+        "forehead": face & (y > np.interp(x, *BROW_LINE.T) + BROW_HALF_WIDTH) & ~nose,
         "chin": face & (y < -0.085) & (x < 0.030),
-        "cheek_left": face & (y < 0.0) & (y > -0.085) & (p[:, 0] > 0.024) & ~lips & ~nose,
-        "cheek_right": face & (y < 0.0) & (y > -0.085) & (p[:, 0] < -0.024) & ~lips & ~nose,
+        "cheek_left": face & (y < 0.0) & (y > -0.085) & (p[:, 0] > 0.012) & ~eyes[0] & ~lips & ~nose,
+        "cheek_right": face & (y < 0.0) & (y > -0.085) & (p[:, 0] < -0.012) & ~eyes[1] & ~lips & ~nose,
         "ear_left": ears & (p[:, 0] > 0),
         "ear_right": ears & (p[:, 0] < 0),
         "neck": (y < -0.118) | (back & (y < -0.075)) & ~ears,

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
-
 from facequery.geometry.rasterize import rasterize
 from facequery.geometry.rotations import euler_to_matrix
+from numpy.typing import NDArray
 
 COLOURS = {  # sRGB 0..1
     "skin": (0.80, 0.66, 0.58), "eye_left": (0.93, 0.93, 0.92), "eye_right": (0.93, 0.93, 0.92),

@@ -110,38 +110,40 @@ def make_skin(source: Source) -> Skin:
         neck[lowest] = 0.5 * neck[lowest] + 0.25 * (np.roll(neck[lowest], 1, 0) + np.roll(neck[lowest], -1, 0))
         neck[lowest, 1] = (CUT_Y + CUT_SLOPE * (neck[lowest, 2] * 100 + source.origin[2]) - source.origin[1]) * 0.01
     rest, origin_of, strip_eye = [neck], [used], [np.full(len(used), -1)]
-    named = {}
+    named: dict[str, NDArray] = {}
     by_place = defaultdict(list)
     for loop in loops:
         mean = rest[0][loop].mean(0)
-        name = "neck" if mean[1] < -0.1 else "mouth" if abs(mean[0]) < 0.01 else "eye_left" if mean[0] > 0 else "eye_right"
+        name = (
+            "neck" if mean[1] < -0.1 else "mouth" if abs(mean[0]) < 0.01 else "eye_left" if mean[0] > 0 else "eye_right"
+        )
         by_place[name].append(loop)
     if sorted(by_place) != ["eye_left", "eye_right", "mouth", "neck"] or any(len(v) > 1 for v in by_place.values()):
         raise ValueError(f"the source skin has unexpected boundaries: { {k: len(v) for k, v in by_place.items()} }")
     total, total_uv = len(used), len(uv_used)
     for eye, name in enumerate(("eye_left", "eye_right")):
-        loop = np.array(by_place[name][0])
+        rim = np.array(by_place[name][0])
         # Inner lids: one ring that touches the eyeball, one that dives into it, so that no gap shows at the corners.
-        arm = rest[0][loop] - source_eye(source, eye)
+        arm = rest[0][rim] - source.eye_centres[eye]
         length = np.linalg.norm(arm, axis=1, keepdims=True)
         touch = np.minimum(length, RADIUS)
-        flat = uv[0][[vertex_uv[v] for v in loop]]
-        previous, previous_uv = loop, np.array([vertex_uv[v] for v in loop])
+        flat = uv[0][[vertex_uv[v] for v in rim]]
+        previous, previous_uv = rim, np.array([vertex_uv[v] for v in rim])
         for reach, inset in ((0.985, 0.35), (0.85, 0.65)):
-            ring = np.arange(total, total + len(loop))
-            ring_uv = np.arange(total_uv, total_uv + len(loop))
-            rest.append(source_eye(source, eye) + arm / length * touch * reach)
-            origin_of.append(used[loop])
-            strip_eye.append(np.full(len(loop), eye))
+            ring = np.arange(total, total + len(rim))
+            ring_uv = np.arange(total_uv, total_uv + len(rim))
+            rest.append(source.eye_centres[eye] + arm / length * touch * reach)
+            origin_of.append(used[rim])
+            strip_eye.append(np.full(len(rim), eye))
             # The holes are thin slits: going towards the middle line keeps clear of the other lid.
             uv.append(flat + inset * (flat.mean(0) - flat) * [0.15, 1.0])
             ahead, ahead_uv = np.roll(previous, -1), np.roll(previous_uv, -1)
             quads.append(np.stack([ahead, previous, ring, np.roll(ring, -1)], 1))
             quads_uv.append(np.stack([ahead_uv, previous_uv, ring_uv, np.roll(ring_uv, -1)], 1))
-            quads_tile.append(np.zeros(len(loop), np.int8))
-            total, total_uv = total + len(loop), total_uv + len(loop)
+            quads_tile.append(np.zeros(len(rim), np.int8))
+            total, total_uv = total + len(rim), total_uv + len(rim)
             previous, previous_uv = ring, ring_uv
-        named[name] = loop
+        named[name] = rim
     named["mouth"], named["neck"] = np.array(by_place["mouth"][0]), np.array(by_place["neck"][0])
 
     vertices = np.concatenate(rest)
@@ -156,11 +158,6 @@ def make_skin(source: Source) -> Skin:
         mirror=_skin_mirror(vertices),
         loops={k: v.astype(np.int32) for k, v in named.items()},
     )
-
-
-def source_eye(source: Source, eye: int) -> NDArray[np.float64]:
-    """Centre (3,) of our eyeball: moved forward in the source's larger one until both front poles touch."""
-    return source.eye_centres[eye] + [0, 0, 0.0150 - RADIUS]
 
 
 def _skin_mirror(vertices: NDArray) -> NDArray[np.int64]:
@@ -191,4 +188,4 @@ def source_from_atlas(uv: NDArray, tile: NDArray) -> NDArray[np.float64]:
     """Inverse of atlas_from_source, with the tile added to u (the source's UDIM layout)."""
     face = (uv - [0.0, 1 - FACE_SCALE - 0.008] - 0.004) / FACE_SCALE
     back = (uv - [0.848, 0.30]) / HEAD_SCALE + [0.5, 0.0]
-    return np.where((tile == 0)[..., None], face, back + [1.0, 0.0])
+    return np.where((tile == 0)[..., None], face, back + np.array([1.0, 0.0]))

@@ -7,19 +7,66 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from tools.head_eyes import RADIUS, follow
+
 # The 52 names of ARKit's blend shapes, in Apple's spelling. The source has 53 shapes: it splits browInnerUp and
 # cheekPuff into two sides and has no tongueOut.
-ARKIT_NAMES = (
-    "browDownLeft browDownRight browInnerUp browOuterUpLeft browOuterUpRight cheekPuff cheekSquintLeft "
-    "cheekSquintRight eyeBlinkLeft eyeBlinkRight eyeLookDownLeft eyeLookDownRight eyeLookInLeft eyeLookInRight "
-    "eyeLookOutLeft eyeLookOutRight eyeLookUpLeft eyeLookUpRight eyeSquintLeft eyeSquintRight eyeWideLeft "
-    "eyeWideRight jawForward jawLeft jawOpen jawRight mouthClose mouthDimpleLeft mouthDimpleRight mouthFrownLeft "
-    "mouthFrownRight mouthFunnel mouthLeft mouthLowerDownLeft mouthLowerDownRight mouthPressLeft mouthPressRight "
-    "mouthPucker mouthRight mouthRollLower mouthRollUpper mouthShrugLower mouthShrugUpper mouthSmileLeft "
-    "mouthSmileRight mouthStretchLeft mouthStretchRight mouthUpperUpLeft mouthUpperUpRight noseSneerLeft "
-    "noseSneerRight tongueOut"
-).split()
+ARKIT_NAMES = [
+    "browDownLeft",
+    "browDownRight",
+    "browInnerUp",
+    "browOuterUpLeft",
+    "browOuterUpRight",
+    "cheekPuff",
+    "cheekSquintLeft",
+    "cheekSquintRight",
+    "eyeBlinkLeft",
+    "eyeBlinkRight",
+    "eyeLookDownLeft",
+    "eyeLookDownRight",
+    "eyeLookInLeft",
+    "eyeLookInRight",
+    "eyeLookOutLeft",
+    "eyeLookOutRight",
+    "eyeLookUpLeft",
+    "eyeLookUpRight",
+    "eyeSquintLeft",
+    "eyeSquintRight",
+    "eyeWideLeft",
+    "eyeWideRight",
+    "jawForward",
+    "jawLeft",
+    "jawOpen",
+    "jawRight",
+    "mouthClose",
+    "mouthDimpleLeft",
+    "mouthDimpleRight",
+    "mouthFrownLeft",
+    "mouthFrownRight",
+    "mouthFunnel",
+    "mouthLeft",
+    "mouthLowerDownLeft",
+    "mouthLowerDownRight",
+    "mouthPressLeft",
+    "mouthPressRight",
+    "mouthPucker",
+    "mouthRight",
+    "mouthRollLower",
+    "mouthRollUpper",
+    "mouthShrugLower",
+    "mouthShrugUpper",
+    "mouthSmileLeft",
+    "mouthSmileRight",
+    "mouthStretchLeft",
+    "mouthStretchRight",
+    "mouthUpperUpLeft",
+    "mouthUpperUpRight",
+    "noseSneerLeft",
+    "noseSneerRight",
+    "tongueOut",
+]
 
+SOURCE_RADIUS = 0.0150  # metres, of the source's eyeballs
 IDENTITY_DEVIATION = 0.9  # source identities look natural at coefficients of about N(0, 0.9^2)
 MODES = 80
 BLINK_GAIN = 0.17  # the source's blink leaves a slit of a millimetre in the middle of the lid
@@ -39,8 +86,8 @@ class Source:
 
     neutral (V, 3), faces (F, 4) with -1 at the end of triangles, faces_uv (F, 4) into uv (U, 2) whose integer part
     is the tile, identity (K, V, 3), expression (52, V, 3), mirror (V,) (-1 where a vertex has no partner),
-    vertex_range and face_range by region name, eye_centres (2, 3) left and right, origin (3,) source centimetres of
-    the canonical origin, rigid: indices of skin vertices that expressions hardly move, landmarks68 (68,).
+    vertex_range and face_range by region name, eye_centres (2, 3) of our own eyeballs, left and right,
+    origin (3,) source centimetres of the canonical origin, landmarks68 (68,), modes_used (K,) share of the variance.
     """
 
     neutral: NDArray[np.float64]
@@ -54,7 +101,6 @@ class Source:
     face_range: dict[str, tuple[int, int]]
     eye_centres: NDArray[np.float64]
     origin: NDArray[np.float64]
-    rigid: NDArray[np.int32]
     landmarks68: NDArray[np.int32]
     modes_used: NDArray[np.float64]
 
@@ -121,7 +167,7 @@ def read_source(path: Path) -> Source:
         raw = data["expression"].astype(np.float64)
         names = [str(n) for n in data["expression_names"]]
         faces, faces_uv, uv = data["faces"], data["faces_uv"], data["uv"].astype(np.float64)
-        rigid, landmarks68 = data["rigid_vertices"], data["landmarks68"]
+        landmarks68 = data["landmarks68"]
 
     mirror = _mirror_map(points, ranges)
     points = _symmetric(points, points, mirror)
@@ -142,15 +188,21 @@ def read_source(path: Path) -> Source:
         radius = 0.25 * (high[0] - low[0] + high[1] - low[1])
         return np.array([0.5 * (low[0] + high[0]), 0.5 * (low[1] + high[1]), low[2] + radius])
 
-    centres = np.stack([eye_centre("eyeball_L"), eye_centre("eyeball_R")])
+    # Ours is smaller and lies forward in it, so that both front poles touch.
+    forward = np.array([0, 0, (SOURCE_RADIUS - RADIUS) * 100])
+    centres = np.stack([eye_centre("eyeball_L"), eye_centre("eyeball_R")]) + forward
     origin = centres.mean(0) * [0, 1, 1]
 
     # Each head of the family keeps its own origin between its eyes.
-    both = np.r_[np.arange(*ranges["eyeball_L"]), np.arange(*ranges["eyeball_R"])]
-    identity -= identity[:, both].mean(1, keepdims=True) * [0, 1, 1]
+    left, _ = follow(points[slice(*ranges["eyeball_L"])], identity[:, slice(*ranges["eyeball_L"])], centres[0])
+    identity -= left[:, None] * [0, 1, 1]
 
     skin = ranges["head_neck"][1]
-    weighted = IDENTITY_DEVIATION * identity[:, :skin] * _area_weights(points, faces[: face_ranges["head_neck"][1]], ranges)[:, None]
+    weighted = (
+        IDENTITY_DEVIATION
+        * identity[:, :skin]
+        * _area_weights(points, faces[: face_ranges["head_neck"][1]], ranges)[:, None]
+    )
     turn, spread, _ = np.linalg.svd(weighted.reshape(len(identity), -1), full_matrices=False)
     turn = turn[:, :MODES] * np.sign(turn[np.abs(turn).argmax(0), np.arange(turn.shape[1])])[:MODES]
     modes = IDENTITY_DEVIATION * np.einsum("km,kvc->mvc", turn, identity)
@@ -166,7 +218,6 @@ def read_source(path: Path) -> Source:
         face_range=face_ranges,
         eye_centres=(centres - origin) * 0.01,
         origin=origin,
-        rigid=rigid,
         landmarks68=landmarks68,
         modes_used=spread[:MODES] ** 2 / (spread**2).sum(),
     )

@@ -7,25 +7,28 @@ from scipy.spatial import cKDTree
 REACH = 0.013  # metres: width of the kernel through which a bone feels the skin
 # Where tissue depth varies on its own: name, place (canonical metres, x mirrored), reach, standard deviation.
 TISSUE_SITES = (
-    ("forehead", (0.0, 0.045, 0.020), 0.035, 0.0010),
-    ("nose", (0.0, 0.008, 0.022), 0.016, 0.0010),
-    ("cheek", (0.050, -0.015, -0.012), 0.024, 0.0018),
-    ("upper_lip", (0.0, -0.052, 0.026), 0.020, 0.0015),
-    ("chin", (0.0, -0.102, 0.020), 0.022, 0.0015),
-    ("jaw_angle", (0.050, -0.080, -0.040), 0.026, 0.0020),
-    ("vault", (0.0, 0.080, -0.080), 0.090, 0.0010),
+    ("forehead", (0.0, 0.045, 0.018), 0.035, 0.0010),
+    ("nose", (0.0, 0.008, 0.02), 0.016, 0.0010),
+    ("cheek", (0.050, -0.015, -0.014), 0.024, 0.0018),
+    ("upper_lip", (0.0, -0.052, 0.024), 0.020, 0.0015),
+    ("chin", (0.0, -0.102, 0.018), 0.022, 0.0015),
+    ("jaw_angle", (0.050, -0.080, -0.042), 0.026, 0.0020),
+    ("vault", (0.0, 0.080, -0.082), 0.090, 0.0010),
 )
 
 
 def follow_basis(
-    bones: NDArray, anchors: NDArray, anchor_basis: NDArray, neighbours: int = 160
+    bones: NDArray, anchors: NDArray, anchor_basis: NDArray, teeth: NDArray, neighbours: int = 200
 ) -> NDArray[np.float64]:
     """Identity basis (K, B, 3) of bone vertices (B, 3): a Gaussian mean of the basis (K, A, 3) of anchors (A, 3).
 
-    The kernel is wider where the nearest anchor is farther, so that deep bone moves smoothly.
+    The kernel is wider where the nearest anchor is farther, so that deep bone moves smoothly, and narrow at the teeth
+    (points of theirs, (N, 3)), so that the bone round the roots goes with them.
     """
     distance, index = cKDTree(anchors).query(bones, k=neighbours)
-    width = np.hypot(REACH, 0.5 * distance[:, :1])
+    away = np.clip((cKDTree(teeth).query(bones)[0] - 0.004) / 0.026, 0, 1)
+    reach = 0.004 + (REACH - 0.004) * away * away * (3 - 2 * away)
+    width = np.hypot(reach[:, None], 0.5 * distance[:, :1])
     weight = np.exp(-0.5 * (distance / width) ** 2) + 1e-12
     weight *= np.maximum(0, 1 - (distance / distance[:, -1:]) ** 2) + 1e-9  # the last neighbours fade out
     weight /= weight.sum(1, keepdims=True)

@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from facequery.assets import source_data
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from facequery.assets import source_data
 from tools.head_eyes import eyeball, follow, limbus_angle, texture_uv
 from tools.head_mouth import jaw_motion, jaw_share, tongue_out
 from tools.head_regions import skin_regions
-from tools.head_skin import make_skin, source_eye, source_from_atlas, triangulated
+from tools.head_skin import make_skin, source_from_atlas, triangulated
 from tools.head_source import ARKIT_NAMES, Source, read_source
 from tools.head_tissue import TISSUE_SITES, follow_basis, tissue_basis
 
@@ -45,16 +45,20 @@ class Piece:
     mirror: NDArray  # indices within the piece, or (eyes) within the partner piece; -1 without partner
 
 
-def _source_piece(source: Source, spans: list[tuple[tuple[int, int], tuple[int, int]]]) -> tuple[NDArray, NDArray, NDArray]:
-    """Source vertices, faces and uv faces of several regions, faces still in source numbering."""
-    faces = np.concatenate([source.faces[slice(*f)] for _, f in spans])
-    faces_uv = np.concatenate([source.faces_uv[slice(*f)] for _, f in spans])
-    return np.unique(faces[faces >= 0]), faces, faces_uv
+def write_arrays(path: Path, **arrays: NDArray) -> None:
+    """Write a compressed .npz through a temporary file, so that nobody reads half of it."""
+    temporary = path.with_name(path.name + ".part")
+    with open(temporary, "wb") as file:
+        np.savez_compressed(file, **arrays)
+    temporary.replace(path)
 
 
-def _inner_piece(source: Source, regions: list[str], jaw: NDArray | None = None) -> tuple[Piece, NDArray]:
-    spans = [(source.vertex_range[r], source.face_range[r]) for r in regions]
-    used, faces, faces_uv = _source_piece(source, spans)
+def _inner_piece(source: Source, regions: list[str]) -> tuple[Piece, NDArray]:
+    """Part made of several source regions as they are, and the source vertices it has."""
+    spans = [slice(*source.face_range[r]) for r in regions]
+    faces = np.concatenate([source.faces[s] for s in spans])
+    faces_uv = np.concatenate([source.faces_uv[s] for s in spans])
+    used = np.unique(faces[faces >= 0])
     new = np.full(len(source.neutral) + 1, -1)
     new[used] = np.arange(len(used))
     uv_used = np.unique(faces_uv[faces_uv >= 0])
@@ -80,16 +84,22 @@ def _skin_piece(source: Source) -> tuple[Piece, dict[str, NDArray], dict[str, ND
     identity = source.identity[:, skin.source].copy()
     for eye, name in enumerate(("eyeball_L", "eyeball_R")):
         inner = np.flatnonzero(skin.strip_eye == eye)
-        centre = source_eye(source, eye)
+        centre = source.eye_centres[eye]
         move, growth = follow(source.neutral[source.region(name)], source.identity[:, source.region(name)], centre)
         identity[:, inner] = move[:, None] + growth[:, None, None] * (skin.rest[inner] - centre)
     tile = np.zeros(len(skin.uv))
     for q, t in zip(skin.quads_uv, skin.quads_tile, strict=True):
         tile[q[q >= 0]] = t
     piece = Piece(
-        rest=skin.rest, quads=skin.quads, uv=skin.uv, quads_uv=skin.quads_uv,
-        uv_source=source_from_atlas(skin.uv, tile), identity=identity,
-        expression=source.expression[:, skin.source], jaw=np.zeros(len(skin.rest)), mirror=skin.mirror,
+        rest=skin.rest,
+        quads=skin.quads,
+        uv=skin.uv,
+        quads_uv=skin.quads_uv,
+        uv_source=source_from_atlas(skin.uv, tile),
+        identity=identity,
+        expression=source.expression[:, skin.source],
+        jaw=np.zeros(len(skin.rest)),
+        mirror=skin.mirror,
     )
     return piece, skin_regions(source, skin), skin.loops, skin.source
 
@@ -105,13 +115,19 @@ def _eye_piece(source: Source, eye: int) -> Piece:
     place[quads_uv.ravel()] = np.where(quads < 0, 0, quads).ravel()
     place[quads_uv[quads >= 0]] = quads[quads >= 0]
     name = ("eyeball_L", "eyeball_R")[eye]
-    centre = source_eye(source, eye)
+    centre = source.eye_centres[eye]
     rest = vertices * flip + centre
     move, growth = follow(source.neutral[source.region(name)], source.identity[:, source.region(name)], centre)
     return Piece(
-        rest=rest, quads=quads, uv=uv, quads_uv=quads_uv, uv_source=texture_uv(vertices * flip, eye == 0)[place],
+        rest=rest,
+        quads=quads,
+        uv=uv,
+        quads_uv=quads_uv,
+        uv_source=texture_uv(vertices * flip, eye == 0)[place],
         identity=move[:, None] + growth[:, None, None] * (rest - centre),
-        expression=np.zeros((len(ARKIT_NAMES), len(rest), 3)), jaw=np.zeros(len(rest)), mirror=np.arange(len(rest)),
+        expression=np.zeros((len(ARKIT_NAMES), len(rest), 3)),
+        jaw=np.zeros(len(rest)),
+        mirror=np.arange(len(rest)),
     )
 
 
@@ -136,7 +152,7 @@ def _assemble(pieces: dict[str, Piece], folder: Path) -> tuple[dict[str, NDArray
     triangles, triangles_uv, face = triangulated(all_quads, all_quads_uv, rest)
     bounds = np.searchsorted(face, np.r_[0, np.cumsum(quad_ranges)])
     uv_source = np.concatenate([p.uv_source for p in pieces.values()])
-    np.savez_compressed(folder / "render.npz", uv_source=uv_source[triangles_uv].astype(np.float32))
+    write_arrays(folder / "render.npz", uv_source=uv_source[triangles_uv].astype(np.float32))
     return {
         "part_names": np.array(list(pieces)),
         "part_vertices": np.array([(s.start, s.stop) for s in spans.values()], np.int32),
@@ -204,9 +220,9 @@ def learn_head(source: Source, folder: Path) -> None:
     corners = source.landmarks68[[36, 39, 42, 45, 48, 54]]
     tooth_names = [n for n in source.vertex_range if n.startswith("tooth")]
     arrays |= {
-        "version": np.int32(VERSION),
-        "scale": np.float32(SCALE),
-        "step": np.float64(STEP),
+        "version": np.array(VERSION, np.int32),
+        "scale": np.array(SCALE, np.float32),
+        "step": np.array(STEP),
         "half": half,
         "identity": _quantised(identity[:, half]),
         "identity_variance": source.modes_used.astype(np.float32),
@@ -216,13 +232,13 @@ def learn_head(source: Source, folder: Path) -> None:
         "expression": np.concatenate(values),
         "jaw_weight": np.concatenate([p.jaw for p in pieces.values()]).astype(np.float32),
         "jaw_turn": turn, "jaw_move": move, "jaw_pivot": pivot, "jaw_pivot_basis": pivot_basis,
-        "eye_centres": np.stack([source_eye(source, 0), source_eye(source, 1)]),
+        "eye_centres": source.eye_centres,
         "eye_centres_basis": np.stack([pieces[n].identity.mean(1) for n in ("eye_left", "eye_right")], 1),
-        "limbus_angle": np.float64(limbus_angle()),
+        "limbus_angle": np.array(limbus_angle()),
         "gaze_names": np.array(list(GAZE_DEGREES)),
         "gaze_degrees": np.array(list(GAZE_DEGREES.values())),
         "region_names": np.array(list(regions)),
-        "region_bits": sum((m.astype(np.uint32) << k for k, m in enumerate(regions.values())), np.uint32(0)),
+        "region_bits": np.sum([m.astype(np.uint32) << k for k, m in enumerate(regions.values())], axis=0, dtype=np.uint32),
         "loop_names": np.array(list(loops)),
         "loop_size": np.array([len(v) for v in loops.values()], np.int32),
         "loop_vertices": np.concatenate(list(loops.values())).astype(np.int32),
@@ -232,7 +248,7 @@ def learn_head(source: Source, folder: Path) -> None:
         "source_vertex": np.r_[skin_source, np.full(len(arrays["rest"]) - len(skin_source), -1)].astype(np.int32),
         "source_origin": source.origin,
     }  # fmt: skip
-    np.savez_compressed(folder / "head.npz", **arrays)
+    write_arrays(folder / "head.npz", **arrays)
     print(f"{len(arrays['rest'])} vertices, skin {spans['skin'].stop}, jaw residual {residual * 1e6:.0f} um")
 
 
@@ -286,21 +302,22 @@ def learn_bones(source: Source, data: Path, folder: Path) -> None:
     soft |= regions["nose"] & (skin.rest[:, 1] < -0.008)
     normals = _vertex_normals(skin.rest, skin.quads)
     anchors = np.concatenate([skin.rest[~soft], teeth.rest[::3]])
-    basis = follow_basis(rest, anchors, np.concatenate([skin.identity[:, ~soft], teeth.identity[:, ::3]], 1))
+    anchor_basis = np.concatenate([skin.identity[:, ~soft], teeth.identity[:, ::3]], 1)
+    basis = follow_basis(rest, anchors, anchor_basis, teeth.rest[::3])
     mirror = np.r_[bones[0].mirror, bones[1].mirror + start]
     image = basis[:, mirror] * [-1.0, 1.0, 1.0]
     half = _stored_half(rest, mirror)
     triangles = np.concatenate([bones[0].triangles, bones[1].triangles + start])
-    np.savez_compressed(
+    write_arrays(
         folder / "bones.npz",
-        version=np.int32(VERSION),
+        version=np.array(VERSION, np.int32),
         part_names=np.array(["cranium", "mandible"]),
         part_vertices=np.array([(0, start), (start, len(rest))], np.int32),
         part_triangles=np.array([(0, len(bones[0].triangles)), (len(bones[0].triangles), len(triangles))], np.int32),
         rest=rest.astype(np.float32),
         triangles=triangles.astype(np.int32),
         symmetry=mirror.astype(np.int32),
-        step=np.float64(STEP),
+        step=np.array(STEP),
         half=half,
         identity=_quantised((0.5 * (basis + image))[:, half]),
         tissue_names=np.array([site[0] for site in TISSUE_SITES]),
@@ -321,7 +338,7 @@ def _vertex_normals(points: NDArray, quads: NDArray) -> NDArray[np.float64]:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=None, help="source data (default: $FACEQUERY_DATA, ../shared/data)")
+    parser.add_argument("--data", type=Path, help="source data (default: $FACEQUERY_DATA, ../shared/data)")
     parser.add_argument("--out", type=Path, default=Path("assets/head"))
     parser.add_argument("--without-bones", action="store_true")
     args = parser.parse_args()

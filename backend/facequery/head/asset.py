@@ -26,7 +26,9 @@ def read_arrays(path: Path) -> dict[str, NDArray]:
         with np.load(path, allow_pickle=False) as data:
             return {name: data[name] for name in data.files}
     except (OSError, ValueError) as error:
-        raise UserError(f'The head file "{path}" cannot be read ({error}).', "Install FaceQuery again.", "FQ101") from error
+        raise UserError(
+            f'The head file "{path}" cannot be read ({error}).', "Install FaceQuery again.", "FQ101"
+        ) from error
 
 
 def unfolded(stored: NDArray[np.int16], half: NDArray, symmetry: NDArray, step: float) -> NDArray[np.float32]:

@@ -112,9 +112,7 @@ class _Finder:
             reach = np.linalg.norm(position[i] - model.eye_centres_rest[k], axis=1)
             eye[close[i] & (np.linalg.norm(points - model.eye_centres_rest[k], axis=1) <= reach)] = k
         rigid = [i for i, n in enumerate(self.names) if n in RIGID_PARTS]
-        return Places(
-            self.names, part, nearest, distance[skin], distance[rigid].min(0), second.min(0), outward, eye
-        )
+        return Places(self.names, part, nearest, distance[skin], distance[rigid].min(0), second.min(0), outward, eye)
 
 
 @lru_cache(maxsize=4)
@@ -174,7 +172,9 @@ def bind_positions(model: "HeadModel", positions: NDArray) -> Binding:
     indices = np.zeros((len(points), NEIGHBOURS), np.int64)
     weights = np.zeros((len(points), NEIGHBOURS))
 
-    contrast = (near.second_distance - near.foot.distance) / np.maximum(near.second_distance + near.foot.distance, 1e-12)
+    contrast = (near.second_distance - near.foot.distance) / np.maximum(
+        near.second_distance + near.foot.distance, 1e-12
+    )
     surface = (1 - _smoothstep(ON_SURFACE, NEAR_SURFACE, near.foot.distance)) * _smoothstep(0, 0.5, contrast)
     indices[:, :CORNERS] = model.triangles[near.foot.triangle]
     weights[:, :CORNERS] = surface[:, None] * near.foot.bary

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float32]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class HeadModel:
     """A head of V vertices in canonical space (metres, +x the subject's left, +y up, +z out of the face).
 
@@ -154,7 +154,9 @@ class HeadModel:
         Full weight is 35 degrees sideways, 25 up, 30 down.
         """
         weights = _floats(expression, len(self.expression_names), "expression")
-        look = {name[len("eyeLook") :]: weights[..., k] for k, name in enumerate(self.expression_names) if "Look" in name}
+        look = {
+            name[len("eyeLook") :]: weights[..., k] for k, name in enumerate(self.expression_names) if "Look" in name
+        }
         degrees = self.gaze_degrees
         vectors = []
         for side, outward in (("Left", 1.0), ("Right", -1.0)):
@@ -231,14 +233,17 @@ def _combined(weights: Array, basis: Array) -> Array:
 def _load(path: Path, with_bones: bool) -> HeadModel:
     head = read_arrays(path)
     if int(head.get("version", -1)) != 1:
-        raise UserError(f'The head file "{path}" has another version than this FaceQuery.', "Install it again.", "FQ101")
+        raise UserError(
+            f'The head file "{path}" has another version than this FaceQuery.', "Install it again.", "FQ101"
+        )
     bones_path = path.with_name("bones.npz")
     bones = read_arrays(bones_path) if with_bones and bones_path.exists() else None
     count = len(head["rest"])
     identity = unfolded(head["identity"], head["half"], head["symmetry"], float(head["step"]))
     rest, triangles, symmetry = head["rest"], head["triangles"], head["symmetry"]
     triangles_uv, jaw_weight = head["triangles_uv"], head["jaw_weight"]
-    tissue, tissue_names = np.zeros((0, count, 3), np.float32), ()
+    tissue = np.zeros((0, count, 3), np.float32)
+    tissue_names: tuple[str, ...] = ()
     parts = joined_parts(head, bones)
     if bones is not None:
         own = unfolded(bones["identity"], bones["half"], bones["symmetry"], float(bones["step"]))
@@ -281,7 +286,9 @@ def _load(path: Path, with_bones: bool) -> HeadModel:
             str(n): head["loop_vertices"][end - size : end]
             for n, size, end in zip(head["loop_names"], head["loop_size"], loop_end, strict=True)
         },
-        teeth={str(n): slice(int(a), int(b)) for n, (a, b) in zip(head["tooth_names"], head["tooth_vertices"], strict=True)},
+        teeth={
+            str(n): slice(int(a), int(b)) for n, (a, b) in zip(head["tooth_names"], head["tooth_vertices"], strict=True)
+        },
         normalisation_vertices=head["normalisation_vertices"],
         source_origin=head["source_origin"],
         scale=float(head["scale"]),

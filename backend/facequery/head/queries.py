@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from facequery_protocol.layout import HEAD, LayoutError, read_layout, write_layout
 from numpy.typing import NDArray
 
 from facequery.errors import UserError
 from facequery.head.binding import find_places
 from facequery.head.model import HeadModel
-from facequery_protocol.layout import HEAD, LayoutError, read_layout, write_layout
 
 FARTHEST = 0.05  # metres: a query farther than this from every surface is a mistake
 ON_SURFACE = 0.001
@@ -161,13 +161,21 @@ class QuerySet:
                 document["groups"], document["name"],
             )  # fmt: skip
             return QuerySet(**{**vars(tied), **{k: document[k] for k in ("description", "origin", "licence")}})
+        triangle = np.array(document["triangles"], np.int32)
+        count = len((model or HeadModel.load()).triangles)
+        if triangle.min() < -1 or triangle.max() >= count:
+            raise UserError(
+                f'The layout "{path}" is malformed: it names triangle {triangle.max()}, the head has {count}.',
+                "Leave the triangles out to tie the points by position.",
+                "FQ113",
+            )
         return QuerySet(
             positions=np.array(document["positions"], np.float32),
             ids=tuple(document["ids"]),
             names=tuple(document["names"]),
             groups=tuple(document["groups"]),
             kinds=tuple(document["kinds"]),
-            triangle=np.array(document["triangles"], np.int32),
+            triangle=triangle,
             bary=np.array(document["barycentric"], np.float32),
             offset=np.array(document["offsets"], np.float32),
             **{k: document[k] for k in ("name", "description", "origin", "licence")},

@@ -20,7 +20,10 @@ class Foot:
 
 @numba.njit(cache=True)
 def _closest_bary(p, a, b, c):  # type: ignore[no-untyped-def]
-    """Barycentric coordinates of the point of triangle abc nearest to p (Ericson, Real-Time Collision Detection, 5.1.5)."""
+    """Barycentric coordinates of the point of triangle abc nearest to p.
+
+    Ericson, Real-Time Collision Detection, section 5.1.5.
+    """
     ab, ac, ap = b - a, c - a, p - a
     d1, d2 = (ab * ap).sum(), (ac * ap).sum()
     if d1 <= 0 and d2 <= 0:
@@ -77,8 +80,6 @@ class Surface:
         `candidates` whose middles lie nearest, else off by less than a triangle's size."""
         p = np.ascontiguousarray(points, np.float64).reshape(-1, 3)
         index = self._tree.query(p, k=min(candidates, len(self.triangles)))[1].reshape(len(p), -1)
-        foot = Foot(
-            np.zeros(len(p), np.int64), np.zeros((len(p), 3)), np.zeros((len(p), 3)), np.full(len(p), np.inf)
-        )
+        foot = Foot(np.zeros(len(p), np.int64), np.zeros((len(p), 3)), np.zeros((len(p), 3)), np.full(len(p), np.inf))
         _nearest(p, self.vertices, self.triangles, index, foot.triangle, foot.bary, foot.position, foot.distance)
         return foot
