@@ -63,7 +63,12 @@ def test_it_learns_and_writes_weights_that_can_be_read(config, tmp_path):
     task = landmark_task.LandmarkTask(config)
     trainer = Trainer(config, task, tmp_path, False)
     step = trainer._one_step
-    trainer._one_step = lambda: (losses.append(step()), losses[-1])[1]  # type: ignore[method-assign]
+
+    def watched():
+        losses.append(step())
+        return losses[-1]
+
+    trainer._one_step = watched  # type: ignore[method-assign]
     trainer.run(log=lambda text: None)
     first, last = (np.mean([part["error"] for part in some]) for some in (losses[:5], losses[-5:]))
     assert last < 0.3 * first

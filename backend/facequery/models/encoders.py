@@ -1,7 +1,8 @@
 """The image encoders by name, and the head that turns their feature map into the descriptor."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,8 @@ from facequery.models.convnext import ConvNeXt
 from facequery.models.mobilenet_v2 import MobileNetV2
 from facequery.models.mobilenet_v3 import MobileNetV3Large
 from facequery.models.resnet import DenseResNet, ResNet
+
+M = TypeVar("M", bound=nn.Module)
 
 # Every encoder maps images (B, 3, H, W) in [-1, 1] to a list of maps, finest first; `channels` and `strides` name them.
 ENCODERS: dict[str, Callable[[], nn.Module]] = {
@@ -25,11 +28,27 @@ ENCODERS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def make_encoder(name: str) -> nn.Module:
-    """A new encoder with random weights. Raises UserError for an unknown name, quoting the known ones."""
+class Encoder(Protocol):
+    """What all encoders have."""
+
+    channels: Sequence[int]
+    strides: Sequence[int]
+
+    def stages(self) -> list[nn.Module]: ...
+
+    def __call__(self, images: Tensor) -> list[Tensor]: ...
+
+
+def make_encoder(name: str) -> Any:
+    """A new encoder (a module that is an `Encoder`) with random weights. Raises UserError for an unknown name."""
     if name not in ENCODERS:
         raise UserError(f'There is no encoder "{name}".', f"Known encoders: {', '.join(ENCODERS)}.", "FQ401")
     return ENCODERS[name]()
+
+
+def channels_last(module: M) -> M:
+    """The module with its kernels in channels-last order, which convolutions on CPUs want."""
+    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 class DescriptorHead(nn.Module):

@@ -8,13 +8,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from facequery.assets import asset
 from facequery.errors import UserError
+from facequery.models.encoders import channels_last
 from facequery.models.finder import FinderConfig, FinderNet
 from facequery.models.landmarks import LandmarkConfig, LandmarkNet
 
@@ -27,6 +27,7 @@ def save_weights(path: Path, state: dict[str, Tensor], card: dict[str, Any]) -> 
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".part")
     save_file(half, temporary, metadata={"card": json.dumps(card, sort_keys=True)})
+    temporary.chmod(0o644)  # safetensors makes files that their owner alone may read
     temporary.replace(path)
 
 
@@ -64,7 +65,7 @@ def load_network(path: Path | str) -> tuple[nn.Module, dict[str, Any]]:
         network.load_state_dict(state)
     except (KeyError, TypeError, RuntimeError) as error:
         raise UserError(f'The weights "{file}" do not fit their own card.', "Get the file again.", "FQ405") from error
-    return network.eval().requires_grad_(False).to(memory_format=torch.channels_last), card
+    return channels_last(network.eval().requires_grad_(False)), card
 
 
 def load_landmark_net(path: Path | str) -> tuple[LandmarkNet, dict[str, Any]]:

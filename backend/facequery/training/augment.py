@@ -1,5 +1,7 @@
 """Random changes of colour and geometry for photographs (CLD, section 4.3 and table 4)."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +24,13 @@ def jitter_crop(rng: np.random.Generator, matrix: NDArray[np.float64]) -> NDArra
     return np.hstack([linear, (matrix[:, :2] @ inner[:, 2] + matrix[:, 2])[:, None]])
 
 
-def colour(rng: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def colour(rng: np.random.Generator, image: NDArray[Any]) -> NDArray[Any]:
     """Change hue, saturation, brightness, contrast, gamma and white balance; sometimes gray."""
     x = image.astype(np.float32) * (1 / 255)
     if rng.random() < 0.5:
         x = np.power(x, np.float32(np.exp(rng.normal(0, 0.25))))
     x *= np.float32(np.exp(rng.normal(0, 0.18))) * np.exp(rng.normal(0, 0.07, 3)).astype(np.float32)
-    gray = x @ np.float32([0.299, 0.587, 0.114])
+    gray = x @ np.array([0.299, 0.587, 0.114], np.float32)
     saturation = 0.0 if rng.random() < 0.1 else np.exp(rng.normal(0, 0.3))
     x = gray[..., None] + np.float32(saturation) * (x - gray[..., None])
     if rng.random() < 0.3:
@@ -44,7 +46,7 @@ def _hue_rotation(angle: float) -> NDArray[np.float32]:
     return cv2.Rodrigues(vector)[0].astype(np.float32)
 
 
-def degrade(rng: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def degrade(rng: np.random.Generator, image: NDArray[Any]) -> NDArray[Any]:
     """What cameras and codecs do: fewer pixels, blur, motion, noise, compression."""
     size = image.shape[0]
     if rng.random() < 0.3:
@@ -58,8 +60,8 @@ def degrade(rng: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[np.ui
         kernel = np.zeros((length, length), np.float32)
         angle = rng.uniform(0, np.pi)
         centre, reach = (length - 1) / 2, np.array([np.cos(angle), np.sin(angle)]) * (length - 1) / 2
-        start, stop = (np.round(centre + sign * reach).astype(int) for sign in (-1, 1))
-        cv2.line(kernel, tuple(map(int, start)), tuple(map(int, stop)), 1.0, 1)
+        (x0, y0), (x1, y1) = ([round(float(v)) for v in centre + sign * reach] for sign in (-1, 1))
+        cv2.line(kernel, (x0, y0), (x1, y1), (1.0,), 1)
         image = cv2.filter2D(image, -1, kernel / kernel.sum())
     if rng.random() < 0.35:
         grain = int(rng.choice([1, 1, 2]))
@@ -74,7 +76,7 @@ def degrade(rng: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[np.ui
     return image
 
 
-def cover(rng: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def cover(rng: np.random.Generator, image: NDArray[Any]) -> NDArray[Any]:
     """Cover parts of the picture with up to three shapes: flat, noisy, or a piece of the picture itself."""
     size = image.shape[0]
     image = image.copy()
@@ -85,14 +87,14 @@ def cover(rng: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[np.uint
         kind = rng.integers(3)
         angle = float(rng.uniform(0, 180))
         if kind == 0:
-            cv2.ellipse(mask, (tuple(centre), tuple(2 * reach), angle), 255, -1)
+            cv2.ellipse(mask, (tuple(centre), tuple(2 * reach), angle), (255,), -1)
         elif kind == 1:
             corners = cv2.boxPoints((tuple(centre), tuple(2 * reach * [1.6, 0.6]), angle))
-            cv2.fillPoly(mask, [corners.astype(np.int32)], 255)
+            cv2.fillPoly(mask, [corners.astype(np.int32)], (255,))
         else:
             turns = np.sort(rng.uniform(0, 2 * np.pi, int(rng.integers(3, 8))))
             around = np.stack([np.cos(turns), np.sin(turns)], -1) * rng.uniform(0.5, 1.2, (len(turns), 1))
-            cv2.fillPoly(mask, [(centre + around * reach * 1.2).astype(np.int32)], 255)
+            cv2.fillPoly(mask, [(centre + around * reach * 1.2).astype(np.int32)], (255,))
         inside = mask > 0
         fill = rng.integers(3)
         if fill == 0:

@@ -5,6 +5,7 @@ import ctypes
 import json
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +15,7 @@ import typer
 
 from facequery.errors import UserError
 from facequery.training.configs import TrainConfig, config_by_name
-from facequery.training.trainer import Trainer, seed_everything
+from facequery.training.trainer import Task, Trainer, seed_everything
 
 
 def pick_device(name: str | None) -> str:
@@ -49,9 +50,8 @@ def start(config: TrainConfig, folder: Path, resume: bool, device: str) -> Train
         torch.distributed.init_process_group("nccl" if device == "cuda" else "gloo")
         if device == "cuda":
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        config = replace(config, seed=config.seed)
     seed_everything(config.seed)
-    tasks = {"landmarks": LandmarkTask, "finder": FinderTask}
+    tasks: dict[str, Callable[[TrainConfig, bool], Task]] = {"landmarks": LandmarkTask, "finder": FinderTask}
     if config.network not in tasks:
         raise UserError(f'There is no network "{config.network}" to train.', f"Known: {', '.join(tasks)}.", "FQ511")
     return Trainer(config, tasks[config.network](config, resume), folder, resume, device)

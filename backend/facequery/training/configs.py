@@ -11,13 +11,13 @@ from facequery.models.landmarks import LandmarkConfig
 class DataConfig:
     """Where examples come from and how they are varied."""
 
-    renders: float = 2 / 3  # share of renders in each batch
-    portraits: float = 1 / 3  # share of pseudo-labelled portraits in each batch
+    renders: float = 0.6  # share of renders in each batch
+    portraits: float = 0.4  # share of pseudo-labelled portraits in each batch
     portrait_labels: str = ".cache/portraits.npz"  # written by tools/label_portraits.py; relative to the checkout
     queries: int = 256  # queries per image and step
     hidden_weight: float = 0.5  # weight of queries that cannot be seen: the network has to extrapolate, but less
     slots: int = 3072  # images kept in the shared ring buffer
-    reuse: float = 2.0  # how often an image is used on average before it is replaced
+    reuse: float = 3.0  # how often an image is used on average before it is replaced
     processes: int = 1  # processes that make images
     flip: bool = True  # mirror portraits, with left and right points exchanged
     colour: bool = True  # hue, saturation, brightness, contrast, gray, blur, noise, compression (CLD, section 4.3)

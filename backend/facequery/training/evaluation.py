@@ -27,7 +27,7 @@ MOST_ROLL = 45.0  # degrees
 FACELESS = 100
 
 # picture (H, W, 3) uint8 -> faces (k, 4, 2) pixels: right eye, left eye, right and left mouth corner; surest first
-Find = Callable[[NDArray[np.uint8]], NDArray[np.float64]]
+Find = Callable[[NDArray[Any]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,8 @@ def predict_auto(
 
 
 def place_on_canvas(
-    image: NDArray[np.uint8], points: NDArray, rng: np.random.Generator
-) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    image: NDArray[Any], points: NDArray, rng: np.random.Generator
+) -> tuple[NDArray[Any], NDArray[np.float64]]:
     """A canvas with the picture pasted at random, and the matrix (2, 3) from picture to canvas pixels.
 
     The face's height (extent of its points along its own upright) is 8-60 % of the canvas's, evenly in its logarithm;
@@ -179,7 +179,7 @@ def false_detections(find: Find, seed: int = 0) -> float:
     return 100.0 * count / FACELESS
 
 
-def _viewable(path: Path) -> NDArray[np.uint8]:
+def _viewable(path: Path) -> NDArray[Any]:
     if path.suffix in (".exr", ".hdr"):
         import OpenImageIO as oiio
 
@@ -194,7 +194,7 @@ def shipped_finder() -> Find:
 
     finder = FaceFinder.from_pretrained()
 
-    def find(image: NDArray[np.uint8]) -> NDArray[np.float64]:
+    def find(image: NDArray[Any]) -> NDArray[np.float64]:
         faces = finder.find(image)
         return np.stack([face.points for face in faces]) if faces else np.zeros((0, 4, 2))
 

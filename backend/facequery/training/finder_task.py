@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from facequery.assets import source_data
 from facequery.errors import UserError
+from facequery.models.encoders import channels_last
 from facequery.models.finder import FinderConfig, FinderNet, cell_centres, face_sizes, level_size
 from facequery.models.landmarks import images_to_input
 from facequery.models.mobilenet_v2 import MobileNetV2
@@ -20,7 +21,7 @@ from facequery.training.annotated import load_annotated, read_rgb
 from facequery.training.configs import DataConfig, TrainConfig
 from facequery.training.examples import Mix, Source
 from facequery.training.landmark_task import IMAGENET, checkout_path
-from facequery.training.stream import DirectStream, SharedStream
+from facequery.training.stream import DirectStream, SharedStream, stream_seed
 from facequery.training.whole_pictures import MOST_FACES, PastedPortraitSource, RenderedPictureSource
 
 PICTURE = 256  # side of the training pictures, pixels
@@ -102,7 +103,7 @@ class FinderLearner(nn.Module):
         outputs = self.network(images_to_input(images))
         targets = [flat[i : i + 3] for i in range(0, len(flat), 3)]
         with torch.autocast(images.device.type, enabled=False):
-            loss = finder_loss(outputs, targets, list(self.network.strides))  # type: ignore[arg-type]
+            loss = finder_loss(outputs, targets, list(self.network.strides))
         return loss, {}
 
 
@@ -111,7 +112,7 @@ class FinderTask:
 
     def __init__(self, config: TrainConfig, checkpointed: bool = False) -> None:
         self.config = config
-        self.module: FinderLearner = FinderLearner().to(memory_format=torch.channels_last)
+        self.module: FinderLearner = channels_last(FinderLearner())
         self.encoder = self.module.network.encoder
         if config.imagenet and not checkpointed:
             assert isinstance(self.encoder, MobileNetV2)
@@ -121,13 +122,13 @@ class FinderTask:
         data = replace(config.data, queries=MOST_FACES * 4)
         self.stream: DirectStream | SharedStream
         if config.deterministic:
-            self.stream = DirectStream(make_finder_mix(data, PICTURE), config.seed)
+            self.stream = DirectStream(make_finder_mix(data, PICTURE), stream_seed(config.seed))
         else:
             shares = [s for s in (data.renders, data.portraits) if s > 0]
             self.stream = SharedStream(
                 make_finder_mix, (data, PICTURE), [s / sum(shares) for s in shares], PICTURE, data.queries,
                 data.slots, data.reuse, data.processes,
-                int(np.random.default_rng().integers(2**31)) if checkpointed else config.seed,
+                stream_seed(config.seed, checkpointed),
             )  # fmt: skip
 
     def batch(self, step: int) -> tuple[Tensor, ...]:
@@ -146,7 +147,7 @@ class FinderTask:
         """A FinderNet with the weights of a state of the learner, for inference."""
         network = FinderNet(FinderConfig())
         network.load_state_dict({k[len("network.") :]: v.cpu() for k, v in state.items()})
-        return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        return channels_last(network.eval().requires_grad_(False))
 
     def evaluate(self, state: dict[str, Tensor]) -> dict[str, float]:
         """On the pictures of `afw`, whole: share of the annotated faces found (percent) and the median error of the

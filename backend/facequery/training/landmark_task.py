@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from facequery.assets import source_data
 from facequery.errors import UserError
 from facequery.models.correction import SemanticCorrection
+from facequery.models.encoders import channels_last
 from facequery.models.landmarks import LandmarkNet, images_to_input
 from facequery.models.mobilenet_v2 import MobileNetV2
 from facequery.models.weights import save_weights
@@ -19,7 +20,7 @@ from facequery.training import annotated, calibration
 from facequery.training.configs import DataConfig, TrainConfig
 from facequery.training.examples import Mix, PortraitSource, Source
 from facequery.training.losses import landmark_loss
-from facequery.training.stream import DirectStream, SharedStream
+from facequery.training.stream import DirectStream, SharedStream, stream_seed
 
 _CHECKOUT = Path(__file__).resolve().parents[3]
 IMAGENET = "weights/mobilenetv2_imagenet_bnfolded_f16.npz"  # in the source data
@@ -86,7 +87,7 @@ class LandmarkTask:
 
     def __init__(self, config: TrainConfig, checkpointed: bool = False) -> None:
         self.config = config
-        self.module: Learner = Learner(config).to(memory_format=torch.channels_last)
+        self.module: Learner = channels_last(Learner(config))
         self.encoder = self.module.network.encoder
         if config.imagenet and not checkpointed:
             if not isinstance(self.encoder, MobileNetV2):
@@ -97,13 +98,13 @@ class LandmarkTask:
         size, data = config.model.input_size, config.data
         self.stream: DirectStream | SharedStream
         if config.deterministic:
-            self.stream = DirectStream(make_mix(data, size), config.seed)
+            self.stream = DirectStream(make_mix(data, size), stream_seed(config.seed))
         else:
             shares = [s for s in (data.renders, data.portraits) if s > 0]
             shares = [s / sum(shares) for s in shares]
             self.stream = SharedStream(
                 make_mix, (data, size), shares, size, data.queries, data.slots, data.reuse, data.processes,
-                int(np.random.default_rng().integers(2**31)) if checkpointed else config.seed,
+                stream_seed(config.seed, checkpointed),
             )  # fmt: skip
         self.sets: list[tuple[annotated.AnnotatedSet, NDArray, NDArray]] | None = None
 
@@ -117,7 +118,7 @@ class LandmarkTask:
         network = LandmarkNet(self.config.model)
         prefix = "network."
         network.load_state_dict({k[len(prefix) :]: v.cpu() for k, v in state.items() if k.startswith(prefix)})
-        return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        return channels_last(network.eval().requires_grad_(False))
 
     def evaluate(self, state: dict[str, Tensor]) -> dict[str, float]:
         """NME on `lfpw` and `afw` from the annotations' boxes: with the clean layout, and with queries optimised on

@@ -36,6 +36,13 @@ def split_batch(count: int, shares: list[float], step: int) -> list[int]:
     return [int(p) for p in parts]
 
 
+def stream_seed(seed: int, again: bool = False) -> int:
+    """Seed of this process's stream: another one for each process of a distributed run, and for a resumed run, which
+    shall not see the same images twice (`again`)."""
+    rank = int(os.environ.get("RANK", 0))
+    return int(np.random.default_rng().integers(2**31)) if again else seed + 1000 * rank
+
+
 class DirectStream:
     """Makes every example here and now, from the seed and the number of the step alone."""
 
@@ -164,7 +171,8 @@ class SharedStream:
 def _views(
     memory: SharedMemory, counts: SharedMemory, slot: np.dtype, slots: list[int], processes: int
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    rings, offset = [], 0
+    rings: list[np.ndarray] = []
+    offset = 0
     for length in slots:
         rings.append(np.ndarray(length, slot, memory.buf, offset))
         offset += length * slot.itemsize

@@ -23,8 +23,13 @@ MOST_BAD_STEPS = 20  # steps in a row without a finite loss after which the run 
 class Task(Protocol):
     """What is learned: how a batch is made and what its loss is."""
 
-    module: nn.Module  # all that is trained; forward(*inputs) -> (loss, parts)
-    encoder: nn.Module  # the part that learns at the lower rate
+    @property
+    def module(self) -> nn.Module:
+        """All that is trained; forward(*inputs) -> (loss, parts)."""
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The part that learns at the lower rate."""
 
     def batch(self, step: int) -> tuple[Tensor, ...]: ...
 

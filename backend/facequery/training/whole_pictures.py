@@ -5,6 +5,7 @@ They travel as examples: `xy` (MOST_FACES * 4, 2) holds the four points of every
 """
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,7 +22,7 @@ SMALLEST, LARGEST = 0.08, 0.60  # height of a face (brows to chin) over the pict
 _FACE_HEIGHT = 2.15  # that height over the distance from eyes to mouth
 
 
-def picture_example(image: NDArray[np.uint8], faces: list[NDArray], dataset: int) -> Example:
+def picture_example(image: NDArray[Any], faces: list[NDArray], dataset: int) -> Example:
     """An example from a square picture (S, S, 3) and its faces, each (4, 2) pixels."""
     size = image.shape[0]
     xy = np.zeros((MOST_FACES * 4, 2), np.float32)
@@ -62,7 +63,7 @@ class PastedPortraitSource:
             root, names = Path(str(data["root"])), [str(name) for name in data["images"]]
             points = data["points"]
         self.size, self.config = size, config
-        self.images: list[NDArray[np.uint8]] = []
+        self.images: list[NDArray[Any]] = []
         self.faces: list[NDArray] = []
         for name, own in zip(names, points, strict=True):
             image = cv2.imread(str(root / name))
@@ -99,7 +100,7 @@ class PastedPortraitSource:
         image = augment.degrade(rng, augment.colour(rng, image))
         return picture_example(image, faces, PORTRAITS)
 
-    def _ground(self, rng: np.random.Generator) -> NDArray[np.uint8]:
+    def _ground(self, rng: np.random.Generator) -> NDArray[Any]:
         size = self.size
         kind = rng.random()
         if kind < 0.6:  # the outer strip of a portrait: walls, trees, clothes, hair, never a face
@@ -112,9 +113,7 @@ class PastedPortraitSource:
         return cv2.resize(rough, (size, size), interpolation=cv2.INTER_LINEAR)
 
 
-def _paste(
-    ground: NDArray[np.uint8], portrait: NDArray[np.uint8], matrix: NDArray, rng: np.random.Generator
-) -> NDArray[np.uint8]:
+def _paste(ground: NDArray[Any], portrait: NDArray[Any], matrix: NDArray, rng: np.random.Generator) -> NDArray[Any]:
     """Put a portrait, mapped by a matrix (2, 3) in continuous pixels, onto a ground; often its border is repeated."""
     size = ground.shape[0]
     scale = abs(np.linalg.det(matrix[:, :2])) ** 0.5
