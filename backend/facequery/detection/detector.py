@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from facequery.detection.devices import bfloat16_is_faster, pick_device, reduced_precision
 from facequery.detection.finder import FaceFinder
 from facequery.errors import UserError
 from facequery.geometry.crops import apply_affine, crop_from_points, sample_crop
@@ -16,20 +17,6 @@ from facequery.models.landmarks import LandmarkNet, images_to_input
 from facequery.models.weights import load_landmark_net
 
 _PAIRS = 400_000  # queries times images decoded at once: bounds memory (about 1 KB a pair)
-
-
-def pick_device(name: str = "auto") -> torch.device:
-    """The device of that name; "auto": CUDA, Apple's GPU or the processor, whichever is there first."""
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f'The device "{name}" is not available.', "Use --device cpu.", "FQ330") from error
-    return device
 
 
 class Detector:
@@ -46,8 +33,7 @@ class Detector:
         self.network = network.eval().to(self.device)
         self.size = network.config.input_size
         self.units_per_metre = units_per_metre or HeadModel.load().scale
-        # On a GPU bfloat16 convolutions are about twice as fast; on CPUs they are slower unless the chip has tiles.
-        self.half = self.device.type == "cuda"
+        self.half = bfloat16_is_faster(self.device)
 
     @classmethod
     def from_pretrained(cls, name: str = "landmarks", device: str = "cpu") -> "Detector":
@@ -61,7 +47,7 @@ class Detector:
     def encode(self, crops: NDArray[np.uint8]) -> Tensor:
         """Crops (B, S, S, 3), uint8 RGB display pictures -> descriptors (B, d) on the device."""
         images = images_to_input(torch.from_numpy(np.ascontiguousarray(crops)).to(self.device))
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.half):
+        with reduced_precision(self.device, self.half):
             return self.network.encode(images.contiguous(memory_format=torch.channels_last)).float()
 
     @torch.inference_mode()

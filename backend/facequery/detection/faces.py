@@ -6,6 +6,7 @@ crops do not depend on how a job was cut into pieces. Coordinates are *square* p
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ _ZOOM = 0.45  # largest change of size (natural logarithm)
 _LINK_GAP = 12  # frames that a face may be missing for and still be linked by motion alone
 _JUNK_FRAMES = 3  # shorter tracklets are kept only when there is nothing better
 _SMOOTH_FRAMES = 1.2  # standard deviation of the crop's smoothing over time
+_CALM = (0.15, 0.06, 0.08)  # change between searched frames that may be bridged: half sizes, ln of size, radians
 _CUT = 1.2  # a jump of the crop's centre between two frames, in half sizes, that no head makes
 
 
@@ -82,8 +84,9 @@ class _Tracklet:
 
     @property
     def weight(self) -> float:
-        """How much of the shot it fills: the sum over frames of its size."""
-        return sum(self.crop(i)[1] * face.score for i, face in enumerate(self.faces))
+        """How much of the shot it fills: its size times the frames it spans, however many of them were searched."""
+        score = float(np.mean([face.score for face in self.faces]))
+        return self.size * score * (self.frames[-1] - self.frames[0] + 1)
 
     @property
     def size(self) -> float:
@@ -122,6 +125,26 @@ def choose_face(paths: Sequence[FacePath], face: int = 1) -> FacePath:
             f"There is no face {face}: the shot has {len(paths)}.", "--face counts from 1, the largest.", "FQ321"
         )
     return paths[face - 1]
+
+
+def restless_spans(path: FacePath, searched: NDArray) -> list[tuple[int, int]]:
+    """Which gaps between `searched` frames (ascending indices) must be searched too: pairs (a, b), to be read as
+    a < frame < b.
+
+    Those at whose ends the face moved, grew or turned much, and those where it came into the picture or left it.
+    """
+    spans = []
+    centre, half, roll = crop_parameters(path.crops)
+    for a, b in pairwise(searched):
+        if b - a < 2 or not (path.detected[a] or path.detected[b]):
+            continue
+        if path.detected[a] and path.detected[b]:
+            moved = float(np.linalg.norm(centre[b] - centre[a])) / min(half[a], half[b])
+            turned = abs(np.angle(np.exp(1j * (roll[b] - roll[a]))))
+            if moved < _CALM[0] and abs(np.log(half[b] / half[a])) < _CALM[1] and turned < _CALM[2]:
+                continue
+        spans.append((int(a), int(b)))
+    return spans
 
 
 def steady_crops(crops: NDArray, longest_gap: int) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from facequery.detection.devices import bfloat16_is_faster, reduced_precision
 from facequery.detection.faces import Face
 from facequery.geometry.crops import apply_affine, crop_from_similarity, sample_crop
 from facequery.models.finder import FinderNet, FoundFaces, face_sizes
@@ -34,6 +35,7 @@ class FaceFinder:
         self.device = torch.device(device)
         self.network = network.eval().to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.card: dict[str, Any] = {}
+        self.half = bfloat16_is_faster(self.device)
 
     @classmethod
     def from_pretrained(cls, name: str = "finder", device: str = "cpu") -> "FaceFinder":
@@ -64,7 +66,7 @@ class FaceFinder:
     def _run(self, pictures: NDArray[np.uint8], threshold: float) -> list[FoundFaces]:
         """The network over (B, H, W, 3) with sides that are multiples of 32."""
         inputs = images_to_input(torch.from_numpy(pictures).to(self.device))
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda"):
+        with reduced_precision(self.device, self.half):
             outputs = self.network(inputs.contiguous(memory_format=torch.channels_last))
         return FinderNet.decode(outputs, threshold)
 

@@ -1,11 +1,12 @@
 """First pass over a shot: faces in every frame, the wanted person's crop in every frame.
 
-Frames are searched in chunks whose results are kept in the job's `work` folder; what follows from all of them (who is
-who, steady crops) is computed at once at the end and stored in `faces.npz`.
+Every fourth frame is searched, and all of them where the face moves, in chunks whose results are kept in the job's
+`work` folder. What follows from all of them (who is who, steady crops) is computed at the end and stored in
+`faces.npz`.
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,15 @@ from facequery_protocol.job import check_region
 from numpy.typing import NDArray
 
 from facequery.detection.detector import Detector
-from facequery.detection.faces import Face, FacePath, choose_face, face_from_points, link_faces, steady_crops
+from facequery.detection.faces import (
+    Face,
+    FacePath,
+    choose_face,
+    face_from_points,
+    link_faces,
+    restless_spans,
+    steady_crops,
+)
 from facequery.detection.finder import FaceFinder
 from facequery.detection.tracks import CHUNK, save_npz
 from facequery.errors import UserError
@@ -26,6 +35,7 @@ from facequery.shots.shot import Shot
 
 Report = Callable[[int, int], None]  # frames done, frames in all
 
+STRIDE = 4  # every how many frames the whole picture is searched; more often where the face moves
 _REFINE_SIGMA = 0.12  # crop units: above it the landmarks' own four points are not better than the finder's
 _LOST_SIGMA = 0.30  # above it there is no face in the crop
 _MOST_FACES = 6  # per frame
@@ -72,21 +82,19 @@ def find_face(
     if (folder / "faces.npz").is_file():
         return load_path(folder / "faces.npz")
     count = len(shot.frame_numbers)
-    anchors = Anchors(detector, HeadModel.load())
-    detections: list[list[Face]] = []
-    for start in range(0, count, CHUNK):
-        stop = min(start + CHUNK, count)
-        file = folder / "work" / f"faces_{start:06d}.npz"
-        if file.is_file():
-            detections += _load_detections(file)
-        else:
-            part = _search(shot, start, stop, finder, anchors, boxes_at(regions, shot), report)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            _save_detections(file, part)
-            detections += part
-        if report:
-            report(stop, count)
-    path = choose_face(link_faces(detections), 1 if regions else face)
+    search = _Search(
+        shot, finder, Anchors(detector, HeadModel.load()), boxes_at(regions, shot), folder / "work", report
+    )
+    detections: list[list[Face]] = [[] for _ in range(count)]
+    keys = np.unique(np.append(np.arange(0, count, STRIDE), count - 1))
+    search.frames(keys, "key", detections)
+    wanted = 1 if regions else face
+    between = [np.arange(a + 1, b) for a, b in restless_spans(choose_face(link_faces(detections), wanted), keys)]
+    if between:
+        search.frames(np.concatenate(between), "between", detections)
+    if report:
+        report(count, count)
+    path = choose_face(link_faces(detections), wanted)
     gap = max(round(shot.fps), 12)
     steady = steady_crops(path.crops, gap)
     squeeze = np.array([[1 / shot.pixel_aspect, 0, 0], [0, 1, 0]])
@@ -142,32 +150,65 @@ def boxes_at(regions: Sequence[Region], shot: Shot) -> NDArray[np.float64] | Non
     return boxes * [shot.pixel_aspect, 1, shot.pixel_aspect, 1]
 
 
-def _search(
-    shot: Shot,
-    start: int,
-    stop: int,
-    finder: FaceFinder,
-    anchors: Anchors,
-    boxes: NDArray | None,
-    report: Report | None,
-) -> list[list[Face]]:
-    """Faces of the frames [start, stop), their points refined by the landmarks; square pixels."""
-    found: list[list[Face]] = []
-    batch = max(1, min(16, _BATCH_BYTES // (shot.width * shot.height * 3)))
-    pictures: list[NDArray[np.uint8]] = []
-    for index, plate in shot.frames(start, stop):
-        pictures.append(unsqueeze(plate, shot.pixel_aspect))
-        if len(pictures) == batch or index == stop - 1:
-            first = index + 1 - len(pictures)
-            if boxes is None:
-                faces = finder.find_batch(pictures)
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """Searches frames of a shot in batches and keeps what was found, chunk by chunk, in a folder."""
+
+    shot: Shot
+    finder: FaceFinder
+    anchors: Anchors
+    boxes: NDArray | None
+    folder: Path
+    report: Report | None
+
+    def frames(self, indices: NDArray, label: str, detections: list[list[Face]]) -> None:
+        """Fill `detections` at `indices`, ascending; finished chunks of the same `label` are read from their files."""
+        for start in range(0, len(self.shot), CHUNK):
+            part = indices[(indices >= start) & (indices < start + CHUNK)]
+            if not len(part):
+                continue
+            file = self.folder / f"faces_{label}_{start:06d}.npz"
+            if file.is_file():
+                found = _load_detections(file)
             else:
-                faces = [_in_region(finder, p, boxes[first + i]) for i, p in enumerate(pictures)]
-            found += _refine(pictures, faces, anchors, keep=boxes is not None)
-            pictures = []
-            if report:
-                report(index + 1, len(shot.frame_numbers))
-    return found
+                found = self._search(part)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                _save_detections(file, found)
+            for index, faces in zip(part, found, strict=True):
+                detections[index] = faces
+
+    def _search(self, indices: NDArray) -> list[list[Face]]:
+        """Faces of some frames, their points refined by the landmarks; square pixels."""
+        shot, found = self.shot, []
+        batch = max(1, min(16, _BATCH_BYTES // (shot.width * shot.height * 3)))
+        frames: list[int] = []
+        pictures: list[NDArray[np.uint8]] = []
+        for index, plate in _pictures(shot, indices):
+            frames.append(index)
+            pictures.append(unsqueeze(plate, shot.pixel_aspect))
+            if len(pictures) == batch or index == indices[-1]:
+                if self.boxes is None:
+                    faces = self.finder.find_batch(pictures)
+                else:
+                    boxes = self.boxes[frames]
+                    faces = [_in_region(self.finder, p, box) for p, box in zip(pictures, boxes, strict=True)]
+                found += _refine(pictures, faces, self.anchors, keep=self.boxes is not None)
+                frames, pictures = [], []
+                if self.report:
+                    self.report(index + 1, len(shot))
+        return found
+
+
+def _pictures(shot: Shot, indices: NDArray) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """(index, display picture) of some frames, ascending. A video is decoded through, pictures are read singly."""
+    if shot.kind == "video":
+        wanted = set(indices.tolist())
+        for index, plate in shot.frames(int(indices[0]), int(indices[-1]) + 1):
+            if index in wanted:
+                yield index, plate
+    else:
+        for index in indices:
+            yield int(index), shot.display(int(index))
 
 
 def unsqueeze(plate: NDArray, pixel_aspect: float) -> NDArray:

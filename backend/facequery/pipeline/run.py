@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facequery.detection.detector import Detector, pick_device
+from facequery.detection.detector import Detector
+from facequery.detection.devices import pick_device
 from facequery.detection.finder import FaceFinder
 from facequery.detection.tracks import Tracks, TrackWriter
 from facequery.errors import UserError
