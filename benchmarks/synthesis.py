@@ -5,7 +5,6 @@ import os
 import time
 
 import numpy as np
-
 from facequery.assets import source_data
 from facequery.errors import UserError
 from facequery.head.model import HeadModel

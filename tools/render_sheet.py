@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from facequery.head.layouts import load_layout
 from facequery.head.model import HeadModel
 from facequery.synthesis.samples import FaceSampler, Sample
-from facequery.synthesis.surface import EYE_RIGHT, JAW, LIPS_OUTER, NOSE_TIP
 
 
 def drawn_points(sample: Sample) -> NDArray[np.uint8]:
@@ -20,12 +20,6 @@ def drawn_points(sample: Sample) -> NDArray[np.uint8]:
         centre = (round(float(x) * 16), round(float(y) * 16))
         cv2.circle(image, centre, 18, (60, 255, 60) if seen else (255, 60, 60), -1, cv2.LINE_AA, 4)
     return image
-
-
-def points_68() -> NDArray[np.float64]:
-    """Some of the 68 points, near enough to look at."""
-    half = np.array(JAW[:-1] + EYE_RIGHT)
-    return np.concatenate([half, half * [-1, 1, 1], LIPS_OUTER, [NOSE_TIP, JAW[-1]]])
 
 
 def main() -> None:
@@ -42,7 +36,7 @@ def main() -> None:
     model = HeadModel.load()
     positions = model.rest[model.parts["skin"].vertices][:: 97 if args.points else 5000]
     if args.points:
-        positions = points_68()
+        positions = load_layout("ibug68").positions
     sampler = FaceSampler(split=args.split, model=model)
     samples = sampler.batch(np.random.default_rng(args.seed), args.count, args.size, model.bind(positions))
     tiles = [drawn_points(s) if args.points else s.image for s in samples]

@@ -46,7 +46,7 @@ LIBRARY: dict[str, dict[str, float]] = {
     "yawn": {"jawOpen": 0.95, "eyeBlink": 0.8, "eyeSquint": 0.5, "browInnerUp": 0.3},
 }  # fmt: skip
 # How often each is drawn; what faces in pictures mostly do comes first.
-_FREQUENT = {"smile": 5.0, "smile_closed": 4.0, "grin": 4.0, "beam": 4.0, "laugh": 3.0, "talk_a": 2.0, "talk_e": 2.0, "talk_s": 1.5}
+_FREQUENT = {"smile": 8.0, "smile_closed": 4.0, "grin": 6.0, "beam": 7.0, "laugh": 4.0, "talk_a": 2.0, "talk_e": 2.0, "talk_s": 2.0}
 _GAZE = ("eyeLookDown", "eyeLookUp", "eyeLookIn", "eyeLookOut")
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from facequery.assets import source_data
+from facequery.synthesis.cutouts import lash_texture, strand_texture
 from facequery.synthesis.meshes import source_uv
 from facequery.synthesis.surface import Surface, bake
 
@@ -19,7 +20,7 @@ SPLITS = ("train", "heldout", "all")
 HELD_OUT = frozenset(
     {
         "young_lightskinned_male2", "old_darkskinned_male", "middleage_lightskinned_female2",  # skins
-        "bob02", "short03", "long01",  # hair
+        "bob02", "short03", "ponytail01",  # hair
         "apartment", "forest", "studio", "venice_sunset_1k", "hall",  # environments
         "green_eye", "brownlight_eye",  # irises
         "eyebrow004", "eyebrow008",  # brows
@@ -82,6 +83,8 @@ class Library:
     environments: list[Environment]
     textures: list[NDArray[np.uint8]]
     noise: NDArray[np.uint8]
+    lash_layer: int
+    strand_layer: int
     names: dict[str, list[str]] = field(default_factory=dict)
 
     @staticmethod
@@ -115,8 +118,9 @@ class Library:
             "textures": [p.stem for p in paths],
         }
         return Library(
-            split, surface, skins, brows, irises, hair, alpha, shade, environments, textures, make_noise(), names
-        )
+            split, surface, skins, brows, irises, hair, alpha, shade, environments, textures, make_noise(),
+            len(alpha) - 2, len(alpha) - 1, names,
+        )  # fmt: skip
 
     @staticmethod
     def plain(model) -> "Library":  # type: ignore[no-untyped-def]
@@ -127,10 +131,10 @@ class Library:
         latitude = np.linspace(1, -1, 32)[:, None, None]
         sky = np.clip(0.6 + 0.5 * latitude, 0.1, None) * np.array([0.9, 1.0, 1.15])
         environment = make_environment("plain", np.broadcast_to(sky, (32, 64, 3)).astype(np.float32))
-        none = np.zeros((1, 8, 8), np.uint8)
+        alpha = np.stack([lash_texture(256), strand_texture(256)])
         return Library(
-            "train", surface, skins, np.zeros((1, 8, 8), np.uint8), np.zeros((0, 8, 8, 3), np.uint8), [], none,
-            none, [environment], [], make_noise(), {"skins": ["plain"], "environments": ["plain"]},
+            "train", surface, skins, np.zeros((1, 8, 8), np.uint8), np.zeros((0, 8, 8, 3), np.uint8), [], alpha,
+            np.full_like(alpha, 128), [environment], [], make_noise(), 0, 1, {"skins": ["plain"], "environments": ["plain"]},
         )  # fmt: skip
 
 
@@ -310,8 +314,8 @@ def _load_hair(folder: Path, split: str, model) -> tuple[list[HairMesh], NDArray
                 carriers[index].astype(np.int32), weights.astype(np.float32),
             )
         )  # fmt: skip
-    if not alphas:
-        alphas, shades = [np.full((8, 8), 255, np.uint8)], [np.full((8, 8), 128, np.uint8)]
+    alphas += [lash_texture(512), strand_texture(512)]
+    shades += [np.full((512, 512), 128, np.uint8)] * 2
     return meshes, np.stack(alphas), np.stack(shades)
 
 

@@ -28,7 +28,7 @@ def linear(srgb: NDArray | tuple) -> NDArray[np.float64]:
 
 def draw_tone(rng: np.random.Generator) -> tuple[float, NDArray[np.float64]]:
     """Place on the scale of tones (0 light .. 1 dark) and linear albedo (3,)."""
-    place = float(rng.beta(1.1, 1.3))
+    place = float(rng.beta(1.0, 1.55))
     at = place * (len(_TONES) - 1)
     low = int(min(at, len(_TONES) - 2))
     srgb = _TONES[low] + (at - low) * (_TONES[low + 1] - _TONES[low])

@@ -19,17 +19,36 @@ _TO_SRGB = _curve()
 
 
 def expose(
-    rng: np.random.Generator, colour: NDArray, coverage: NDArray, background: NDArray, albedo: float
+    rng: np.random.Generator,
+    colour: NDArray,
+    coverage: NDArray,
+    background: NDArray,
+    albedo: float,
+    illuminant: NDArray,
 ) -> NDArray[np.float32]:
     """A face's premultiplied light (H, W, 3) over a background, exposed as a camera would; linear, about 0..1.
 
-    A face is exposed to 0.3 times the square root of its albedo's ratio to 0.35, with a spread of half a stop; so dark
-    skin stays darker. The background keeps its own exposure.
+    A face is exposed to 0.28 times a root of its albedo's ratio to 0.35, with a spread of half a stop; so dark skin stays
+    darker. The background keeps its own exposure. White balance takes away most of the illuminant's (3,) colour.
     """
     light = float(colour.sum() / (3 * max(float(coverage.sum()), 1.0)))
-    target = 0.24 * (albedo / 0.35) ** 0.6 * np.exp(rng.normal(0, 0.38))
-    gain = np.float32(target / max(light, 1e-4))
+    target = 0.28 * (albedo / 0.35) ** 0.6 * np.exp(rng.normal(0, 0.35))
+    balance = (illuminant / max(float(illuminant.mean()), 1e-6)) ** -rng.uniform(0.2, 0.85)
+    gain = (balance * (target / max(light, 1e-4))).astype(np.float32)
     return colour * gain + background * (1 - coverage[..., None])
+
+
+def defocus(rng: np.random.Generator, image: NDArray, depth: NDArray) -> NDArray[np.float32]:
+    """Depth of field: sharp at one depth (H, W) of the face, softer in front of it and behind; linear picture (H, W, 3)."""
+    seen = np.isfinite(depth)
+    if not seen.any():
+        return image
+    near, far = np.quantile(depth[seen], [0.02, 0.98])
+    focus = near + (far - near) * rng.beta(1.2, 2.5)
+    blur = cv2.GaussianBlur(image, (0, 0), float(image.shape[0] / 160 * rng.uniform(1.0, 2.6)))
+    away = np.abs(np.where(seen, depth, far) - focus) / max(far - near, 1e-4)
+    share = np.clip(away * rng.uniform(0.8, 2.5) - 0.15, 0, 1).astype(np.float32)
+    return image + cv2.blur(share, (3, 3))[..., None] * (blur - image)
 
 
 def to_srgb(linear: NDArray) -> NDArray[np.float32]:
@@ -53,7 +72,7 @@ def develop(rng: np.random.Generator, image: NDArray, settings: SampleSettings) 
     if rng.random() < settings.gray:
         saturation = np.float32(0.0)
     else:
-        saturation = np.float32(np.clip(rng.normal(0.95, 0.2), 0.3, 1.5))
+        saturation = np.float32(np.clip(rng.normal(1.05, 0.2), 0.3, 1.6))
     gray = out @ np.array([0.3, 0.59, 0.11], np.float32)
     out = gray[..., None] + saturation * (out - gray[..., None])
     if rng.random() < settings.vignette:

@@ -106,7 +106,9 @@ class PictureSampler:
             cy=(view.cy * square + corner[1]) / side,
         )  # fmt: skip
         render = sampler.dressed(replace(scene, view=view), side)
-        own = expose(rng, render.colour, render.coverage, np.zeros_like(render.colour), float(scene.albedo.mean()))
+        own = expose(
+            rng, render.colour, render.coverage, np.zeros_like(render.colour), float(scene.albedo.mean()), render.illuminant
+        )
         image *= 1 - render.coverage[:height, :width, None]
         image += own[:height, :width]
         points = render.project(four @ view.rotation.T + view.translation)

@@ -27,7 +27,7 @@ class Render:
     colour (S, S, 3) float32 linear light, premultiplied; coverage (S, S) 0..1; depth (S, S) metres to the nearest
     opaque surface, inf for none; nearness (2 S, 2 S) inverse depth of the z-buffer, 0 for none; vertices (V, 3) the
     head's, canonical (all of the model's, bones too); normals (V', 3) of the drawn ones, camera space; focal, cx, cy in
-    pixels.
+    pixels; illuminant (3,) the light's colour.
     """
 
     scene: Scene
@@ -41,6 +41,7 @@ class Render:
     focal: float
     cx: float
     cy: float
+    illuminant: NDArray[np.float64]
 
     def project(self, points: NDArray) -> NDArray[np.float64]:
         """Pixels (..., 2) of camera-space points (..., 3)."""
@@ -172,8 +173,9 @@ class Renderer:
         for lens in lenses:
             self._blend_lens(scene, lens, picture, alpha, best, sh)
         return Render(
-            scene, size, picture, alpha, depth, best, vertices, normals, float(focal), float(cx), float(cy)
-        )
+            scene, size, picture, alpha, depth, best, vertices, normals, float(focal), float(cx), float(cy),
+            np.maximum(sh[0], 0.01).astype(float) + 0.5 * light.colours.sum(0),
+        )  # fmt: skip
 
     def _blend_lens(
         self, scene: Scene, lens: Lens, colour: NDArray, coverage: NDArray, best: NDArray, sh: NDArray

@@ -12,7 +12,8 @@ from facequery.synthesis.expressions import ExpressionSampler
 from facequery.synthesis.labels import labels, surface_points
 from facequery.synthesis.library import Library
 from facequery.synthesis.occluders import draw_occluder
-from facequery.synthesis.picture import develop, expose
+from facequery.synthesis.paint import Painter
+from facequery.synthesis.picture import defocus, develop, expose
 from facequery.synthesis.render import Render, Renderer
 from facequery.synthesis.scene import Scene, sample_scene
 from facequery.synthesis.settings import SampleSettings
@@ -67,6 +68,7 @@ class FaceSampler:
         self.library = library or Library.load(self.model, split)
         self.renderer = Renderer(self.model, self.library)
         self.wardrobe = Wardrobe(self.model, self.library, self.renderer.mesh)
+        self.painter = Painter(self.library.surface)
         self._face_vertices = np.flatnonzero(self.model.region_mask("face"))
         self.expressions = ExpressionSampler(self.model.expression_names)
         self._surface: tuple[Binding, NDArray[np.bool_]] | None = None
@@ -108,7 +110,8 @@ class FaceSampler:
             face = vertices[self._face_vertices] @ view.rotation.T + view.translation
             extras.append(draw_occluder(own, scene, face, self.settings.hand))
         dressed = replace(scene, skin_parameters=outfit.skin_parameters)
-        return self.renderer.render(dressed, size, vertices, normals, extras, outfit.lenses)
+        overlay = self.painter.paint(own, scene.albedo, self.settings)
+        return self.renderer.render(dressed, size, vertices, normals, extras, outfit.lenses, overlay)
 
     def draw(
         self, rng: np.random.Generator, scene: Scene, size: int, vertices: NDArray | None = None
@@ -116,7 +119,9 @@ class FaceSampler:
         """The finished picture (S, S, 3) of a scene, and its render."""
         render = self.dressed(scene, size, vertices)
         background = draw_background(rng, self.library, scene.light.environment, size, size)
-        image = expose(rng, render.colour, render.coverage, background, float(scene.albedo.mean()))
+        image = expose(rng, render.colour, render.coverage, background, float(scene.albedo.mean()), render.illuminant)
+        if rng.random() < self.settings.depth_of_field:
+            image = defocus(rng, image, render.depth)
         return develop(rng, image, self.settings), render
 
     def _sample(

@@ -34,10 +34,12 @@ class SampleSettings:
 
     # On the head
     hair: float = 0.85  # share with any hair; the rest is bald or shaved
-    hair_mesh: float = 0.55  # of those: a hair mesh, else a cap
+    wig: float = 0.26  # of those: a lofted sheet of hair of any length
+    hair_mesh: float = 0.5  # of the others: a hair mesh, else a cap
+    lashes: float = 0.75
     hat: float = 0.08
-    beard: float = 0.22
-    stubble: float = 0.3
+    beard: float = 0.16
+    stubble: float = 0.2
     glasses: float = 0.18
     sunglasses: float = 0.25  # of the glasses
     makeup: float = 0.3
@@ -45,7 +47,7 @@ class SampleSettings:
     face_mask: float = 0.015  # a cloth over mouth and nose
 
     # In front
-    occluder: float = 0.16  # hand, stick, plate
+    occluder: float = 0.13  # hand, stick, plate
     hand: float = 0.5  # of the occluders
 
     # Picture
@@ -56,6 +58,7 @@ class SampleSettings:
     low_resolution: float = 0.25
     blur: float = 0.25
     motion_blur: float = 0.08
+    depth_of_field: float = 0.08
     noise: float = 0.6
     border: float = 0.04
     vignette: float = 0.2

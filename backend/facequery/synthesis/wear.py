@@ -15,6 +15,7 @@ from facequery.synthesis.looks import row
 from facequery.synthesis.meshes import Extra, HeadMesh
 from facequery.synthesis.scene import Scene
 from facequery.synthesis.settings import SampleSettings
+from facequery.synthesis.strands import Strands
 from facequery.synthesis.surface import MASKS_AT, masks_at
 
 
@@ -37,6 +38,7 @@ class Wardrobe:
     def __init__(self, model: HeadModel, library: Library, mesh: HeadMesh):
         self.model, self.library = model, library
         self._body = Body(model)
+        self._strands = Strands(model, library.lash_layer, library.strand_layer)
         part = model.parts["skin"]
         self._rest = model.rest[part.vertices].astype(np.float64)
         self._triangles = model.triangles[part.triangles]
@@ -72,6 +74,9 @@ class Wardrobe:
                 skin[shading.STUBBLE] = max(skin[shading.STUBBLE], rng.uniform(0.6, 1.0))
                 if rng.random() < 0.55:
                     self._grow_beard(rng, scene, vertices, normals, outfit)
+        if rng.random() < settings.lashes:
+            strong = skin[shading.LINER] > 0.65
+            outfit.extras += self._strands.lashes(rng, scene, vertices, normals, strong)
         if rng.random() < settings.face_mask:
             self._tie_mask(rng, scene, vertices, normals, outfit)
         if rng.random() < settings.glasses:
@@ -121,6 +126,10 @@ class Wardrobe:
         scalp = self._masks[:, MASKS_AT.index("scalp")]
         hairline = rng.uniform(0.3, 0.7)
         skin[shading.SCALP], skin[shading.HAIRLINE] = rng.uniform(0.75, 1.0), hairline
+        if not under_hat and rng.random() < settings.wig:
+            colour_row = self._hair_row(rng, colour)
+            outfit.extras.append(self._strands.wig(rng, scene, vertices, colour_row))
+            return
         if not under_hat and self.library.hair and rng.random() < settings.hair_mesh:
             outfit.extras.append(self._hair_mesh(rng, scene, vertices))
             skin[shading.HAIRLINE] = rng.uniform(0.45, 0.75)
