@@ -108,7 +108,7 @@ def _turn_y(angle: np.ndarray) -> np.ndarray:
     return np.stack([np.stack([c, o, s], -1), np.stack([o, i, o], -1), np.stack([-s, o, c], -1)], -2)
 
 
-@dataclass
+@dataclass(eq=False)
 class ToyHead:
     expression_names: tuple[str, ...] = NAMES
     parts: dict[str, Part] = field(default_factory=dict)
@@ -142,6 +142,7 @@ class ToyHead:
         self.mirror[left] = np.arange(right.start, right.stop)
         self.mirror[right] = np.arange(left.start, left.stop)
         self.odd = np.arange(MODES) % 3 == 2
+        self.tissue_basis = np.zeros((0, at, 3))
         self.identity_basis = np.stack([self._mode(rng, bool(o)) for o in self.odd])
         self.expression_basis = self._expressions(rng)
         self.jaw_weight = np.zeros(at)
@@ -221,6 +222,10 @@ class ToyHead:
             turned = (part - centre) @ np.swapaxes(turn[..., k, :, :], -1, -2) + centre
             out[..., self.parts[name].vertices, :] = turned
         return out
+
+    def region_mask(self, name: str) -> np.ndarray:
+        points = self.rest[self.parts["skin"].vertices]
+        return points[:, 2] > -0.03
 
     def bind(self, positions: np.ndarray) -> Bound:
         """Nearest vertex: the tests place their points on vertices."""

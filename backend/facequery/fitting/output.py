@@ -38,19 +38,30 @@ def part_mesh(model: "HeadModel", parts: Sequence[str]) -> tuple[NDArray[np.int6
 def assemble(
     problem: Problem,
     minimum: Minimum,
+    key_problem: Problem,
+    key_minimum: Minimum,
     tracks: Sequence[Landmarks],
     known: Sequence[Camera | None],
     offsets: Array | None,
+    extra: NDArray[np.float32] | None,
     iterations: int,
     started: float,
 ) -> ShotFit:
-    """Results in the camera space of the first view."""
+    """Results in the camera space of the first view.
+
+    `minimum` of `problem` holds the frames, `key_minimum` what the key frames say of shape and cameras. `offsets`
+    (V, 3) and the modes `extra` (M, V, 3) make the person's own shape beyond identity.
+    """
     model, state = problem.model, minimum.state
     first = problem.views[0]
     rotation = first.rotation @ state.rotation
     translation = np.einsum("fij,fj->fi", first.rotation, state.translation) + first.translation
     frames = np.asarray(tracks[0].frames, np.int64)
+    modes = len(model.identity_basis)
+    identity = state.identity[:modes]
     own = np.zeros((len(model.rest), 3), np.float32) if offsets is None else offsets.astype(np.float32)
+    if extra is not None:
+        own = own + np.tensordot(state.identity[modes:].astype(np.float32), extra, 1)
     eyes = eye_matrices(state.eyes)
 
     vertices, triangles = part_mesh(model, FACE_PARTS)
@@ -60,8 +71,8 @@ def assemble(
     weight = np.asarray(model.jaw_weight)[carried, None]
     for start in range(0, len(frames), _CHUNK):
         at = slice(start, start + _CHUNK)
-        points = np.asarray(model.vertices(state.identity, state.expression[at], eyes[at]), np.float64)
-        if offsets is not None:
+        points = np.asarray(model.vertices(identity, state.expression[at], eyes[at]), np.float64)
+        if own.any():
             points = points + own
             points[:, carried] += weight * np.einsum("fij,nj->fni", jaw.rotation[at] - np.eye(3), own[carried])
         points = points[:, vertices]
@@ -69,7 +80,7 @@ def assemble(
     face = FaceFit(
         mesh,
         triangles,
-        state.identity.astype(np.float32),
+        identity.astype(np.float32),
         state.expression.astype(np.float32),
         tuple(model.expression_names),
         eyes.astype(np.float32),
@@ -78,7 +89,7 @@ def assemble(
         frames,
         own,
     )
-    neutral = np.asarray(model.vertices(state.identity, None), np.float32) + own
+    neutral = np.asarray(model.vertices(identity, None), np.float32) + own
     skull_part, skull_triangles = part_mesh(model, SKULL_PARTS)
     skull = RigidFit(neutral[skull_part], skull_triangles, rotation, translation, frames)
     jaw_part, jaw_triangles = part_mesh(model, JAW_PARTS)
@@ -89,7 +100,7 @@ def assemble(
         np.einsum("fij,fj->fi", rotation, jaw.translation) + translation,
         frames,
     )
-    quality = _quality(problem, minimum, frames, iterations, started)
+    quality = _quality(problem, minimum, key_problem, key_minimum, frames, iterations, started)
     return ShotFit(_cameras(problem, state, known), face, skull, jaw_fit, quality)
 
 
@@ -122,7 +133,13 @@ def _cameras(problem: Problem, state: State, known: Sequence[Camera | None]) -> 
 
 
 def _quality(
-    problem: Problem, minimum: Minimum, frames: NDArray[np.int64], iterations: int, started: float
+    problem: Problem,
+    minimum: Minimum,
+    key_problem: Problem,
+    key_minimum: Minimum,
+    frames: NDArray[np.int64],
+    iterations: int,
+    started: float,
 ) -> FitQuality:
     state, system = minimum.state, minimum.system
     pixels, _ = problem.project(state)
@@ -140,7 +157,7 @@ def _quality(
     error[count == 0] = np.nan
     sigmas = _frame_sigmas(problem, state, system)
     status = _status(error, count, sigmas)
-    focal, interval, solved, notes = _focal(problem, minimum)
+    focal, interval, solved, notes = _focal(key_problem, key_minimum)
     suspicion = np.nan_to_num(error, nan=np.inf) / max(float(np.nanmedian(error)), 1e-9) + sigmas[:, 0]
     bad = np.array([s != GOOD for s in status])
     worst = np.lexsort((-suspicion, ~bad))[:10]
@@ -149,7 +166,7 @@ def _quality(
         notes.append(f"{bridged} frames show too little of the face; the fit is bridged over them.")
     if len(frames) == 1:
         notes.append("One frame does not tell a person's shape from their expression: add frames or an actor.")
-    far = float(np.sqrt((state.identity**2).mean())) if problem.modes else 0.0
+    far = float(np.sqrt((state.identity**2).mean())) if key_problem.modes else 0.0
     if far > 2.5:
         notes.append("The shape found is very unusual; the tracks may belong to several faces or be wrong.")
     return FitQuality(

@@ -70,10 +70,17 @@ class PointBasis:
         )
 
 
-def point_basis(model: "HeadModel", positions: Array, binding: "Binding", offsets: Array | None = None) -> PointBasis:
+def point_basis(
+    model: "HeadModel",
+    positions: Array,
+    binding: "Binding",
+    offsets: Array | None = None,
+    extra: NDArray[np.float32] | None = None,
+) -> PointBasis:
     """Basis of points at `positions` (N, 3) canonical metres, bound by `binding`.
 
-    `offsets` (V, 3) metres are an actor's own shape beyond the identity basis; they belong to the rest shape.
+    `offsets` (V, 3) metres are an actor's own shape beyond the identity basis; they belong to the rest shape. `extra`
+    (M, V, 3) are further shape modes, which follow those of the head: K then counts both.
     """
     indices = np.asarray(binding.indices)
     weights = np.asarray(binding.weights, np.float64)
@@ -83,9 +90,9 @@ def point_basis(model: "HeadModel", positions: Array, binding: "Binding", offset
     whole = csr_matrix((weights.ravel(), (rows, indices.ravel())), shape=(count, vertex_count))
     rest = np.asarray(model.rest, np.float64)
     own = np.zeros_like(rest) if offsets is None else np.asarray(offsets, np.float64)
-    identity = _by_vertex(model.identity_basis)
+    identity = _by_vertex(model.identity_basis, extra)
     expression = _by_vertex(model.expression_basis)
-    modes = len(model.identity_basis)
+    modes = identity.shape[1] // 3
 
     eyes = np.zeros((2, vertex_count))
     eyes[0, model.parts["eye_left"].vertices] = 1.0
@@ -109,7 +116,11 @@ def point_basis(model: "HeadModel", positions: Array, binding: "Binding", offset
     rigid = whole.multiply(eyes.sum(0) + by_jaw).tocsr()
     still = whole.multiply(1.0 - eyes.sum(0)).tocsr()  # eyeballs do not move with expressions, but for their gaze
     eye_rest = np.asarray(model.eye_centres(None), np.float64)
-    units = np.asarray(model.eye_centres(np.eye(modes)), np.float64)  # (K, 2, 3): linear in identity
+    units = np.asarray(model.eye_centres(np.eye(len(model.identity_basis))), np.float64)  # linear in identity
+    eye_modes = units - np.asarray(model.eye_centres(None), np.float64)
+    if extra is not None:
+        own_eyes = [extra[:, model.parts[n].vertices].mean(axis=1) for n in ("eye_left", "eye_right")]
+        eye_modes = np.concatenate([eye_modes, np.stack(own_eyes, axis=1)])
     if offsets is not None:
         eye_rest = eye_rest + np.stack([own[model.parts[n].vertices].mean(axis=0) for n in ("eye_left", "eye_right")])
     return PointBasis(
@@ -119,14 +130,14 @@ def point_basis(model: "HeadModel", positions: Array, binding: "Binding", offset
         share(by_jaw),
         (share(eyes[0]), share(eyes[1])),
         eye_rest,
-        np.moveaxis(units - np.asarray(model.eye_centres(None), np.float64), 0, -1),
+        np.moveaxis(eye_modes, 0, -1),
     )
 
 
-def _by_vertex(basis: NDArray[np.float32]) -> NDArray[np.float32]:
+def _by_vertex(basis: NDArray[np.float32], more: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
     """(M, V, 3) basis as (V, 3 * M), so that a sparse matrix over vertices multiplies it."""
-    modes, vertices, _ = basis.shape
-    return np.ascontiguousarray(np.transpose(np.asarray(basis, np.float32), (1, 2, 0))).reshape(vertices, 3 * modes)
+    both = [np.transpose(np.asarray(b, np.float32), (1, 2, 0)) for b in (basis, more) if b is not None]
+    return np.ascontiguousarray(np.concatenate(both, axis=2)).reshape(basis.shape[1], -1)
 
 
 @dataclass(frozen=True)
@@ -145,12 +156,17 @@ class JawMotion:
 
 
 def jaw_motion(model: "HeadModel", identity: Array, expression: Array, derivatives: bool = True) -> JawMotion:
-    """Jaw of `expression` (F, 52) for one `identity` (K,); derivatives by central differences (it is smooth)."""
+    """Jaw of `expression` (F, 52) for one `identity`; derivatives by central differences (it is smooth).
+
+    `identity` holds the head's own coefficients first; further shape modes do not move the point the jaw turns about.
+    """
+    modes = len(identity)
+    identity = identity[: len(model.identity_basis)]
     frames = len(expression)
     names = list(model.expression_names)
     if not derivatives:
         rotation, translation = model.jaw_transform(expression, identity)
-        empty = np.zeros((frames, 4, 3, 3)), np.zeros((frames, 4, 3)), np.zeros((frames, 3, len(identity)))
+        empty = np.zeros((frames, 4, 3, 3)), np.zeros((frames, 4, 3)), np.zeros((frames, 3, modes))
         return JawMotion(np.asarray(rotation, np.float64), np.asarray(translation, np.float64), *empty)
     step = 1e-2
     shifts = np.zeros((9, 1, 52))
@@ -160,14 +176,15 @@ def jaw_motion(model: "HeadModel", identity: Array, expression: Array, derivativ
     rotation, translation = model.jaw_transform((expression[None] + shifts).reshape(-1, 52), identity)
     r = np.asarray(rotation, np.float64).reshape(9, frames, 3, 3)
     t = np.asarray(translation, np.float64).reshape(9, frames, 3)
-    shifted = np.repeat(expression[:, None], len(identity), axis=1), identity + np.eye(len(identity))
+    known = len(identity)
+    shifted = np.repeat(expression[:, None], known, axis=1), identity + np.eye(known)
     _, moved = model.jaw_transform(*shifted)  # the translation is affine in identity, so a step of 1 is exact
     return JawMotion(
         r[0],
         t[0],
         np.moveaxis((r[1::2] - r[2::2]) / (2 * step), 0, 1),
         np.moveaxis((t[1::2] - t[2::2]) / (2 * step), 0, 1),
-        np.swapaxes(np.asarray(moved, np.float64) - t[0][:, None], 1, 2),
+        np.pad(np.swapaxes(np.asarray(moved, np.float64) - t[0][:, None], 1, 2), ((0, 0), (0, 0), (0, modes - known))),
     )
 
 

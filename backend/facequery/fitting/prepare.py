@@ -1,7 +1,7 @@
 """From tracks and cameras to the views of a problem: undistortion, NaN, hidden landmarks, and what cannot be fitted."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +11,28 @@ from facequery.fitting.problem import View
 from facequery.fitting.settings import FitSettings
 from facequery.geometry.cameras import Camera
 
-if TYPE_CHECKING:
-    from facequery.head.queries import QuerySet
-
 Array = NDArray[np.float64]
 FEWEST_LANDMARKS = 4  # a pose has six unknowns; with three points it is ambiguous
 _REFERENCE_RATE = 25.0
+
+
+class Points(Protocol):
+    """What a fit reads of a query set: its canonical `positions` (N, 3) metres."""
+
+    @property
+    def positions(self) -> NDArray[Any]: ...
+    def __len__(self) -> int: ...
+
+
+class Person(Protocol):
+    """What a fit reads of an actor: `identity` (K,) and `offsets` (V, 3) metres over all vertices, or None."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def identity(self) -> NDArray[Any]: ...
+    @property
+    def offsets(self) -> NDArray[Any] | None: ...
 
 
 class Landmarks(Protocol):
@@ -32,7 +48,7 @@ class Landmarks(Protocol):
     @property
     def frames(self) -> NDArray[Any]: ...
     @property
-    def queries(self) -> "QuerySet": ...
+    def queries(self) -> Points: ...
     @property
     def width(self) -> int: ...
     @property

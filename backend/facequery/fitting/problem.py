@@ -100,16 +100,25 @@ class Problem:
             self.pose_column.append(at if pose else -1)
             at += 6 * pose
         self.shared = at
-        self._linear = np.zeros((len(self.basis.rest), 3, 56 + self.modes), np.float32)
-        self._linear[:, :, :52] = self.basis.expression
-        if self.modes:
-            self._linear[:, :, 56:] = self.basis.identity
+        self._columns: NDArray[np.float32] | None = None
         self._gaze = self._gaze_map()
         self._stencil = _second_differences(self.times)
 
     @property
     def frames(self) -> int:
         return len(self.times)
+
+    def _linear_columns(self) -> NDArray[np.float32]:
+        """Derivative (N, 3, 56 + K) of the canonical points by expression, eyes and identity, but for jaw and eyes.
+
+        Made once; `frame_jacobian` overwrites the rest for each frame, always in the same places.
+        """
+        if self._columns is None:
+            self._columns = np.zeros((len(self.basis.rest), 3, 56 + self.modes), np.float32)
+            self._columns[:, :, :52] = self.basis.expression
+            if self.modes:
+                self._columns[:, :, 56:] = self.basis.identity
+        return self._columns
 
     # ---- landmarks -----------------------------------------------------------------------------------------------
 
@@ -230,7 +239,7 @@ class Problem:
         points = self.canonical(state)
         jaw = jaw_motion(self.model, state.identity, state.expression)
         precision = []
-        columns = self._linear.copy() if self._has_shares() else self._linear
+        columns = self._linear_columns()
         for v, view in enumerate(self.views):
             inverse = self.precision(state, v, depths[v])
             precision.append(inverse)
@@ -243,8 +252,7 @@ class Problem:
                 used = np.flatnonzero(weight[f])
                 if not len(used):
                     continue
-                if self._has_shares():
-                    frame_jacobian(self.basis, state.identity, state.eyes, jaw, f, self.names, columns)
+                frame_jacobian(self.basis, state.identity, state.eyes, jaw, f, self.names, columns)
                 everything = len(used) == len(self.basis.rest)
                 for start in range(0, len(used), _CHUNK):
                     some = used[start : start + _CHUNK]
@@ -256,9 +264,6 @@ class Problem:
                     self._add(system, f, rows.T @ rows, rows.T @ residual)
         self._add_priors(system, state)
         return system, precision
-
-    def _has_shares(self) -> bool:
-        return bool(len(self.basis.jaw.index) or any(len(share.index) for share in self.basis.eyes))
 
     def _add(self, system: ArrowSystem, f: int, square: NDArray[np.float32], gradient: NDArray[np.float32]) -> None:
         p = PER_FRAME
@@ -311,7 +316,7 @@ class Problem:
     def jacobian(self, state: State, v: int, f: int) -> NDArray[np.float32]:
         """Jacobian (N, 2, 62 + S) of the pixels of one frame of one view by its unknowns and the shared ones."""
         jaw = jaw_motion(self.model, state.identity, state.expression)
-        columns = self._linear.copy()
+        columns = self._linear_columns()
         frame_jacobian(self.basis, state.identity, state.eyes, jaw, f, self.names, columns)
         return self._rows(state, v, f, self.canonical(state)[f], columns)
 

@@ -22,6 +22,7 @@ class FitSettings:
     correlation: float = 0.1  # share of a landmark's error that its neighbours in space and time have in common
     # priors
     identity_prior: float = 1.0  # standard deviation of an identity coefficient
+    shape_spread: float = 0.0015  # metres, root mean square: smooth shape beyond the identity basis; 0: none
     expression_mean: float = 0.12  # mean of the exponential prior that keeps expressions sparse
     expression_spread: float = 0.5  # standard deviation of the quadratic prior on top of it
     gaze_prior: float = 0.07  # radians: eyes against what the eyeLook weights say
@@ -32,5 +33,4 @@ class FitSettings:
     gaze_jerk: float = 0.08  # radians
     # work
     iterations: int = 12  # at most, over all frames
-    key_frames: int = 16  # frames on which camera and identity are found first
-    free_form: bool | None = None  # smooth offsets beyond the identity basis; None: where landmarks are dense enough
+    key_frames: int = 32  # frames on which camera and identity are found first
