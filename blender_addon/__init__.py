@@ -4,7 +4,7 @@ core/ and link/ import no bpy; host/ alone reads and writes bpy data; ops/, ui/ 
 """
 
 from . import prefs
-from .host import drawing, state
+from .host import clip_drawing, drawing, state
 from .ops import head as head_ops
 from .ops import points as point_ops
 from .ops import results as result_ops
@@ -18,6 +18,7 @@ _modules = (
     prefs,
     state,
     drawing,
+    clip_drawing,
     head_ops,
     point_ops,
     result_ops,

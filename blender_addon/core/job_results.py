@@ -215,10 +215,21 @@ def _read_tracks(folder: Path) -> JobTracks:
     )
 
 
-def error_weight(sigma: NDArray, width: int) -> NDArray[np.float64]:
-    """Weight in (0, 1] that Blender shows for an error of sigma pixels: a half at 0.2 % of the plate's width.
+def error_scale(xy: NDArray) -> float:
+    """The error, in pixels, that is shown as bad: 5 % of the face's median size in xy (F, N, 2); 1 without a face.
 
-    The one function from sigma to anything that is shown as confidence: 1 / (1 + (sigma / (0.002 width))^2).
+    The backend's previews color by the same scale.
     """
-    weight = 1.0 / (1.0 + (np.asarray(sigma, np.float64) / (0.002 * width)) ** 2)
+    found = np.isfinite(xy).all(axis=(1, 2))
+    if not found.any():
+        return 1.0
+    return max(0.05 * float(np.median(np.linalg.norm(np.ptp(xy[found], axis=1), axis=1))), 0.1)
+
+
+def error_weight(sigma: NDArray, scale: float) -> NDArray[np.float64]:
+    """Weight in (0, 1] that Blender shows for an error of sigma pixels: 1 / (1 + (2 sigma / scale)^2), 0 without one.
+
+    The one function from sigma to anything that is shown as confidence; `scale` is `error_scale`'s.
+    """
+    weight = 1.0 / (1.0 + (2.0 * np.asarray(sigma, np.float64) / scale) ** 2)
     return np.where(np.isfinite(weight), weight, 0.0)

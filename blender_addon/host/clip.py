@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .._vendor.facequery_protocol.frames import FrameMap
 from ..core.errors import AddonError
-from ..core.job_results import JobFolder, JobTracks, error_weight
+from ..core.job_results import JobFolder, JobTracks, error_scale, error_weight
 from ..core.plate_camera import PlateCamera
 from ..core.shot_files import file_number, first_file
 from .animation import set_curve
@@ -81,12 +81,16 @@ def import_tracks(clip: bpy.types.MovieClip, job: JobFolder, tracks: JobTracks, 
     found = np.isfinite(where).all(axis=-1)
     inside = found & (where >= 0).all(axis=-1) & (where <= 1).all(axis=-1)
     shown = inside & (tracks.visible >= 0.5)
-    weight = error_weight(tracks.sigma, tracks.width)
+    weight = error_weight(tracks.sigma, error_scale(tracks.xy))
+    # Half a pattern; Blender's own would cover a face that is tracked at hundreds of points.
+    pattern = (half := max(3.0, 0.003 * tracks.width)) / tracks.width, half / tracks.height
     names: dict[str, str] = {}
     for column in columns.tolist():
         rows = np.flatnonzero(found[:, column])
         if len(rows):
-            track = _add_track(target, tracks.names[column], clip_frames, where[:, column], rows, shown[:, column])
+            track = _add_track(
+                target, tracks.names[column], clip_frames, where[:, column], rows, shown[:, column], pattern
+            )
             names[tracks.ids[column]] = track.name
             path = f'tracking.objects["{_quoted(target.name)}"].tracks["{_quoted(track.name)}"].weight'
             set_curve(clip, path, 0, scene_frames[rows], weight[rows, column])
@@ -103,20 +107,28 @@ def _add_track(
     where: NDArray,
     rows: NDArray[np.int64],
     shown: NDArray[np.bool_],
+    pattern: tuple[float, float],
 ) -> bpy.types.MovieTrackingTrack:
     # The marker that a new track brings stands where the first one is wanted anyway.
     track = target.tracks.new(name=name, frame=int(frames[rows[0]]))
+    first = track.markers[0]
+    x, y = pattern
+    first.pattern_corners = ((-x, -y), (x, -y), (x, y), (-x, y))  # later markers take it over
     for row in rows.tolist():
-        _add_marker(track, int(frames[row]), where[row], not shown[row])
+        _add_marker(track, int(frames[row]), where[row], not shown[row], pattern)
     # After the last marker of a run the track would stay where it was: a muted marker ends it.
     ends = rows[np.flatnonzero(np.diff(np.r_[rows, len(frames)]) > 1)]
     for row in ends.tolist():
-        _add_marker(track, int(frames[row + 1]), where[row], True)
+        _add_marker(track, int(frames[row + 1]), where[row], True, pattern)
     return track
 
 
-def _add_marker(track: bpy.types.MovieTrackingTrack, frame: int, where: NDArray, mute: bool) -> None:
+def _add_marker(
+    track: bpy.types.MovieTrackingTrack, frame: int, where: NDArray, mute: bool, pattern: tuple[float, float]
+) -> None:
     marker = track.markers.insert_frame(frame)
+    x, y = pattern
+    marker.search_min, marker.search_max = (-3 * x, -3 * y), (3 * x, 3 * y)
     marker.co = where.tolist()  # insert_frame would clamp it to the picture
     marker.mute = mute
 

@@ -6,14 +6,13 @@ What the head hides shines through faintly. Positions follow the posed head: an 
 from typing import Any, Final
 
 import bpy
-import gpu
 import numpy as np
-from gpu_extras.batch import batch_for_shader
 from numpy.typing import NDArray
 
 from ..core.errors import AddonError
 from ..core.points import PointTable
 from ..core.space import canonical_to_blender
+from . import dots
 from . import points as host_points
 from .head import head_of, parts_of
 from .state import object_state, scene_state
@@ -23,54 +22,8 @@ SELECTED_COLOR: Final = (1.0, 1.0, 1.0)
 _HIDDEN_ALPHA: Final = 0.25
 _TOWARDS_VIEWER: Final = 4e-4  # of the distance: dots on the skin must not sink into it
 
-_VERTEX = """
-void main()
-{
-  vec4 place = viewProjection * vec4(position, 1.0);
-  place.z -= lift * place.w;
-  gl_Position = place;
-  gl_PointSize = size * (outline.a > 0.5 ? 1.35 : 1.0);
-  dotColor = color;
-  dotOutline = outline;
-}
-"""
-_FRAGMENT = """
-void main()
-{
-  float r = length(gl_PointCoord - vec2(0.5)) * 2.0;
-  float edge = fwidth(r);
-  float inside = 1.0 - smoothstep(1.0 - edge, 1.0, r);
-  float core = 1.0 - smoothstep(0.66 - edge, 0.66, r);
-  vec3 rim = mix(vec3(0.02), dotOutline.rgb, dotOutline.a);
-  fragColor = vec4(mix(rim, dotColor.rgb, core), inside * alpha * dotColor.a);
-}
-"""
-
 _handles: list[Any] = []
-_shader: Any = None
 _cache: dict[int, tuple[tuple[Any, ...], Any]] = {}
-
-
-def _point_shader() -> Any:
-    global _shader
-    if _shader is None:
-        interface = gpu.types.GPUStageInterfaceInfo("facequery_points")  # type: ignore[call-arg]
-        interface.smooth("VEC4", "dotColor")
-        interface.smooth("VEC4", "dotOutline")
-        info = gpu.types.GPUShaderCreateInfo()
-        info.push_constant("MAT4", "viewProjection")
-        info.push_constant("FLOAT", "size")
-        info.push_constant("FLOAT", "alpha")
-        info.push_constant("FLOAT", "lift")
-        info.vertex_in(0, "VEC3", "position")
-        info.vertex_in(1, "VEC4", "color")
-        info.vertex_in(2, "VEC4", "outline")
-        info.vertex_out(interface)
-        info.fragment_out(0, "VEC4", "fragColor")
-        info.vertex_source(_VERTEX)
-        info.fragment_source(_FRAGMENT)
-        _shader = gpu.shader.create_from_info(info)
-    return _shader
 
 
 def world_positions(obj: bpy.types.Object, table: PointTable, depsgraph: bpy.types.Depsgraph) -> NDArray[np.float32]:
@@ -155,8 +108,7 @@ def _batch(obj: bpy.types.Object, context: bpy.types.Context) -> Any:
         batch = None
     else:
         color, outline = point_colors(obj, table)
-        content: Any = {"position": world_positions(obj, table, depsgraph), "color": color, "outline": outline}
-        batch = batch_for_shader(_point_shader(), "POINTS", content)
+        batch = dots.make_batch(world_positions(obj, table, depsgraph), color, outline)
     _cache.clear()
     _cache[obj.session_uid] = (key, batch)
     return batch
@@ -173,20 +125,9 @@ def _draw() -> None:
     batch = _batch(obj, context)
     if batch is None:
         return
-    shader = _point_shader()
-    gpu.state.program_point_size_set(True)
-    gpu.state.blend_set("ALPHA")
-    shader.bind()
-    shader.uniform_float("viewProjection", context.region_data.perspective_matrix)
-    shader.uniform_float("size", scene_state(context.scene).point_size * context.preferences.system.ui_scale)
-    shader.uniform_float("lift", _TOWARDS_VIEWER)
-    for test, alpha in (("GREATER", _HIDDEN_ALPHA), ("LESS_EQUAL", 1.0)):
-        gpu.state.depth_test_set(test)
-        shader.uniform_float("alpha", alpha)
-        batch.draw(shader)
-    gpu.state.depth_test_set("NONE")
-    gpu.state.blend_set("NONE")
-    gpu.state.program_point_size_set(False)
+    size = scene_state(context.scene).point_size * context.preferences.system.ui_scale
+    passes = (("GREATER", _HIDDEN_ALPHA), ("LESS_EQUAL", 1.0))
+    dots.draw(batch, context.region_data.perspective_matrix, size, passes, _TOWARDS_VIEWER)
 
 
 def register() -> None:

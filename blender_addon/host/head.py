@@ -30,7 +30,7 @@ _MATERIALS: Final = {
     "Pupil": ((0.005, 0.005, 0.005), 0.1),
     "Teeth": ((0.78, 0.73, 0.62), 0.25),
     "Mouth": ((0.42, 0.13, 0.12), 0.35),
-    "Bone": ((0.70, 0.62, 0.48), 0.6),
+    "Bone": ((0.74, 0.63, 0.45), 0.6),
 }
 _PUPIL_ANGLE: Final = 0.17  # radians from the eye's axis
 XRAY_ALPHA: Final = 0.3

@@ -114,6 +114,17 @@ class ClipState(bpy.types.PropertyGroup):
     job: StringProperty(name="Job", description="Folder of the job that was imported", subtype="DIR_PATH")
     digest: StringProperty(description="Hash of the tracks that were imported")
     tracking_object: StringProperty(description="Tracking object that holds the job's tracks")
+    show_points: BoolProperty(
+        name="Show Points", description="Draw all points of the job over the plate", default=True, update=_redraw
+    )
+    color_by: EnumProperty(
+        name="Color",
+        items=(("ERROR", "Error", "Green over yellow to red"), ("GROUP", "Group", "One color per group")),
+        update=_redraw,
+    )
+    point_size: FloatProperty(
+        name="Size", description="Diameter of the points in pixels", default=6.0, min=2.0, max=40.0, update=_redraw
+    )
     track_names: StringProperty(description="JSON: from the points' ids to the names of the tracks")
 
 

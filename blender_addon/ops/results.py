@@ -9,6 +9,7 @@ from bpy_extras.io_utils import ImportHelper
 from ..core.errors import AddonError
 from ..core.job_results import JobFolder, open_job
 from ..host import clip as host_clip
+from ..host import clip_drawing
 from ..host import fit as host_fit
 from ..host.state import clip_state
 from .reporting import reports_errors
@@ -95,6 +96,7 @@ class ImportJob(bpy.types.Operator, ImportHelper):
         if clip is not None:
             scene.active_clip = scene.active_clip or clip
             clip_state(clip).job = host_clip.stored_path(job.folder)
+            clip_drawing.forget()
         if self.match_scene:
             host_fit.match_scene(scene, clip, job.camera() if job.has("camera") else None, frames)
         self.report({"INFO"}, "Imported " + "; ".join(notes) if notes else "The job has no results yet")

@@ -28,6 +28,13 @@ class TrackPanel(bpy.types.Panel):
         if target is not None:
             count = len(target.tracks)
             layout.label(text=f"{count:,} tracks in {target.name}", icon="ERROR" if count > MANY_TRACKS else "TRACKER")
+        layout.prop(state, "show_points")
+        column = layout.column()
+        column.use_property_split = True
+        column.use_property_decorate = False
+        column.active = state.show_points
+        column.prop(state, "color_by")
+        column.prop(state, "point_size")
 
 
 class FitPanel(bpy.types.Panel):
