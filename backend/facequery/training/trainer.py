@@ -97,7 +97,10 @@ class Trainer:
         due = {"log": begin, "checkpoint": begin, "evaluate": begin + 30, "sheet": begin + 30}
         sums: dict[str, float] = {}
         counted, counted_at = 0, begin
-        while self.progress() < 1.0 and not self.stop:
+        while True:
+            over = minutes is not None and self.seconds - base > 60 * minutes
+            if self._all_agree_to_stop(over or self.stop or self.progress() >= 1.0):
+                break
             parts = self._one_step()
             now = time.monotonic()
             self.seconds += now - last
@@ -105,8 +108,6 @@ class Trainer:
             for name, value in parts.items():
                 sums[name] = sums.get(name, 0.0) + value
             counted += 1
-            if minutes is not None and self.seconds - base > 60 * minutes:
-                break
             if self.rank:
                 continue
             if now > due["log"] and counted >= 10:
@@ -129,6 +130,16 @@ class Trainer:
             self.save()
             metrics = self.evaluate(log) if config.evaluate_minutes else {}
             self.task.export(self.average.state, self.folder / f"{config.network}.safetensors", self._card(metrics))
+
+    def _all_agree_to_stop(self, stop: bool) -> bool:
+        """Whether any process of a distributed run wants to stop. It also sets all clocks to the slowest one's, because
+        the learning rate follows the clock and the processes must not drift apart."""
+        if not torch.distributed.is_initialized():
+            return stop
+        state = torch.tensor([float(stop), self.seconds], dtype=torch.float64, device=self.device)
+        torch.distributed.all_reduce(state, torch.distributed.ReduceOp.MAX)
+        self.seconds = float(state[1])
+        return bool(state[0] > 0)
 
     def _one_step(self) -> dict[str, float]:
         config = self.config
