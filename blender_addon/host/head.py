@@ -177,6 +177,12 @@ def parts_of(head: bpy.types.Object) -> Iterator[tuple[str, bpy.types.Object]]:
             yield name, found[name]
 
 
+def check_edited_topology(obj: bpy.types.Object, asset: HeadAsset) -> None:
+    """As `check_topology`, for a part that is being edited."""
+    obj.update_from_editmode()
+    check_topology(obj, asset)
+
+
 def check_topology(obj: bpy.types.Object, asset: HeadAsset) -> None:
     """Raise AddonError unless a part's mesh still has the asset's vertices and polygons, which points stand on."""
     part = asset.parts[object_state(obj).part]

@@ -1,5 +1,6 @@
 """Placing points: from a ray or a place in the scene to a position on or in the head at rest."""
 
+import bmesh
 import bpy
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +9,7 @@ from ..core.errors import AddonError
 from ..core.head_asset import load_head
 from ..core.points import PointTable, mirrored_name
 from . import points as host_points
-from .head import head_of
+from .head import check_edited_topology, head_of, mesh_of, parts_of
 from .surface import Hit, PosedSurface, anchor, rest_surface
 
 _TARGETS = {"BONE": ("cranium", "mandible"), "TEETH": ("teeth_upper", "teeth_lower")}
@@ -64,6 +65,31 @@ def place(scene: bpy.types.Scene, position: NDArray, symmetric: bool = False, na
         table = with_mirror_images(table, table.number == number)
     host_points.write(obj, table)
     return number
+
+
+def place_on_vertices(scene: bpy.types.Scene, symmetric: bool = False) -> int:
+    """Add a point on every selected vertex of the head's parts. Returns how many; raises AddonError without any."""
+    asset, chosen = load_head(), []
+    for name, part in parts_of(head_of(scene)):
+        if part.mode != "EDIT":
+            continue
+        check_edited_topology(part, asset)
+        vertices = bmesh.from_edit_mesh(mesh_of(part)).verts
+        first = asset.parts[name].vertices.start
+        chosen += [first + vertex.index for vertex in vertices if vertex.select]
+    if not chosen:
+        raise AddonError(
+            "No vertex of the head is selected.", "Select some in Edit Mode of the skin or another part.", "FQ739"
+        )
+    positions = asset.rest[chosen]
+    obj = host_points.points_of(scene, create=True)
+    table = host_points.read(obj)
+    before = len(table)
+    table = table.appended(positions, anchor(positions), host_points.active_group(obj))
+    if symmetric:
+        table = with_mirror_images(table, table.selected)
+    host_points.write(obj, table)
+    return len(table) - before
 
 
 def with_mirror_images(table: PointTable, mask: NDArray[np.bool_]) -> PointTable:

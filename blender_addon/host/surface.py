@@ -1,5 +1,6 @@
 """Rays and nearest points on the head, at rest and as it stands in the scene."""
 
+import hashlib
 from dataclasses import dataclass
 from functools import cache
 
@@ -64,6 +65,14 @@ class Surface:
         place, _, index, distance = self.tree.find_nearest(_vector(point))
         return int(self.rows[index]), np.array(place), distance
 
+    def nearest_of_all(self, points: NDArray) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+        """As `nearest` for points (N, 3): triangles (N,), places (N, 3), distances (N,)."""
+        find, found = self.tree.find_nearest, np.zeros(len(points), np.int64)
+        place, distance = np.zeros((len(points), 3)), np.zeros(len(points))
+        for i, point in enumerate(points.tolist()):
+            place[i], _, found[i], distance[i] = find(point)
+        return self.rows[found], place, distance
+
     def weights(self, triangle: int, place: NDArray) -> NDArray[np.float64]:
         """Barycentric coordinates (3,) of a place on a triangle."""
         return barycentric(self.vertices[self.triangles[triangle]][None], place[None])[0].clip(0, 1)
@@ -94,19 +103,21 @@ def anchor(positions: NDArray) -> Anchors:
     """
     asset = load_head()
     surface = rest_surface(tuple(asset.parts))
-    kinds = {name: KINDS.index(part.kind) for name, part in asset.parts.items()}
-    count = len(positions)
-    triangle, kind = np.full(count, -1, np.int32), np.full(count, KINDS.index("volume"), np.int32)
-    weights, offset, distance = np.zeros((count, 3)), np.zeros((count, 3)), np.zeros(count)
-    for i, point in enumerate(np.asarray(positions, np.float64)):
-        index, place, distance[i] = surface.nearest(point)
-        part = asset.part_of_triangle(index)
-        in_front = part.name == "skin" and float(np.dot(point - place, surface.normal(index))) > 0.5 * distance[i]
-        if distance[i] <= ON_SURFACE or in_front:
-            triangle[i], weights[i] = index, surface.weights(index, place)
-            offset[i] = point - weights[i] @ surface.vertices[asset.triangles[index]]
-            kind[i] = kinds[part.name]
-    return Anchors(triangle, weights, offset, kind, distance)
+    points = np.asarray(positions, np.float64).reshape(-1, 3)
+    triangle, place, distance = surface.nearest_of_all(points)
+    corners = asset.rest[asset.triangles[triangle]]
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-30)
+    skin = asset.parts["skin"].triangles
+    on_skin = (triangle >= skin.start) & (triangle < skin.stop)
+    in_front = on_skin & (((points - place) * normal).sum(axis=1) > 0.5 * distance)
+    tied = (distance <= ON_SURFACE) | in_front
+    kind = np.full(len(points), KINDS.index("volume"), np.int32)
+    for part in asset.parts.values():
+        kind[tied & (triangle >= part.triangles.start) & (triangle < part.triangles.stop)] = KINDS.index(part.kind)
+    weights = np.where(tied[:, None], barycentric(corners, place).clip(0, 1), 0.0)
+    offset = np.where(tied[:, None], points - np.einsum("nk,nkc->nc", weights, corners), 0.0)
+    return Anchors(np.where(tied, triangle, -1).astype(np.int32), weights, offset, kind, distance)
 
 
 def anchor_points(triangle: NDArray, weights: NDArray, vertices: NDArray | None = None) -> NDArray[np.float64]:
@@ -158,11 +169,20 @@ def _mixed_keys(obj: bpy.types.Object) -> NDArray[np.float32]:
 class PosedSurface:
     """The visible parts of a head as it stands in the scene; a hit on it is a place on the head at rest."""
 
+    _last: "tuple[bytes, tuple[str, ...], Surface] | None" = None  # clicks come many to a pose
+
     def __init__(self, head: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> None:
-        asset = load_head()
         names = tuple(name for name, obj in parts_of(head) if obj.visible_get())
-        self.vertices = posed_vertices(head, depsgraph)
-        self.surface = Surface(self.vertices, asset.triangles, _rows(asset, names)) if names else None
+        vertices = posed_vertices(head, depsgraph)
+        digest = hashlib.blake2b(vertices.tobytes()).digest()
+        last = PosedSurface._last
+        self.surface: Surface | None = None
+        if last is not None and last[:2] == (digest, names):
+            self.surface = last[2]
+        elif names:
+            asset = load_head()
+            self.surface = Surface(vertices, asset.triangles, _rows(asset, names))
+            PosedSurface._last = (digest, names, self.surface)
 
     def ray(self, origin: NDArray, direction: NDArray) -> Hit | None:
         """Where a world-space ray meets the visible head first."""

@@ -94,6 +94,21 @@ class PlacePoint(_NeedsHead):
         layout.prop(self, "symmetric")
 
 
+class PointsFromVertices(_NeedsHead):
+    bl_idname = "facequery.points_from_vertices"
+    bl_label = "From Selected Vertices"
+    bl_description = "Place a point on every selected vertex of the head, as selected in Edit Mode"
+    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
+
+    symmetric: BoolProperty(name="Symmetric", description="Place the mirror images along with them")
+
+    @reports_errors
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        count = placing.place_on_vertices(context.scene, self.symmetric)
+        self.report({"INFO"}, f"{count} points added")
+        return {"FINISHED"}
+
+
 class SelectPoint(_NeedsPoints):
     bl_idname = "facequery.select_point"
     bl_label = "Select Point"
@@ -307,6 +322,7 @@ class SaveLayout(_NeedsPoints, ExportHelper):
 
 _classes: tuple[Any, ...] = (
     PlacePoint,
+    PointsFromVertices,
     SelectPoint,
     SelectPoints,
     DeletePoints,

@@ -86,6 +86,8 @@ class PointsPanel(bpy.types.Panel):
         if state.depth == "DEPTH":
             placing.prop(state, "depth_distance")
         placing.prop(state, "symmetric")
+        if context.mode == "EDIT_MESH":
+            layout.operator("facequery.points_from_vertices", icon="VERTEXSEL")
         row = layout.row(align=True)
         row.menu("FACEQUERY_MT_layouts", icon="IMPORT")
         row.operator("facequery.save_layout", text="", icon="EXPORT")

@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 import bpy
 
+from ..host import hover
 from ..host.state import scene_state
 
 
@@ -46,6 +47,10 @@ class PlaceTool(bpy.types.WorkSpaceTool):
         ("facequery.delete_points", {"type": "DEL", "value": "PRESS"}, None),
         ("facequery.rename_points", {"type": "F2", "value": "PRESS"}, None),
     )
+
+    @staticmethod
+    def draw_cursor(context: bpy.types.Context, tool: Any, xy: tuple[int, int]) -> None:
+        hover.draw(context, xy)
 
     @staticmethod
     def draw_settings(context: bpy.types.Context, layout: bpy.types.UILayout, tool: Any) -> None:

@@ -1,4 +1,4 @@
-"""The zip: what is in it, that Blender's own tool accepts it, and that it works once installed, with no sources beside."""
+"""The zip: what is in it, that Blender accepts it, and that it works once installed, with no sources beside."""
 
 import sys
 import tomllib

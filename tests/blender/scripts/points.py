@@ -133,6 +133,28 @@ def edited_by_hand():
     bpy.ops.object.mode_set(mode="OBJECT")
 
 
+def from_selected_vertices():
+    head = add_head()
+    skin = dict(parts_of(head))["skin"]
+    assert "FQ739" in refused(bpy.ops.facequery.points_from_vertices)
+    bpy.ops.object.select_all(action="DESELECT")
+    bpy.context.view_layer.objects.active = skin
+    bpy.ops.object.mode_set(mode="EDIT")
+    bpy.ops.mesh.select_all(action="DESELECT")
+    bpy.ops.object.mode_set(mode="OBJECT")
+    asset = load_head()
+    wanted = [i for i in range(0, 4000, 400) if asset.rest[i, 0] > 0.002]
+    for i in wanted:
+        skin.data.vertices[i].select = True
+    bpy.ops.object.mode_set(mode="EDIT")
+    assert bpy.ops.facequery.points_from_vertices(symmetric=True) == {"FINISHED"}
+    assert skin.mode == "EDIT"
+    bpy.ops.object.mode_set(mode="OBJECT")
+    made = table()
+    assert len(made) == 2 * len(wanted)
+    assert np.abs(made.position[: len(wanted)] - asset.rest[wanted]).max() < 1e-6
+
+
 def layouts_and_files():
     add_head()
     mine = place(origin=(0.03, -1, 0.02), direction=(0, 1, 0), symmetric=True, name="dot_left")
@@ -203,6 +225,7 @@ with session():
         inwards_to_bone_teeth_and_depth,
         symmetric_mirror_rename_group_delete,
         edited_by_hand,
+        from_selected_vertices,
         layouts_and_files,
         saved_reopened_undone,
         changed_topology_is_refused,
