@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-import bpy
+import bpy as blender
 
+bpy: Any = blender  # the stubs of its versions disagree
 Parameters = dict[str, Any]
 
 
@@ -117,7 +118,7 @@ def skin(nodes: Nodes, p: Parameters) -> None:
             "Coat Roughness": 0.28,
             "Coat Normal": bump.outputs[0],
         },
-        subsurface_method="RANDOM_WALK",
+        subsurface_method=p.get("method", "RANDOM_WALK"),
     )
     nodes.finish(shader)
 
@@ -157,7 +158,9 @@ def film(nodes: Nodes, p: Parameters) -> None:
 
 def tooth(nodes: Nodes, p: Parameters) -> None:
     """Enamel: `tint` multiplies the base colour."""
-    color = nodes.mix(1.0, nodes.attribute("tint").outputs["Color"], (*p.get("color", (0.78, 0.7, 0.58)), 1), "MULTIPLY")
+    color = nodes.mix(
+        1.0, nodes.attribute("tint").outputs["Color"], (*p.get("color", (0.78, 0.7, 0.58)), 1), "MULTIPLY"
+    )
     shader = nodes.add(
         "ShaderNodeBsdfPrincipled",
         {
@@ -176,7 +179,9 @@ def mouth(nodes: Nodes, p: Parameters) -> None:
     """Wet flesh: gums, tongue and the lining of the mouth; `tint` multiplies the base colour."""
     rest = nodes.attribute("rest").outputs["Vector"]
     noise = nodes.add("ShaderNodeTexNoise", {"Vector": rest, "Scale": 600.0, "Detail": 3.0}).outputs[0]
-    color = nodes.mix(1.0, nodes.attribute("tint").outputs["Color"], (*p.get("color", (0.72, 0.3, 0.28)), 1), "MULTIPLY")
+    color = nodes.mix(
+        1.0, nodes.attribute("tint").outputs["Color"], (*p.get("color", (0.72, 0.3, 0.28)), 1), "MULTIPLY"
+    )
     bump = nodes.add("ShaderNodeBump", {"Strength": 0.4, "Distance": 0.0006, "Height": noise})
     shader = nodes.add(
         "ShaderNodeBsdfPrincipled",
@@ -194,21 +199,19 @@ def mouth(nodes: Nodes, p: Parameters) -> None:
 
 
 def hair(nodes: Nodes, p: Parameters) -> None:
-    """Strands by melanin, 0 white to 1 black."""
-    shader = nodes.add(
-        "ShaderNodeBsdfHairPrincipled",
-        {
-            "Melanin": p.get("melanin", 0.8),
-            "Melanin Redness": p.get("redness", 0.5),
-            "Roughness": p.get("roughness", 0.35),
-            "Radial Roughness": 0.45,
-            "Random Color": p.get("random", 0.25),
-            "Random Roughness": 0.2,
-        },
-        model="CHIANG",
-        parametrization="MELANIN",
-    )
-    nodes.finish(shader)
+    """Strands by melanin, 0 white to 1 black, or by `color`, linear."""
+    by_color = "color" in p
+    inputs: dict[str | int, Any] = {
+        "Roughness": p.get("roughness", 0.35),
+        "Radial Roughness": 0.45,
+        "Random Roughness": 0.2,
+    }
+    if by_color:
+        inputs["Color"] = (*p["color"], 1.0)
+    else:
+        inputs |= {"Melanin": p.get("melanin", 0.8), "Melanin Redness": p.get("redness", 0.5), "Random Color": 0.25}
+    kind = "COLOR" if by_color else "MELANIN"
+    nodes.finish(nodes.add("ShaderNodeBsdfHairPrincipled", inputs, model="CHIANG", parametrization=kind))
 
 
 def card(nodes: Nodes, p: Parameters) -> None:

@@ -4,18 +4,18 @@ Camera space (x right, y down, z forward) becomes Blender's world (x right, y fo
 the camera's up and environments stand upright. One PNG per frame, written to a temporary name and renamed.
 """
 
-import math
 import sys
 from pathlib import Path
 from typing import Any
 
-import bpy
+import bpy as blender
 import numpy as np
 from mathutils import Matrix, Vector
 
 from facequery.synthesis.cycles.blender_materials import make_material
 from facequery.synthesis.cycles.take import Take, TakeMesh, TakeStrands
 
+bpy: Any = blender  # the stubs of its versions disagree
 TO_BLENDER = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 
 
@@ -123,8 +123,10 @@ def add_lights(take: Take) -> None:
         data.shape, data.size, data.energy = "DISK", light["size"], light["power"]
         data.color = light.get("color", (1.0, 1.0, 1.0))
         thing = bpy.data.objects.new(data.name, data)
-        origin, target = (Vector(to_world(np.asarray(light[k], float))) for k in ("position", "target"))
-        thing.matrix_world = Matrix.Translation(origin) @ (target - origin).to_track_quat("-Z", "Y").to_matrix().to_4x4()
+        origin, target = (Vector(to_world(np.asarray(light[k], float)).tolist()) for k in ("position", "target"))
+        thing.matrix_world = (
+            Matrix.Translation(origin) @ (target - origin).to_track_quat("-Z", "Y").to_matrix().to_4x4()
+        )
         thing.visible_camera = False
         bpy.context.collection.objects.link(thing)
     environment = take.environment
@@ -137,6 +139,8 @@ def add_lights(take: Take) -> None:
     tree.nodes.clear()
     place = tree.nodes.new("ShaderNodeMapping")
     place.inputs["Rotation"].default_value[2] = environment.get("rotation", 0.0)
+    if "matrix" in environment:
+        place.inputs["Rotation"].default_value = Matrix(environment["matrix"]).to_euler("XYZ")
     tree.links.new(tree.nodes.new("ShaderNodeTexCoord").outputs["Generated"], place.inputs["Vector"])
 
     def background(path: str, strength: float) -> Any:
@@ -175,7 +179,8 @@ def set_up(take: Take) -> None:
         cycles.denoising_input_passes = "RGB_ALBEDO_NORMAL"
         cycles.denoising_prefilter = output.get("prefilter", "FAST")
         cycles.denoising_quality = output.get("denoise_quality", "HIGH")
-    cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 5, 1, 2
+    cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = output.get("bounces", 4), 1, 1
+    cycles.use_light_tree = False
     cycles.transmission_bounces, cycles.transparent_max_bounces = 3, 24
     cycles.caustics_reflective = cycles.caustics_refractive = False
     cycles.sample_clamp_indirect = 4.0
@@ -244,8 +249,6 @@ def main(arguments: list[str]) -> None:
         np.save(Path(arguments[1]), np.array(pixels))
         return
     render(take, Path(arguments[1]))
-    if not math.isfinite(take.fps):
-        raise SystemExit("frame rate")
 
 
 if __name__ == "__main__":

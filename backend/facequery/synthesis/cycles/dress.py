@@ -1,4 +1,4 @@
-"""From a posed head to what Cycles renders: meshes with materials, hair, brows, lashes, a shirt, from the source data."""
+"""From a posed head to what Cycles renders: meshes with materials, hair, brows, lashes and a shirt."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +20,8 @@ from facequery.synthesis.surface import LIPS_OUTER
 class Look:
     """What a person wears and is made of; names are stems of source files.
 
-    hair: a grown style or None; melanin 0..1 of hair and brows; skin_settings, eye_settings: parameters of the
-    materials in blender_materials. shirt: linear colour, or None for bare shoulders.
+    hair: a grown style or None; melanin 0..1 of hair and brows, or hair_color, linear; skin_settings, eye_settings:
+    parameters of the materials in blender_materials. shirt: linear colour, or None for bare shoulders.
     """
 
     skin: str
@@ -33,6 +33,7 @@ class Look:
     hair_line: float = 0.0
     melanin: float = 0.85
     hair_redness: float = 0.4
+    hair_color: tuple[float, float, float] | None = None
     beard: Style | None = None
     shirt: tuple[float, float, float] | None = (0.05, 0.07, 0.1)
     skin_settings: dict[str, Any] = field(default_factory=dict)
@@ -76,9 +77,9 @@ def carried(points: np.ndarray, rest: np.ndarray, moved: np.ndarray) -> np.ndarr
 
 
 def lips_mask(rest: np.ndarray) -> np.ndarray:
-    """How far skin vertices (V, 3) of the rest head belong to the lips, 0..1, from the lips' outline seen from the front."""
-    outline = np.array(LIPS_OUTER)[:, :2].astype(np.float32)
-    inside = [cv2.pointPolygonTest(outline.reshape(-1, 1, 2) * 1000, (1000 * float(x), 1000 * float(y)), True) for x, y in rest[:, :2]]  # fmt: skip
+    """How far skin vertices (V, 3) of the rest head belong to the lips, 0..1, by the lips' outline from the front."""
+    outline = 1000 * np.array(LIPS_OUTER)[:, :2].astype(np.float32).reshape(-1, 1, 2)  # in millimetres
+    inside = [cv2.pointPolygonTest(outline, (float(x), float(y)), True) for x, y in 1000 * rest[:, :2]]
     front = np.clip((rest[:, 2] - 0.0) / 0.008, 0, 1)
     result: np.ndarray = np.clip(np.array(inside) / 1.6 + 0.5, 0, 1) * front
     return result
@@ -88,7 +89,9 @@ def skin_tint(rest: np.ndarray) -> np.ndarray:
     """Masks (V, 3) of lips, stubble and redness on the rest head, as the skin material reads them."""
     x, y, z = np.abs(rest[:, 0]), rest[:, 1], rest[:, 2]
     lips = lips_mask(rest)
-    stubble = np.clip((-0.048 - y) / 0.014, 0, 1) * np.clip((y + 0.135) / 0.02, 0, 1) * np.clip((z + 0.055) / 0.03, 0, 1)
+    stubble = (
+        np.clip((-0.048 - y) / 0.014, 0, 1) * np.clip((y + 0.135) / 0.02, 0, 1) * np.clip((z + 0.055) / 0.03, 0, 1)
+    )
     jaw = np.clip((x - 0.045) / 0.01, 0, 1) * np.clip((0.0 - y) / 0.03, 0, 1) * np.clip((z + 0.06) / 0.02, 0, 1)
     stubble = np.maximum(stubble, 0.8 * jaw * np.clip((y + 0.135) / 0.02, 0, 1)) * (1 - lips)
     cheek = np.exp(-((x - 0.042) ** 2 + (y + 0.036) ** 2) / 0.017**2)
@@ -176,8 +179,8 @@ def dress(
 ) -> Dressed:
     """Everything of a person to render.
 
-    neutral (V, 3) canonical metres; posed (F, V, 3) camera space; body: rotation (F, 3, 3) and translation (F, 3) of the
-    torso from canonical to camera space.
+    neutral (V, 3) canonical metres; posed (F, V, 3) camera space; body: rotation (F, 3, 3) and translation (F, 3) of
+    the torso from canonical to camera space.
     """
     rest = np.asarray(model.rest, float)
     with np.load(asset("head/render.npz"), allow_pickle=False) as file:
@@ -185,7 +188,11 @@ def dress(
     meshes: list[TakeMesh] = []
     strands: list[TakeStrands] = []
     skins = source_data("skins")
+    tinted: dict[str, Any] = {"kind": "hair", "redness": look.hair_redness}
+    if look.hair_color is not None:
+        tinted["color"] = list(look.hair_color)
     materials: dict[str, dict[str, Any]] = {
+        "brow": {**tinted, "melanin": min(look.melanin + 0.03, 1.0)},
         "skin": {
             "kind": "skin",
             "face": str(skins / f"{look.skin}_face.jpg"),
@@ -243,7 +250,7 @@ def dress(
         ears = model.region_mask("ear_left") | model.region_mask("ear_right")
         density[ears & (rest[skin, 1] < 0.016)] = 0
         add("hair", grow(rng, head, triangles, density, look.hair_count, look.hair, density.clip(0.12, 1)), "hair")
-        materials["hair"] = {"kind": "hair", "melanin": look.melanin, "redness": look.hair_redness}
+        materials["hair"] = {**tinted, "melanin": look.melanin}
     front_faces = np.flatnonzero(rest[skin][triangles].mean(1)[:, 2] > -0.03)
     origin = np.asarray(model.source_origin, float)
     if look.brows is not None:
@@ -252,7 +259,6 @@ def dress(
         cards = carried(to_canonical(points, origin), rest[skin], head)
         brow, radius = hairdos.card_strands(rng, cards[faces], uv[faces_uv], 1300, 0.0085, picture[..., 3] / 255.0)
         add("brows", Strands.bind(brow, radius, head, triangles, front_faces), "brow")
-        materials["brow"] = {"kind": "hair", "melanin": min(look.melanin + 0.03, 1.0), "redness": look.hair_redness}
     if look.lashes:
         strips = lash_strips(model)
         moved_strips = carried(strips.reshape(-1, 3), rest[skin], head).reshape(strips.shape)

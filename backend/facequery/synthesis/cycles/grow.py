@@ -1,6 +1,6 @@
 """Hair as strands: grown once on the neutral head, then carried by the skin.
 
-Lengths in metres, canonical space (x subject's left, y up, z out of the face) while growing. A strand is kept in the frame of
+Metres, in canonical space (x subject's left, y up, z out of the face) while growing. A strand is kept in the frame of
 the triangle that its root stands in, so that it follows every expression and pose rigidly with its root.
 """
 
@@ -34,7 +34,7 @@ class Strands:
     def bind(
         cls, points: np.ndarray, radius: np.ndarray, vertices: np.ndarray, triangles: np.ndarray, near: np.ndarray
     ) -> "Strands":
-        """Tie strands (S, P, 3) to the nearest of the triangles numbered `near` (by centroid) of a neutral head (V, 3)."""
+        """Tie strands (S, P, 3) to the nearest, by centroid, of the triangles `near` of a neutral head (V, 3)."""
         middle = vertices[triangles[near]].mean(1)
         triangle = near[cKDTree(middle).query(points[:, 0])[1]]
         corners = vertices[triangles[triangle]]
@@ -46,7 +46,7 @@ class Strands:
 
 
 def triangle_frames(vertices: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """Rotation (T, 3, 3) of every triangle: columns are its first edge, the normal across it, and their cross product."""
+    """Rotation (T, 3, 3) of every triangle: columns are an edge, the normal, and their cross product."""
     a, b, c = (vertices[triangles[:, k]] for k in range(3))
     edge = unit(b - a)
     normal = unit(np.cross(b - a, c - a))
@@ -96,9 +96,10 @@ def scatter(
 class Style:
     """How a head of hair grows.
 
-    comb: directions (N, 3) at points (N, 3), need not be unit or tangent. length: metres at points (N, 3). lift: how much
-    a strand leaves the skin at its root, 0 flat to 1 upright. gravity pulls towards -y. clump: 0..1, how much tips gather.
-    frizz: metres of wander at the tip. thickness: radius of a root in metres.
+    comb: directions (N, 3) at points (N, 3), need not be unit or tangent. length: metres at points (N, 3). lift: how
+    much a strand leaves the skin at its root, 0 flat to 1 upright. gravity pulls towards -y. clump: 0..1, how much tips
+    gather, in locks of clump_size strands. frizz: metres of wander at the tip. thickness: radius of a root in metres.
+    layer: metres that the hair stands out from the skin. points: of a strand.
     """
 
     comb: Callable[[np.ndarray], np.ndarray]
@@ -147,18 +148,18 @@ def grow(
     # How far out of the skin a strand may lie: under or over its neighbours.
     ceiling = style.layer * (0.15 + 0.85 * rng.random(count)) * np.minimum(length / 0.03, 1.0)
     for k in range(1, style.points):
-        t = k / (style.points - 1)
-        distance, nearest = skin.query(here)
+        part = k / (style.points - 1)
+        nearest = skin.query(here)[1]
         normal = normals[nearest]
         height = ((here - vertices[nearest]) * normal).sum(1)
         along = unit(style.comb(here))
         along = unit(along - (along * outward).sum(1, keepdims=True) * outward * 0.7)
-        rise = style.lift * (1 - t) * np.clip(1 - height / np.maximum(ceiling, 1e-4), -1.0, 1.0)
-        direction = unit(along + rise[:, None] * normal + bent + np.array([0, -style.gravity * t, 0]))
+        rise = style.lift * (1 - part) * np.clip(1 - height / np.maximum(ceiling, 1e-4), -1.0, 1.0)
+        direction = unit(along + rise[:, None] * normal + bent + np.array([0, -style.gravity * part, 0]))
         here = here + direction * step
-        distance, nearest = skin.query(here)
+        nearest = skin.query(here)[1]
         height = ((here - vertices[nearest]) * normals[nearest]).sum(1)
-        floor = 0.0004 + 0.25 * ceiling * t
+        floor = 0.0004 + 0.25 * ceiling * part
         here = here + normals[nearest] * np.maximum(floor - height, 0)[:, None]
         points[:, k] = here
 

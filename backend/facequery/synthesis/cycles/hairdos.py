@@ -9,7 +9,7 @@ from facequery.synthesis.cycles.grow import Style, unit
 # Middle of the skull, about which hair lines are drawn, and the whorl at the crown.
 MIDDLE = np.array([0.0, 0.025, -0.075])
 CROWN = np.array([0.012, 0.105, -0.125])
-# Height of the hair line over the eyes by angle from the front (degrees, metres): forehead, temple, side burn, ear, nape.
+# Height of the hair line over the eyes by angle from the front (degrees, metres): forehead, temple, ear, nape.
 HAIR_LINE = np.array(
     [
         [0, 0.070], [18, 0.073], [32, 0.070], [44, 0.052], [54, 0.030], [64, 0.008], [72, -0.012], [80, -0.012],
@@ -91,7 +91,7 @@ def card_strands(
     alpha: np.ndarray | None,
     thickness: float = 0.00005,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Brow hairs (S, 4, 3) and radius (S, 4) on a pair of brow cards: corners (N, 3, 3) of triangles, uv (N, 3, 2) v up.
+    """Brow hairs (S, 4, 3) and radius (S, 4) on a pair of cards: corners (N, 3, 3) of triangles, uv (N, 3, 2) v up.
 
     Roots are drawn where the card's `alpha` picture (H, W) in 0..1 is opaque; hairs run outwards and, at the inner
     end, upwards, as brows do.
@@ -128,7 +128,7 @@ def card_strands(
 def lash_strands(
     rng: np.random.Generator, strips: np.ndarray, count: int, scale: float = 0.75, thickness: float = 0.00006
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Lashes (S, P, 3) and radius (S, P) on lash strips (N, P, C, 3): P rows from root to tip, C columns along the lid."""
+    """Lashes (S, P, 3) and radius (S, P) on strips (N, P, C, 3): P rows from root to tip, C columns along the lid."""
     number, rows, columns = strips.shape[:3]
     strip = rng.integers(0, number, count)
     place = rng.random(count) * (columns - 1.001)

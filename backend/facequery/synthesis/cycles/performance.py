@@ -52,8 +52,8 @@ def perform(
     """A performance from keys.
 
     weights: ARKit names, with or without Left / Right (without: both). head: yaw to the subject's left, pitch up,
-    roll in degrees and x, y, z metres in camera space. gaze: yaw, pitch in degrees of the look in camera space, 0 at the
-    camera. seat (3,): where the canonical origin of a head at rest lies in camera space.
+    roll in degrees and x, y, z metres in camera space. gaze: yaw, pitch in degrees of the look in camera space, 0 at
+    the camera. seat (3,): where the canonical origin of a head at rest lies in camera space.
     """
     order = {name: i for i, name in enumerate(names)}
     expression = np.zeros((frames, len(names)))

@@ -52,8 +52,8 @@ class Person:
 
 
 def smooth_field(rng: np.random.Generator, points: np.ndarray, scale: float, waves: int = 60) -> np.ndarray:
-    """A random vector field (N, 3) of unit variance at points (N, 3), smooth over `scale` metres (random Fourier features
-    of a Gaussian kernel; Rahimi and Recht 2007)."""
+    """A random vector field (N, 3) of unit variance at points (N, 3), smooth over `scale` metres: random Fourier
+    features of a Gaussian kernel (Rahimi and Recht 2007, section 3)."""
     frequency = rng.normal(0, 1 / scale, (waves, 3))
     phase = rng.uniform(0, 2 * np.pi, waves)
     weight = rng.normal(size=(waves, 3))
@@ -62,7 +62,7 @@ def smooth_field(rng: np.random.Generator, points: np.ndarray, scale: float, wav
 
 
 def off_basis(rng: np.random.Generator, model: HeadModel, rms: float = 0.0015, depth: float = 0.0006) -> np.ndarray:
-    """Offsets (V, 3) that the identity basis cannot make: smooth, `rms` metres over the face, none of the basis' own part.
+    """Offsets (V, 3) that the identity basis cannot make: smooth, `rms` metres over the face, nothing of the basis.
 
     Bones get the same field, and a smooth change of tissue depth of `depth` metres RMS along the way out of the head.
     Every eyeball moves as one, and the lids near it move with it, so that they still close.

@@ -6,6 +6,7 @@ one `.json`. All geometry is in camera space (OpenCV axes: x right, y down, z fo
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ class TakeMesh:
     """One mesh that moves.
 
     vertices (F, V, 3) camera space, metres. faces (N, 4) int32, the last index is -1 for a triangle. uv (N, 4, 2) the
-    corners' texture coordinates, v up, None for none. material: a key of `Take.materials`. tint (V, 3) linear colour by
-    vertex, None for none; materials that use it say so. hidden_from_light: casts no shadow.
+    corners' texture coordinates, v up, or None. material: a key of `Take.materials`. tint (V, 3) numbers by vertex that
+    materials read as they say, or None. rest (V, 3): where procedural detail sticks; None for the first frame.
     """
 
     name: str
@@ -56,6 +57,12 @@ class TakeCamera:
     f_number: float = 0.0
     focus: float = 1.0
 
+    @staticmethod
+    def fixed(width: int, height: int, fx: float, fy: float, cx: float, cy: float, frames: int = 1) -> "TakeCamera":
+        """A camera that stays as it is over a number of frames."""
+        fixed = (np.full(frames, value) for value in (fx, fy, cx, cy))
+        return TakeCamera(width, height, *fixed)
+
 
 @dataclass(frozen=True)
 class Take:
@@ -63,8 +70,10 @@ class Take:
 
     materials: name -> {"kind": one of blender_materials.KINDS, ...parameters; values that end in .png/.jpg are paths}.
     lights: list of {"position": camera space, "target", "size", "power" watts, "color"}. environment: {"light": path,
-    "background": path or None, "rotation": radians about the up axis, "strength", "backdrop_strength"}.
-    output: {"samples", "denoise", "shutter", "exposure", "look", "threads", "seed", "passes"}.
+    "background": path or None, "rotation": radians about the up axis, or "matrix" (3, 3): Blender's world to the map,
+    "strength", "backdrop_strength"}.
+    output: {"samples", "min_samples", "threshold", "denoise", "bounces", "shutter" in frames, "exposure", "look", "view",
+    "threads", "seed", "only": frame numbers to render, none for all}.
     """
 
     frames: np.ndarray
@@ -97,7 +106,11 @@ class Take:
                 arrays[f"camera.{item.name}"] = value
             else:
                 document["camera"][item.name] = value
-        for kind, group in (("meshes", self.meshes), ("strands", self.strands)):
+        groups: tuple[tuple[str, Sequence[TakeMesh | TakeStrands]], ...] = (
+            ("meshes", self.meshes),
+            ("strands", self.strands),
+        )
+        for kind, group in groups:
             for index, thing in enumerate(group):
                 entry: dict[str, Any] = {}
                 for item in dataclasses.fields(thing):
@@ -107,7 +120,7 @@ class Take:
                     else:
                         entry[item.name] = value
                 document[kind].append(entry)
-        np.savez(folder / "take.npz", **arrays)  # type: ignore[arg-type]
+        np.savez(folder / "take.npz", **arrays)
         (folder / "take.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
 
     @classmethod

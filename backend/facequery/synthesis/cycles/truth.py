@@ -62,7 +62,7 @@ class SampleTruth:
         exactness: float = 5e-6,
         **rest: object,
     ) -> "SampleTruth":
-        """Compress canonical posed vertices (F, V, 3) of a neutral head (V, 3); soft parts to within `exactness` metres."""
+        """Compress canonical posed vertices (F, V, 3) of a neutral head (V, 3), soft parts to `exactness` metres."""
         soft = np.concatenate(
             [np.arange(model.parts[n].vertices.start, model.parts[n].vertices.stop) for n in ("skin", "gums_tongue")]
         )
@@ -79,7 +79,11 @@ class SampleTruth:
         modes = (right[:rank] / size[:, None] * 0.05).astype(np.float16).reshape(rank, -1, 3)
         scores = np.linalg.lstsq(modes.reshape(rank, -1).astype(float).T, shift.T, rcond=None)[0].T
         return SampleTruth(
-            neutral=neutral.astype(np.float32), soft=soft.astype(np.int32), scores=scores, modes=modes, **rest  # type: ignore[arg-type]
+            neutral=neutral.astype(np.float32),
+            soft=soft.astype(np.int32),
+            scores=scores,
+            modes=modes,
+            **rest,  # type: ignore[arg-type]
         )
 
     def save(self, path: Path) -> None:
@@ -93,7 +97,9 @@ class SampleTruth:
             with np.load(path, allow_pickle=False) as data:
                 values = {item.name: data[item.name] for item in fields(SampleTruth)}
         except (OSError, ValueError, KeyError) as error:
-            raise UserError(f'The truth file "{path}" cannot be read ({error}).', "Install FaceQuery again.", "FQ304") from error
+            raise UserError(
+                f'The truth file "{path}" cannot be read ({error}).', "Install FaceQuery again.", "FQ304"
+            ) from error
         scalars = {"width": int(values["width"]), "height": int(values["height"]), "fps": float(values["fps"])}
         return SampleTruth(**(values | scalars))
 
@@ -145,28 +151,58 @@ class SampleTruth:
         return self.project(self.points(model, queries))
 
     def visible(self, model: HeadModel, queries: QuerySet | Binding) -> np.ndarray:
-        """Whether each query is seen, (F, N) bool: on a drawn surface, inside the picture, nothing more than 2 mm before it.
+        """Whether each query is seen, (F, N) bool: on a drawn surface, in the picture, nothing over 2 mm before it.
 
         Hair is not counted. Points inside the head (bones, volume) are never seen.
         """
         binding = queries if isinstance(queries, Binding) else model.bind(queries.positions)
-        used = binding.weights > 1e-6
-        drawn = max(model.parts[name].vertices.stop for name in DRAWN)
-        surface = (used.sum(1) <= 3) & (np.where(used, binding.indices, 0).max(1) < drawn)
-        triangles = np.concatenate([model.triangles[model.parts[name].triangles] for name in DRAWN])
-        triangles = np.concatenate([triangles, self.extra_triangles + drawn]).astype(np.int32)
         points = self.points(model, binding)
         pixels = self.project(points)
+        drawn = max(model.parts[name].vertices.stop for name in DRAWN)
         result = np.zeros(pixels.shape[:2], bool)
         for index in range(len(self)):
             every = np.concatenate([self.vertices(index, model)[:drawn], self.extra_vertices[index].astype(float)])
-            focal, centre = np.array([self.fx[index], self.fy[index]]), np.array([self.cx[index], self.cy[index]])
-            xy = focal * every[:, :2] / every[:, 2:] + centre
-            _, depth, _ = rasterize(
-                (2 * xy).astype(np.float32), every[:, 2].astype(np.float32), triangles, 2 * self.width, 2 * self.height
+            camera = tuple(float(v[index]) for v in (self.fx, self.fy, self.cx, self.cy))
+            result[index] = seen(
+                model,
+                binding,
+                every,
+                self.extra_triangles,
+                pixels[index],
+                points[index, :, 2],
+                camera,
+                (self.width, self.height),
             )
-            result[index] = surface & _unhidden(2 * pixels[index], points[index, :, 2], depth)
         return result
+
+
+def seen(
+    model: HeadModel,
+    binding: Binding,
+    vertices: np.ndarray,
+    extra_triangles: np.ndarray | None,
+    pixels: np.ndarray,
+    depth: np.ndarray,
+    camera: tuple[float, ...],
+    size: tuple[int, int],
+) -> np.ndarray:
+    """Which bound points (N,) are seen: on a drawn surface, inside the picture, nothing more than 2 mm before them.
+
+    vertices (V, 3) camera space: the drawn parts of the head, then those of `extra_triangles`, counted from their own
+    first; pixels (N, 2) and depth (N,) of the points; camera fx, fy, cx, cy; size: width, height.
+    """
+    used = binding.weights > 1e-6
+    drawn = max(model.parts[name].vertices.stop for name in DRAWN)
+    surface = (used.sum(1) <= 3) & (np.where(used, binding.indices, 0).max(1) < drawn)
+    triangles = np.concatenate([model.triangles[model.parts[name].triangles] for name in DRAWN])
+    if extra_triangles is not None:
+        triangles = np.concatenate([triangles, extra_triangles + drawn])
+    fx, fy, cx, cy = camera
+    xy = 2 * (np.array([fx, fy]) * vertices[:, :2] / vertices[:, 2:] + np.array([cx, cy]))
+    flat = vertices[:, 2].astype(np.float32)
+    buffer = rasterize(xy.astype(np.float32), flat, triangles.astype(np.int32), 2 * size[0], 2 * size[1])[1]
+    result: np.ndarray = surface & _unhidden(2 * pixels, depth, buffer)
+    return result
 
 
 def _unhidden(fine: np.ndarray, depth: np.ndarray, buffer: np.ndarray) -> np.ndarray:

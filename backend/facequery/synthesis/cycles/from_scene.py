@@ -1,0 +1,167 @@
+"""A scene of the project's own renderer as a take for Cycles: same head, pose, lens, light and tone, grown hair."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from facequery.assets import source_data
+from facequery.head.model import HeadModel
+from facequery.synthesis import shading
+from facequery.synthesis.cycles import backdrop, hairdos
+from facequery.synthesis.cycles.dress import Look, dress
+from facequery.synthesis.cycles.person import Person, off_basis
+from facequery.synthesis.cycles.take import Take, TakeCamera
+from facequery.synthesis.library import Library
+from facequery.synthesis.scene import Scene
+
+# The environment's axes (y up, z to the middle of the map) as Blender's world sees a map: x to the middle, z up.
+_MAP_FROM_ENVIRONMENT = np.array([[0.0, 0, 1], [-1, 0, 0], [0, 1, 0]])
+_CAMERA_FROM_WORLD = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
+VIEWS = ("AgX - Medium High Contrast", "AgX - High Contrast", "AgX - Base Contrast", "AgX - Punchy")
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A scene made ready: the take of one frame; canonical vertices (V, 3) of the posed head; its camera in pixels;
+    what was drawn, by name."""
+
+    take: Take
+    canonical: np.ndarray
+    rotation: np.ndarray
+    translation: np.ndarray
+    camera: tuple[float, float, float, float]
+    person: Person
+    record: dict[str, Any]
+
+
+def draw_look(rng: np.random.Generator, scene: Scene, library: Library) -> Look:
+    """Skin, eyes, brows, hair and shirt of a scene's person, from the names of the library's split."""
+    p = scene.skin_parameters
+    names = library.names
+    hair = [float(v) for v in np.clip(scene.hair, 0.004, 0.8)]
+    kind = rng.choice(["short", "crop", "long", "bald"], p=[0.42, 0.2, 0.26, 0.12])
+    cloth = [float(v) for v in rng.uniform(0.01, 0.5) * rng.uniform(0.4, 1.0, 3)]
+    side = float(rng.choice([-1.0, 1.0]))
+    style = {
+        "short": hairdos.short_cut(side, rng.uniform(0.02, 0.07), rng.uniform(0.006, 0.03), rng.uniform(0.4, 1.0)),
+        "crop": hairdos.cropped(rng.uniform(0.003, 0.012)),
+        "long": hairdos.long_hair(rng.uniform(0.12, 0.3), rng.uniform(-0.02, 0.02)),
+        "bald": None,
+    }[str(kind)]
+    if style is not None:
+        style = replace(
+            style, clump=rng.uniform(0.1, 0.6), frizz=style.frizz * rng.uniform(0.6, 2.5), thickness=0.00009
+        )
+    beard = hairdos.cropped(rng.uniform(0.003, 0.015)) if p[shading.STUBBLE] > 0.6 and rng.random() < 0.6 else None
+    return Look(
+        skin=library.skins[scene.skin].name,
+        eyes=str(rng.choice(names["irises"])),
+        brows=str(rng.choice(names["brows"])) if p[shading.BROW] > 0.3 else None,
+        hair=style,
+        hair_count=int(rng.integers(24000, 34000)),
+        hair_line=float(rng.normal(0.0, 0.008)),
+        hair_color=(hair[0], hair[1], hair[2]),
+        beard=beard,
+        shirt=(cloth[0], cloth[1], cloth[2]),
+        skin_settings={
+            "tone": [float(v) for v in np.clip(p[shading.GAIN : shading.GAIN + 3], 0.08, 1.5)],
+            "mottling": float(rng.uniform(0.2, 0.8)),
+            "redness": float(rng.uniform(0.2, 0.9)),
+            "freckles": float(min(p[shading.FRECKLES] / 6, 1.0)),
+            "stubble": float(min(p[shading.STUBBLE], 1.0)),
+            "roughness": float(rng.uniform(0.36, 0.56)),
+            "oil": float(rng.uniform(0.0, 0.25)),
+            "bump": float(rng.uniform(0.3, 0.9)),
+            "lip_strength": float(rng.uniform(0.1, 0.9)),
+        },
+        eye_settings={"iris_saturation": float(rng.uniform(0.3, 0.8)), "iris_value": float(rng.uniform(0.5, 1.4))},
+    )
+
+
+def stage(
+    rng: np.random.Generator,
+    model: HeadModel,
+    library: Library,
+    scene: Scene,
+    folder: Path,
+    size: int,
+    margin: float = 1.5,
+    shape: float = 0.0015,
+    samples: int = 24,
+    threads: int = 1,
+) -> Staged:
+    """The take of a scene at `size` pixels. `folder` keeps blurred environments for reuse.
+
+    margin: how much wider than the scene's crop the picture is. shape: metres RMS of the shape beside the basis.
+    """
+    view, light = scene.view, scene.light
+    tissue = rng.normal(size=len(model.tissue_names)).clip(-2, 2)
+    offsets = off_basis(rng, model, shape) if shape > 0 else np.zeros((len(model.rest), 3))
+    person = Person("", np.asarray(scene.identity, float), tissue, offsets)
+    expression = np.asarray(scene.expression, float)[None]
+    canonical = person.vertices(model, expression, np.asarray(model.gaze(expression), float))
+    posed = canonical @ view.rotation.T + view.translation
+    look = draw_look(rng, scene, library)
+    body = (view.rotation[None], view.translation[None])
+    dressed = dress(rng, model, person.neutral(model), posed, body, look)
+    focal = view.focal * size / margin
+    camera = (focal, focal, (0.5 + (view.cx - 0.5) / margin) * size, (0.5 + (view.cy - 0.5) / margin) * size)
+    middle = view.rotation @ np.array([0.0, -0.02, 0.0]) + view.translation
+    environment = library.environments[light.environment].name
+    source = source_data("hdri") / f"{environment}.hdr"
+    blur = float(rng.choice([1.0, 3.0, 6.0]))
+    blurred = folder / f"{environment}_{blur:.0f}.hdr"
+    if not blurred.exists():
+        backdrop.defocus(source, blurred, blur)
+    mean = float(np.mean(np.minimum(cv2.imread(str(source), cv2.IMREAD_UNCHANGED), 20.0)))
+    strength = light.ambient / max(mean, 0.05) * 0.55
+    lights = []
+    for direction, colour in zip(light.lamps, light.colours, strict=True):
+        strongest = float(colour.max())
+        lights.append(
+            {
+                "position": [float(v) for v in middle + 1.2 * direction],
+                "target": [float(v) for v in middle],
+                "size": float(rng.uniform(0.08, 0.6)),
+                "power": 9.0 * strongest,
+                "color": [float(v) for v in colour / max(strongest, 1e-6)],
+            }
+        )
+    matrix = _MAP_FROM_ENVIRONMENT @ light.turn.T @ _CAMERA_FROM_WORLD
+    record = {
+        "skin": look.skin,
+        "eyes": look.eyes,
+        "brows": look.brows,
+        "environment": environment,
+        "hair": "none" if look.hair is None else f"{look.hair.points} points",
+        "tone": round(scene.tone, 3),
+        "yaw": round(float(np.degrees(view.yaw)), 2),
+        "pitch": round(float(np.degrees(view.pitch)), 2),
+        "distance": round(view.distance, 3),
+    }
+    take = Take(
+        frames=np.array([0]),
+        camera=TakeCamera.fixed(size, size, *camera),
+        meshes=dressed.meshes,
+        strands=dressed.strands,
+        materials=dressed.materials,
+        lights=lights,
+        environment={
+            "light": str(source),
+            "background": str(blurred),
+            "matrix": matrix.tolist(),
+            "strength": strength,
+            "backdrop_strength": strength,
+        },
+        output={
+            "samples": samples,
+            "threads": threads,
+            "look": str(rng.choice(VIEWS)),
+            "exposure": float(rng.normal(0.1, 0.35)),
+            "seed": int(rng.integers(1 << 20)),
+        },
+    )
+    return Staged(take, canonical[0], view.rotation, view.translation, camera, person, record)
