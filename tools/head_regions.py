@@ -54,4 +54,10 @@ def skin_regions(source: Source, skin: Skin) -> dict[str, NDArray[np.bool_]]:
         "neck": (y < -0.118) | (back & (y < -0.075)) & ~ears,
         "scalp": (back & (y > -0.060) | (y > 0.085)) & ~ears & ~face,
     }
-    return regions
+    partner = {"left": "right", "right": "left"}
+
+    def mirrored(name: str) -> str:
+        stem, _, side = name.rpartition("_")
+        return f"{stem}_{partner[side]}" if side in partner else name
+
+    return {name: mask | regions[mirrored(name)][skin.mirror] for name, mask in regions.items()}

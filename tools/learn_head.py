@@ -238,7 +238,7 @@ def learn_head(source: Source, folder: Path) -> None:
         "gaze_names": np.array(list(GAZE_DEGREES)),
         "gaze_degrees": np.array(list(GAZE_DEGREES.values())),
         "region_names": np.array(list(regions)),
-        "region_bits": np.sum([m.astype(np.uint32) << k for k, m in enumerate(regions.values())], axis=0, dtype=np.uint32),
+        "region_bits": sum(m.astype(np.uint32) << np.uint32(k) for k, m in enumerate(regions.values())),
         "loop_names": np.array(list(loops)),
         "loop_size": np.array([len(v) for v in loops.values()], np.int32),
         "loop_vertices": np.concatenate(list(loops.values())).astype(np.int32),

@@ -61,9 +61,11 @@ class Actor:
     def save(self, path: Path | str) -> None:
         """Write the actor as .npz (plain arrays, no pickles), through a temporary file."""
         arrays: dict[str, NDArray] = {
-            "version": np.array(VERSION, np.int32), "name": np.array(self.name), "identity": self.identity.astype(np.float32),
+            "version": np.array(VERSION, np.int32),
+            "name": np.array(self.name),
+            "identity": self.identity.astype(np.float32),
             "locked": np.array(self.locked),
-        }  # fmt: skip
+        }
         if self.tissue is not None:
             arrays["tissue"] = self.tissue.astype(np.float32)
         if self.offsets is not None:
@@ -94,7 +96,8 @@ class Actor:
         picked = None
         if "picked_positions" in arrays:
             picked = QuerySet(
-                name="picked", **_picked_fields(arrays),
+                name="picked",
+                **_picked_fields(arrays),
             )
         return Actor(
             name=str(arrays["name"]),

@@ -1,10 +1,12 @@
 """Tying any canonical point to vertices of the head, so that it moves with them.
 
-A point's displacement is a weighted sum of the displacements of up to K = 12 vertices:
-on a surface (skin, bone, tooth, eye) the corners of its triangle, which is exact, and rigid where the part is rigid;
+A point's displacement is a weighted sum of the displacements of K vertices (weights sum to 1, some may be negative):
+on a surface (skin, bone, tooth, eye) the corners of its triangle, which is exact;
 in the volume a smooth mean of the nearest skin vertices and the nearest rigid ones (modified Shepard weights, which
 fade to nothing at the last neighbour, so that nothing jumps), blended by the distances to both;
 inside an eyeball an affine combination of six of its vertices, which turns with the eye exactly.
+The share that goes with the jaw is shifted, by an affine combination of five vertices of the mandible, so that its mean
+is the point itself: it swings with the jaw exactly, however far off the surface it lies.
 """
 
 from dataclasses import dataclass
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 CORNERS, SKIN_NEIGHBOURS, RIGID_NEIGHBOURS = 3, 5, 4
 NEIGHBOURS = CORNERS + SKIN_NEIGHBOURS + RIGID_NEIGHBOURS
+# Where the five vertices lie that stand for the jaw: condyles, angles, chin.
+JAW_FRAME = np.array([(1, 1, -1), (-1, 1, -1), (1, -1, -1), (-1, -1, -1), (0, -1, 1)], float)
 ON_SURFACE = 0.0010  # metres: nearer than this a point is bound to the triangle alone
 FAR_PART = 0.015  # metres farther than the nearest part: too far to matter
 NEAR_SURFACE = 0.0040  # from here on it moves with the volume alone
@@ -81,6 +85,12 @@ class _Finder:
         self.skin_tree, self.rigid_tree = cKDTree(model.rest[self.skin]), cKDTree(model.rest[self.rigid])
         self.part_trees = [cKDTree(model.rest[p.vertices]) for p in model.parts.values()]
         self.normals = skin_normals(model)
+        jaw = model.parts["mandible" if "mandible" in model.parts else "teeth_lower"].vertices
+        self.jaw_frame = (model.rest[jaw] @ JAW_FRAME.T).argmax(0) + jaw.start
+        self.in_jaw = np.zeros(len(model.rest), bool)
+        for name in ("mandible", "teeth_lower"):
+            if name in model.parts:
+                self.in_jaw[model.parts[name].vertices] = True
 
     def places(self, model: "HeadModel", points: NDArray) -> Places:
         # Vertices bound the distance to a surface from above; parts that cannot be among the nearest are not searched.
@@ -92,8 +102,6 @@ class _Finder:
         close[self.names.index("skin")] = True
         for part, surface in enumerate(self.surfaces):
             row = np.flatnonzero(close[part])
-            if not len(row):
-                continue
             foot = surface.nearest(points[row])
             triangle[part, row], distance[part, row] = foot.triangle + self.first_triangle[part], foot.distance
             bary[part, row], position[part, row] = foot.bary, foot.position
@@ -152,20 +160,33 @@ def _smoothstep(low: float, high: float, x: NDArray) -> NDArray:
     return t * t * (3 - 2 * t)
 
 
+def _affine(frame: NDArray, points: NDArray) -> NDArray:
+    """Weights (N, F) of frame vertices (F, 3) with sum 1 and first moment each of `points` (N, 3), of least norm."""
+    corners = np.concatenate([frame.T * 100, np.ones((1, len(frame)))])  # 100: metres and ones on one footing
+    weights: NDArray = np.concatenate([points * 100, np.ones((len(points), 1))], 1) @ np.linalg.pinv(corners).T
+    return weights
+
+
 def _inside_eye(model: "HeadModel", points: NDArray, name: str) -> tuple[NDArray, NDArray]:
-    """Six vertices of an eyeball and weights (N, 6) with sum 1 and first moment the point: rigid by construction."""
+    """Six vertices of an eyeball and weights (N, 6) that make points in it turn with it."""
     span = model.parts[name].vertices
     vertices = model.rest[span].astype(np.float64)
-    centre = model.eye_centres_rest[("eye_left", "eye_right").index(name)]
-    direction = np.concatenate([np.eye(3), -np.eye(3)])
-    frame = ((vertices - centre) @ direction.T).argmax(0)
-    corners = np.concatenate([vertices[frame].T * 100, np.ones((1, 6))])  # 100: metres and ones on one footing
-    weights = np.concatenate([points * 100, np.ones((len(points), 1))], 1) @ np.linalg.pinv(corners).T
-    return frame + span.start, weights
+    frame = (vertices @ np.concatenate([np.eye(3), -np.eye(3)]).T).argmax(0)
+    return frame + span.start, _affine(vertices[frame], points)
+
+
+def _compacted(indices: NDArray, weights: NDArray) -> tuple[NDArray, NDArray]:
+    """Columns sorted by weight, those that nobody needs left out."""
+    used = max(1, int((weights != 0).sum(1).max(initial=1)))
+    order = np.argsort(-np.abs(weights), 1, kind="stable")[:, :used]
+    return np.take_along_axis(indices, order, 1), np.take_along_axis(weights, order, 1)
 
 
 def bind_positions(model: "HeadModel", positions: NDArray) -> Binding:
-    """Bind canonical rest positions (N, 3) to the head; see the module. 50,000 points take a few seconds."""
+    """Bind canonical rest positions (N, 3) to the head; see the module. 50,000 points take a few seconds.
+
+    K is as large as the points at hand need: 3 when all lie on surfaces, up to 17 in the volume.
+    """
     points = np.asarray(positions, np.float64).reshape(-1, 3)
     search = finder(model)
     near = search.places(model, points)
@@ -192,12 +213,22 @@ def bind_positions(model: "HeadModel", positions: NDArray) -> Binding:
     indices[:, middle:] = search.rigid[rigid_index]
     weights[:, middle:] = to_rigid[:, None] * rigid_weight
 
+    jaw_weight = np.where(search.in_jaw[indices], weights, 0)
+    share = jaw_weight.sum(1, keepdims=True)
+    mean = np.einsum("nk,nkc->nc", jaw_weight, model.rest[indices]) / np.maximum(share, 1e-12)
+    frame = model.rest[search.jaw_frame].astype(np.float64)
+    shift = share * (_affine(frame, points) - _affine(frame, mean))
+    shift[(share[:, 0] < 1e-9) | (np.linalg.norm(points - mean, axis=1) < 1e-7)] = 0  # on the bone already
+    indices = np.concatenate([indices, np.broadcast_to(search.jaw_frame, shift.shape)], 1)
+    weights = np.concatenate([weights, shift], 1)
+
     for k, name in enumerate(("eye_left", "eye_right")):
         on_other = (near.foot.distance < 1e-6) & (near.part != near.names.index(name))
         inside = np.flatnonzero((near.eye == k) & ~on_other)
         if len(inside):
-            frame, inner = _inside_eye(model, points[inside], name)
-            indices[inside], weights[inside] = frame[0], 0
-            indices[inside[:, None], np.arange(6)] = frame
+            corners, inner = _inside_eye(model, points[inside], name)
+            indices[inside], weights[inside] = corners[0], 0
+            indices[inside[:, None], np.arange(6)] = corners
             weights[inside[:, None], np.arange(6)] = inner
+    indices, weights = _compacted(indices, weights)
     return Binding(points.astype(np.float32), indices.astype(np.int32), weights.astype(np.float32))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
@@ -12,7 +13,7 @@ from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import Delaunay, cKDTree
 
 from facequery.errors import UserError
-from facequery.head.binding import find_places, finder
+from facequery.head.binding import RIGID_PARTS, find_places
 from facequery.head.model import HeadModel
 from facequery.head.surface import Surface
 
@@ -236,20 +237,51 @@ def _surface_delaunay(model: HeadModel, points: NDArray) -> NDArray[np.int64]:
     return np.unique(np.sort(owner[distinct], 1), axis=0)
 
 
+@numba.njit(cache=True)
+def _blocked(start, end, a, b, c):  # type: ignore[no-untyped-def]
+    """Which segments (N,) cross a triangle abc (Moeller and Trumbore 1997)."""
+    out = np.zeros(len(start), np.bool_)
+    for i in range(len(start)):
+        way = end[i] - start[i]
+        low, high = np.minimum(start[i], end[i]), np.maximum(start[i], end[i])
+        for t in range(len(a)):
+            apart = False
+            for k in range(3):
+                if max(a[t, k], b[t, k], c[t, k]) < low[k] or min(a[t, k], b[t, k], c[t, k]) > high[k]:
+                    apart = True
+                    break
+            if apart:
+                continue
+            ab, ac = b[t] - a[t], c[t] - a[t]
+            p = np.cross(way, ac)
+            area = (ab * p).sum()
+            if abs(area) < 1e-18:
+                continue
+            from_a = start[i] - a[t]
+            u = (from_a * p).sum() / area
+            q = np.cross(from_a, ab)
+            v = (way * q).sum() / area
+            along = (ac * q).sum() / area
+            if u >= 0 and v >= 0 and u + v <= 1 and 0 <= along <= 1:
+                out[i] = True
+                break
+    return out
+
+
 def in_tissue(model: HeadModel, positions: NDArray, margin: float = 0.0005) -> NDArray[np.bool_]:
-    """Which positions (N, 3) lie in the soft tissue: behind the skin, in front of bone and teeth, not in an eye."""
-    near = find_places(model, positions)
+    """Which positions (N, 3) lie in the soft tissue: behind the skin, with no bone, tooth or eye between them and it.
+
+    `margin` metres from every surface are left out.
+    """
+    points = np.asarray(positions, np.float64).reshape(-1, 3)
+    near = find_places(model, points)
     inside = (near.outward < -0.3) & (near.skin_distance > margin) & (near.rigid_distance > margin) & (near.eye < 0)
-    search = finder(model)
-    for name in ("cranium", "mandible"):
-        if name not in model.parts:
-            continue
-        span = model.parts[name].triangles
-        foot = search.surfaces[search.names.index(name)].nearest(positions)
-        corner = model.rest[model.triangles[span][foot.triangle]].astype(np.float64)
-        normal = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
-        behind = (normal * (positions - foot.position)).sum(1) < 0
-        inside &= ~(behind & (foot.distance < 0.02))
+    row = np.flatnonzero(inside)
+    foot = on_surface(model, points[row]).positions
+    rigid = [model.triangles[model.parts[n].triangles] for n in RIGID_PARTS if n in model.parts]
+    corner = model.rest.astype(np.float64)[np.concatenate(rigid)]
+    a, b, c = (np.ascontiguousarray(corner[:, k]) for k in range(3))
+    inside[row] = ~_blocked(points[row], foot, a, b, c)
     return inside
 
 

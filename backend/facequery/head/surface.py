@@ -79,7 +79,8 @@ class Surface:
         """Nearest points of the mesh to `points` (N, 3): exact as long as the right triangle is among the
         `candidates` whose middles lie nearest, else off by less than a triangle's size."""
         p = np.ascontiguousarray(points, np.float64).reshape(-1, 3)
-        index = self._tree.query(p, k=min(candidates, len(self.triangles)))[1].reshape(len(p), -1)
+        count = min(candidates, len(self.triangles))
+        index = self._tree.query(p, k=count)[1].reshape(len(p), count)
         foot = Foot(np.zeros(len(p), np.int64), np.zeros((len(p), 3)), np.zeros((len(p), 3)), np.full(len(p), np.inf))
         _nearest(p, self.vertices, self.triangles, index, foot.triangle, foot.bary, foot.position, foot.distance)
         return foot
