@@ -173,6 +173,14 @@ def models() -> None:
 
 
 @app.command()
+def worker() -> None:
+    """Serve Blender: JSON-RPC on stdin and stdout."""
+    from facequery.worker import main as serve
+
+    serve()
+
+
+@app.command()
 def doctor() -> None:
     """Check this installation. Exit code 1 when something that is needed is missing."""
     from facequery.pipeline.doctor import examine

@@ -346,7 +346,9 @@ def device_name() -> str:
 
 def default_registry() -> Registry:
     """The methods that FaceQuery serves."""
-    return Registry()
+    registry = Registry()
+    registry.add("job.run", "facequery.pipeline.methods:run_job_folder")
+    return registry
 
 
 def main(registry: Registry | None = None) -> int:
