@@ -31,13 +31,18 @@ class Body:
         n = len(loop)
         self._columns = n
         self._angle = np.arctan2(rest[order, 2] - centre[2], rest[order, 0] - centre[0])
+        self._grids: dict[int, NDArray[np.int32]] = {}
 
     def grid(self, rows: int) -> NDArray[np.int32]:
         """Triangles of a closed tube of `rows` rings."""
+        if rows in self._grids:
+            return self._grids[rows]
         i, j = np.meshgrid(np.arange(rows - 1), np.arange(self._columns), indexing="ij")
         a, b = i * self._columns + j, i * self._columns + (j + 1) % self._columns
         c, d = a + self._columns, b + self._columns
-        return np.stack([np.stack([a, b, d], -1), np.stack([a, d, c], -1)], 2).reshape(-1, 3).astype(np.int32)
+        both = np.stack([np.stack([a, b, d], -1), np.stack([a, d, c], -1)], 2)
+        self._grids[rows] = both.reshape(-1, 3).astype(np.int32)
+        return self._grids[rows]
 
     def build(self, rng: np.random.Generator, scene: Scene, vertices: NDArray) -> list[Extra]:
         """Skin below the neck, and clothes on it, for canonical head vertices (V, 3)."""
@@ -48,13 +53,12 @@ class Body:
         power = 0.85
         cx, cz = np.sign(cos) * np.abs(cos) ** power, np.sign(sin) * np.abs(sin) ** power
         middle = top.mean(0)
-        rings = [top]
         shift = middle - np.array([0.0, -0.16, -0.0826])
-        for y, half_width, half_depth in _ROWS:
-            ring = np.stack([cx * half_width * width, np.full_like(cx, y), cz * half_depth * width], -1)
-            ring[:, 2] -= 0.083
-            rings.append(ring + shift)
-        body = np.stack(rings)  # (9, C, 3)
+        body = np.empty((len(_ROWS) + 1, self._columns, 3))
+        body[0] = top
+        body[1:, :, 0] = cx * (_ROWS[:, 1:2] * width) + shift[0]
+        body[1:, :, 1] = _ROWS[:, :1] + shift[1]
+        body[1:, :, 2] = cz * (_ROWS[:, 2:] * width) - 0.083 + shift[2]
         euler = scene.view.yaw, scene.view.pitch
         turn = euler_to_matrix(
             float(np.clip(-euler[0] * rng.uniform(0, 0.8), -0.7, 0.7)),

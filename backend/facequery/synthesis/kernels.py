@@ -69,12 +69,13 @@ def plan_samples(ids, best, material, group, sample_tri, sample_xy, sample_pixel
     """Which points to shade so that edges are smooth and flat places cost one sample a pixel.
 
     ids, best (2 S, 2 S) of `fill`. Where the four of a pixel belong to one group (`group` (M,) by material) and lie at
-    about one depth, one sample in the middle stands for them; elsewhere every triangle has its own.
+    about one depth, one sample in the middle stands for them; elsewhere every surface has its own.
     Writes the samples (triangle, position in pixels of the S x S picture, flat pixel index, weight) and the nearest
     depth of each pixel (S, S), inf for none; returns their number.
     """
     size = depth.shape[0]
     count = 0
+    sample_near = np.zeros(4, np.float32)
     for y in range(size):
         for x in range(size):
             t0 = ids[2 * y, 2 * x]
@@ -104,16 +105,34 @@ def plan_samples(ids, best, material, group, sample_tri, sample_xy, sample_pixel
                 sample_weight[count] = 1.0
                 count += 1
                 continue
+            first = count
             for k in range(4):
                 t = t0 if k == 0 else (t1 if k == 1 else (t2 if k == 2 else t3))
                 if t < 0:
                     continue
-                sample_tri[count] = t
-                sample_xy[count, 0] = x + 0.25 + 0.5 * (k & 1)
-                sample_xy[count, 1] = y + 0.25 + 0.5 * (k >> 1)
-                sample_pixel[count] = y * size + x
-                sample_weight[count] = 0.25
-                count += 1
+                near = b0 if k == 0 else (b1 if k == 1 else (b2 if k == 2 else b3))
+                px = x + np.float32(0.25) + np.float32(0.5) * (k & 1)
+                py = y + np.float32(0.25) + np.float32(0.5) * (k >> 1)
+                # What continues one surface shares a sample in its middle.
+                merged = False
+                for s in range(first, count):
+                    step = near - sample_near[s - first]
+                    if group[material[t]] == group[material[sample_tri[s]]] and abs(step) < np.float32(0.012) * near:
+                        total = sample_weight[s] + np.float32(0.25)
+                        share = np.float32(0.25) / total
+                        sample_xy[s, 0] += (px - sample_xy[s, 0]) * share
+                        sample_xy[s, 1] += (py - sample_xy[s, 1]) * share
+                        sample_weight[s] = total
+                        merged = True
+                        break
+                if not merged:
+                    sample_tri[count] = t
+                    sample_xy[count, 0] = px
+                    sample_xy[count, 1] = py
+                    sample_pixel[count] = y * size + x
+                    sample_weight[count] = 0.25
+                    sample_near[count - first] = near
+                    count += 1
     return count
 
 

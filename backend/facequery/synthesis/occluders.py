@@ -12,29 +12,36 @@ from facequery.synthesis.meshes import Extra
 from facequery.synthesis.scene import Scene
 
 _RINGS, _SIDES = 7, 9
+_TURN = np.stack([np.cos(np.arange(_SIDES) / _SIDES * 2 * np.pi), np.sin(np.arange(_SIDES) / _SIDES * 2 * np.pi)], -1)
+_SHAPE = np.array([0.05, 0.7, 1.0, 1.0, 1.0, 0.7, 0.05])  # radius along a capsule, over its own
+
+
+def _capsule_triangles() -> NDArray[np.int32]:
+    i, j = np.meshgrid(np.arange(_RINGS - 1), np.arange(_SIDES), indexing="ij")
+    a, b = i * _SIDES + j, i * _SIDES + (j + 1) % _SIDES
+    c, d = a + _SIDES, b + _SIDES
+    triangles = np.stack([np.stack([a, d, b], -1), np.stack([a, c, d], -1)], 2).reshape(-1, 3)
+    return triangles.astype(np.int32)
+
+
+_CAPSULE = _capsule_triangles()
 
 
 def capsule(start: NDArray, end: NDArray, r0: float, r1: float) -> tuple[NDArray, NDArray]:
     """A capsule from start to end (3,) with radii r0, r1: vertices (V, 3), triangles (T, 3)."""
     axis = end - start
-    length = np.linalg.norm(axis) + 1e-9
-    axis = axis / length
-    helper = np.array([1.0, 0, 0]) if abs(axis[0]) < 0.8 else np.array([0, 1.0, 0])
-    u = np.cross(axis, helper)
-    u /= np.linalg.norm(u)
-    v = np.cross(axis, u)
-    turn = np.arange(_SIDES) / _SIDES * 2 * np.pi
-    ring = np.cos(turn)[:, None] * u + np.sin(turn)[:, None] * v
-    stations = [(-r0, 0.05), (-0.7 * r0, 0.7), (0.0, 1.0), (0.5 * length, 1.0), (length, 1.0), (length + 0.7 * r1, 0.7), (length + r1, 0.05)]
-    points = []
-    for s, factor in stations:
-        radius = r0 + (r1 - r0) * np.clip(s / length, 0, 1)
-        points.append(start + axis * s + ring * radius * factor)
-    i, j = np.meshgrid(np.arange(_RINGS - 1), np.arange(_SIDES), indexing="ij")
-    a, b = i * _SIDES + j, i * _SIDES + (j + 1) % _SIDES
-    c, d = a + _SIDES, b + _SIDES
-    triangles = np.stack([np.stack([a, d, b], -1), np.stack([a, c, d], -1)], 2).reshape(-1, 3)
-    return np.concatenate(points), triangles.astype(np.int32)
+    length = float(np.sqrt(axis @ axis)) + 1e-9
+    x, y, z = axis / length
+    # Two directions across the axis, without a cross product of arrays (Duff et al. 2017, Building an Orthonormal Basis).
+    sign = 1.0 if z >= 0 else -1.0
+    p = -1.0 / (sign + z)
+    q = x * y * p
+    across = np.array([[1.0 + sign * x * x * p, sign * q, -sign * x], [q, sign + y * y * p, -y]])
+    ring = _TURN @ across
+    at = np.array([-r0, -0.7 * r0, 0.0, 0.5 * length, length, length + 0.7 * r1, length + r1])
+    radius = (r0 + (r1 - r0) * np.clip(at / length, 0, 1)) * _SHAPE
+    points = start + at[:, None, None] * (axis / length) + ring * radius[:, None, None]
+    return points.reshape(-1, 3), _CAPSULE
 
 
 def joined(parts: list[tuple[NDArray, NDArray]]) -> tuple[NDArray, NDArray]:

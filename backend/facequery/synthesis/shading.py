@@ -69,12 +69,20 @@ MASK_LIPS, MASK_BEARD, MASK_SCALP, MASK_BLUSH, MASK_SHADOW, MASK_LINER, MASK_WRI
 @numba.njit(cache=True, fastmath=True, inline="always")
 def _taps(u, v, width, height):  # type: ignore[no-untyped-def]
     """Texel and weights for a bilinear look-up at u, v in [0, 1] of the texture (v up)."""
-    x = u * width - np.float32(0.5)
-    y = (np.float32(1.0) - v) * height - np.float32(0.5)
+    x = u * np.float32(width) - np.float32(0.5)
+    y = (np.float32(1.0) - v) * np.float32(height) - np.float32(0.5)
     x = min(max(x, np.float32(0.0)), np.float32(width) - np.float32(1.001))
     y = min(max(y, np.float32(0.0)), np.float32(height) - np.float32(1.001))
     i, j = int(y), int(x)
-    return i, j, y - i, x - j
+    return i, j, y - np.float32(i), x - np.float32(j)  # an int would make doubles of all that follows
+
+
+@numba.njit(cache=True, fastmath=True, inline="always")
+def _power(base, exponent):  # type: ignore[no-untyped-def]
+    """About base ** exponent for a base in [0, 1] (Schlick 1994, A Fast Alternative to Phong's Specular Model), squared so
+    that its tail falls off fast enough."""
+    q = base / (np.float32(0.5) * exponent * (np.float32(1.0) - base) + base + np.float32(1e-9))
+    return q * q
 
 
 @numba.njit(cache=True, fastmath=True)
@@ -277,8 +285,8 @@ def shade(  # type: ignore[no-untyped-def]
             angle = math.sqrt(lx * lx + ly * ly) if lz > 0 else np.float32(2.0)
             iris = angle / table[m, IRIS_SIZE]
             turn = (math.atan2(ly, lx) + np.float32(math.pi)) * np.float32(0.5 / math.pi)
-            vi = int(turn * 2 * noise_side) & mask
-            vj = int(angle * 0.6 * noise_side) & mask
+            vi = int(turn * np.float32(2.0) * noise_side) & mask
+            vj = int(angle * np.float32(0.6) * noise_side) & mask
             vein = max(noise[vi, vj, 1] * inv255 - np.float32(0.5), np.float32(0.0)) * table[m, REDNESS]
             pink = table[m, REDNESS] * min(angle * angle, one)
             r *= one - np.float32(0.15) * vein
@@ -296,8 +304,8 @@ def shade(  # type: ignore[no-untyped-def]
                     qg = to_linear[irises[layer, ti, tj, 1]]
                     qb = to_linear[irises[layer, ti, tj, 2]]
                 else:
-                    ti = int(turn * 3 * noise_side) & mask
-                    tj = int(along * 0.3 * noise_side) & mask
+                    ti = int(turn * np.float32(3.0) * noise_side) & mask
+                    tj = int(along * np.float32(0.3) * noise_side) & mask
                     k1 = np.float32(0.55) + np.float32(0.9) * noise[ti, tj, 0] * inv255
                     qr, qg, qb = qr * k1, qg * k1, qb * k1
                 ring = min(max((iris - np.float32(0.8)) * np.float32(5.0), np.float32(0.0)), one)
@@ -316,8 +324,8 @@ def shade(  # type: ignore[no-untyped-def]
         elif kind == TOOTH or kind == MOUTH:
             deep = min(max((Z - table[m, FRONT]) * np.float32(26.0) + one, np.float32(0.08)), one)
             ao = deep * ao
-            ti = int(abs(X * 3000 + Z * 1000)) & mask
-            tj = int(abs(Y * 3000)) & mask
+            ti = int(abs(X * np.float32(3000.0) + Z * np.float32(1000.0))) & mask
+            tj = int(abs(Y * np.float32(3000.0))) & mask
             k1 = one + table[m, AMOUNT] * (noise[ti, tj, 0] * inv255 - np.float32(0.5))
             r *= k1
             g *= k1
@@ -387,7 +395,7 @@ def shade(  # type: ignore[no-untyped-def]
         ib_ = (sh[0, 2] + sh[1, 2] * f1 + sh[2, 2] * f2 + sh[3, 2] * f3 + sh[4, 2] * f4 + sh[5, 2] * f5
                + sh[6, 2] * f6 + sh[7, 2] * f7 + sh[8, 2] * f8)
         # Light that comes back out of occluded skin is reddish.
-        ao_r = ao + (one - ao) * ao * np.float32(0.5) * min(scatter * 2, one)
+        ao_r = ao + (one - ao) * ao * np.float32(0.5) * min(scatter * np.float32(2.0), one)
         ir, ig, ib_ = max(ir, np.float32(0.0)) * ao_r, max(ig, np.float32(0.0)) * ao, max(ib_, np.float32(0.0)) * ao
         fresnel = one - min(max(facing, np.float32(0.0)), one)
         fresnel2 = fresnel * fresnel
@@ -406,11 +414,11 @@ def shade(  # type: ignore[no-untyped-def]
                 mx = (shadow_basis[0, 0] * qx + shadow_basis[0, 1] * qy + shadow_basis[0, 2] * qz) / shadow_half
                 my = (shadow_basis[1, 0] * qx + shadow_basis[1, 1] * qy + shadow_basis[1, 2] * qz) / shadow_half
                 mz = shadow_basis[2, 0] * qx + shadow_basis[2, 1] * qy + shadow_basis[2, 2] * qz + one
-                hx = (mx * np.float32(0.5) + np.float32(0.5)) * map_side - np.float32(0.5)
-                hy = (my * np.float32(0.5) + np.float32(0.5)) * map_side - np.float32(0.5)
+                hx = (mx * np.float32(0.5) + np.float32(0.5)) * np.float32(map_side) - np.float32(0.5)
+                hy = (my * np.float32(0.5) + np.float32(0.5)) * np.float32(map_side) - np.float32(0.5)
                 if hx >= 0 and hy >= 0 and hx < map_side - 1 and hy < map_side - 1:
                     qi, qj = int(hy), int(hx)
-                    fi, fj = hy - qi, hx - qj
+                    fi, fj = hy - np.float32(qi), hx - np.float32(qj)
                     mz += np.float32(0.006)
                     blocked = np.float32(0.0)
                     if shadow_map[qi, qj] > mz:
@@ -437,8 +445,8 @@ def shade(  # type: ignore[no-untyped-def]
                 lt = one / math.sqrt(tx * tx + ty * ty + tz * tz + np.float32(1e-6))
                 d = (tx * hx + ty * hy + tz * hz) * lt * length
                 k1 = max(one - d * d, np.float32(0.0))
-                k1 = math.exp(math.log(k1 + np.float32(1e-6)) * shine * np.float32(0.5)) * hair_spec * lit
-                k1 *= min(max(ndl * 2 + one, np.float32(0.0)), one) * ao
+                k1 = _power(k1, shine * np.float32(0.5)) * hair_spec * lit
+                k1 *= min(max(ndl * np.float32(2.0) + one, np.float32(0.0)), one) * ao
                 sr += light_colours[k, 0] * k1
                 sg += light_colours[k, 1] * k1
                 sb += light_colours[k, 2] * k1
@@ -446,10 +454,10 @@ def shade(  # type: ignore[no-untyped-def]
                 ndh = (nx * hx + ny * hy + nz * hz) * length
                 k1 = np.float32(0.0)
                 if specular > 0 and ndh > 0:
-                    k1 = math.exp(math.log(ndh) * shine) * specular * (shine + 8) * np.float32(0.035)
+                    k1 = _power(ndh, shine) * specular * (shine + np.float32(8.0)) * np.float32(0.035)
                     k1 *= np.float32(0.35) + np.float32(0.65) * fresnel2
                 if wet > 0 and ndh > np.float32(0.9):
-                    k1 += math.exp(math.log(ndh) * np.float32(350.0)) * wet * np.float32(4.0)
+                    k1 += _power(ndh, np.float32(350.0)) * wet * np.float32(4.0)
                 k1 *= lit * ndl * ao
                 sr += light_colours[k, 0] * k1
                 sg += light_colours[k, 1] * k1

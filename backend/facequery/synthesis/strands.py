@@ -11,6 +11,7 @@ from facequery.synthesis.scene import Scene
 from facequery.synthesis.surface import EYE_RIGHT, mirrored
 
 _LASH_COLUMNS = 12
+_FADE = np.interp(np.arange(_LASH_COLUMNS), [0, 2, 8, 11], [1.0, 1.0, 0.75, 0.2])[:, None]  # length along the lid
 
 
 class Strands:
@@ -20,6 +21,7 @@ class Strands:
         self.model, self._lash_layer, self._strand_layer = model, lash_layer, strand_layer
         part = model.parts["skin"].vertices
         skin = model.rest[part]
+        self._lash_grid = self._lash_triangles()
         t = np.linspace(0, 3, _LASH_COLUMNS)
         self._rims = []
         for eye in (np.array(EYE_RIGHT), mirrored(EYE_RIGHT)):
@@ -37,28 +39,29 @@ class Strands:
         """Upper and lower lashes of both eyes, along the lids of canonical vertices (V, 3)."""
         upper = rng.uniform(0.007, 0.011) if strong else rng.uniform(0.004, 0.008)
         material = row(shading.PLAIN, np.minimum(scene.hair * 0.4, 0.03), specular=0.02, shine=10)
-        points, triangles, corner_uv = [], [], []
+        points = []
         for k, rim in enumerate(self._rims):
             below = k % 2
             length = upper * (0.45 if below else 1.0)
             root = vertices[rim].astype(np.float64)
-            lateral = np.array([-0.35 if k < 2 else 0.35, -0.5 if below else 0.35, 0.35])
-            out = normals[rim] * 0.8 + lateral
-            out /= np.linalg.norm(out, axis=1, keepdims=True)
-            fade = np.interp(np.arange(_LASH_COLUMNS), [0, 2, 8, 11], [1.0, 1.0, 0.75, 0.2])[:, None] * length
+            out = normals[rim] * 0.8 + np.array([-0.35 if k < 2 else 0.35, -0.5 if below else 0.35, 0.35])
+            out /= np.sqrt((out * out).sum(1, keepdims=True))
+            fade = _FADE * length
             up = np.array([0, -0.2 if below else 0.55, 0.0])
-            rows = [root - 0.0003 * out, root + out * fade * 0.55, root + (out * 0.85 + up) * fade]
-            start = sum(len(p) for p in points)
-            points.append(np.concatenate(rows))
-            i, j = np.meshgrid(np.arange(2), np.arange(_LASH_COLUMNS - 1), indexing="ij")
-            a = i * _LASH_COLUMNS + j
-            quads = np.stack([a, a + 1, a + 1 + _LASH_COLUMNS, a + _LASH_COLUMNS], -1).reshape(-1, 4)
-            u, v = (quads % _LASH_COLUMNS) / (_LASH_COLUMNS - 1), (quads // _LASH_COLUMNS) / 2
-            uv = np.stack([u, v], -1)
-            for pick in ([0, 1, 2], [0, 2, 3]):
-                triangles.append(quads[:, pick] + start)
-                corner_uv.append(uv[:, pick])
-        return [self._extra(scene, np.concatenate(points), np.concatenate(triangles), np.concatenate(corner_uv), material, self._lash_layer)]
+            points += [root - 0.0003 * out, root + out * fade * 0.55, root + (out * 0.85 + up) * fade]
+        return [self._extra(scene, np.concatenate(points), *self._lash_grid, material, self._lash_layer)]
+
+    @staticmethod
+    def _lash_triangles() -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Triangles and corner UVs of four strips of three rows."""
+        i, j = np.meshgrid(np.arange(2), np.arange(_LASH_COLUMNS - 1), indexing="ij")
+        a = i * _LASH_COLUMNS + j
+        quads = np.stack([a, a + 1, a + 1 + _LASH_COLUMNS, a + _LASH_COLUMNS], -1).reshape(-1, 4)
+        uv = np.stack([(quads % _LASH_COLUMNS) / (_LASH_COLUMNS - 1), (quads // _LASH_COLUMNS) / 2], -1)
+        triangles = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
+        corner_uv = np.concatenate([uv[:, [0, 1, 2]], uv[:, [0, 2, 3]]]).astype(np.float32)
+        strips = [triangles + 3 * _LASH_COLUMNS * k for k in range(4)]
+        return np.concatenate(strips).astype(np.int32), np.concatenate([corner_uv] * 4)
 
     def wig(self, rng: np.random.Generator, scene: Scene, vertices: NDArray, material: NDArray) -> Extra:
         """A sheet of hair round the skull of canonical vertices (V, 3), open at the face, of any length."""

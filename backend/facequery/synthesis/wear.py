@@ -18,7 +18,6 @@ from facequery.synthesis.settings import SampleSettings
 from facequery.synthesis.strands import Strands
 from facequery.synthesis.surface import MASKS_AT, masks_at
 
-
 _FREQUENCIES = np.array([12.0, 20.0, 40.0])  # of the bumps on hair and clothes, cycles per metre
 _WAVES = 24  # waves kept for each, of which a few are added at a time
 
