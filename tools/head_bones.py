@@ -37,7 +37,8 @@ def _object(vertices: NDArray, triangles: NDArray) -> Any:
     mesh.from_pydata(vertices.tolist(), [], triangles.tolist())
     mesh.update()
     obj = bpy.data.objects.new("bone", mesh)
-    bpy.context.collection.objects.link(obj)
+    context: Any = bpy.context
+    context.collection.objects.link(obj)
     return obj
 
 
@@ -102,7 +103,8 @@ def _seen_from_outside(vertices: NDArray, triangles: NDArray, directions: int = 
 def _half_decimated(vertices: NDArray, triangles: NDArray, count: int) -> tuple[NDArray, NDArray]:
     """The subject's left half, cut at x = 0 and simplified to about `count` triangles."""
     obj = _object(vertices, triangles)
-    bpy.context.view_layer.objects.active = obj
+    context: Any = bpy.context
+    context.view_layer.objects.active = obj
     obj.select_set(True)
     bpy.ops.object.mode_set(mode="EDIT")
     bpy.ops.mesh.select_all(action="SELECT")

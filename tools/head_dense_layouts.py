@@ -13,9 +13,9 @@ from tools.head_outline import inside
 MIRROR = np.array([-1.0, 1.0, 1.0])
 COUNT = 520
 ROUNDS = 3
-CLOSEST = 0.0040  # metres: a Delaunay point nearer than this to another is left out
+CLOSEST = 0.0055  # metres: a Delaunay point nearer than this to another is left out
 SEGMENTS = ("forehead", "brow_left", "brow_right", "eye_left", "eye_right", "nose", "cheek_left", "cheek_right", "lips",
-            "chin", "ear_left", "ear_right", "neck", "scalp")  # fmt: skip
+            "mouth", "chin", "jaw", "ear_left", "ear_right", "neck", "scalp")  # fmt: skip
 
 
 def boundary_and_nose(model: HeadModel, solid: NDArray) -> NDArray[np.float64]:

@@ -119,13 +119,14 @@ def front(model: HeadModel, xy: NDArray, skin_only: bool = False) -> NDArray[np.
 
 def frl189(model: HeadModel, mean: FrlMean, ibug: NDArray) -> QuerySet:
     """The layout: a thin-plate spline takes the mean shape to the head from the front; irises are set by geometry."""
-    anchors = list(SHARED.items())
+    # The closed inner lips nearly coincide in the mean; as anchors they would tear the spline.
+    anchors = [(a, b) for a, b in SHARED.items() if a not in (62, 66)]
     source = mean.points[[b for _, b in anchors]]
     target = ibug[[a for a, _ in anchors], :2]
     target = 0.5 * (target + (ibug[[_PARTNER[a] for a, _ in anchors], :2] * [-1, 1]))
     warp = RBFInterpolator(source, target, kernel="thin_plate_spline", smoothing=1e-6)
     points = front(model, warp(mean.points))
-    for a, b in anchors:
+    for a, b in SHARED.items():
         points[b] = ibug[a]
     for first, eye, name in ((2, 1, "eye_right"), (10, 0, "eye_left")):
         part = model.parts[name].vertices

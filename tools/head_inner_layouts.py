@@ -78,7 +78,11 @@ def _bone_layout(
     half = outside[outside[:, 0] > 0.004]
     half = half[half[:, 2] > -0.11] if part == "cranium" else half  # the back of the head is never seen
     count = (total - len(points)) // 2
-    extra = half[farthest_points(half, count, points)]
+    # Two thirds of what fills up lie in the face, where they tell most.
+    face = (half[:, 1] < 0.035) & (half[:, 2] > -0.045)
+    extra = half[face][farthest_points(half[face], 2 * count // 3, points)]
+    rest = half[~face] if (~face).any() else half
+    extra = np.concatenate([extra, rest[farthest_points(rest, count - len(extra), np.concatenate([points, extra]))]])
     points = np.concatenate([points, extra, extra * MIRROR])
     names += [f"{part}_{i}_left" for i in range(count)] + [f"{part}_{i}_right" for i in range(count)]
     middle = np.r_[middle, np.zeros(2 * count, bool)]

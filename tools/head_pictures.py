@@ -145,6 +145,23 @@ def head_pictures(model: HeadModel, out: Path) -> None:
     write(out / "eyes.png", [[draw(model, View(yaw=y, **eyes), v) for v in blink] for y in (0.0, 45.0, -45.0)])
 
 
+def region_picture(model: HeadModel, out: Path) -> None:
+    """The skin's regions in colours; later ones lie over earlier ones."""
+    colour = np.full((len(model.rest), 3), 0.8)
+    skin = model.parts["skin"]
+    for i, (name, mask) in enumerate(model.regions.items()):
+        if name not in ("face", "rigid"):
+            colour[skin.vertices][mask] = np.array(GROUP_COLOURS[i % len(GROUP_COLOURS)]) / 255
+    rigid = colour * 0 + 0.8
+    rigid[skin.vertices][model.rigid_mask] = (0.2, 0.5, 0.9)
+    rigid[skin.vertices][model.region_mask("face")] *= (1, 0.8, 0.8)
+    triangles = model.triangles[skin.triangles]
+    rows = []
+    for paint in (colour, rigid):
+        rows.append([finished(layer(View(yaw=y), model.rest, triangles, paint)[0]) for y in (0.0, 45.0, 120.0)])
+    write(out / "regions.png", rows)
+
+
 def layout_pictures(model: HeadModel, names: Sequence[str], out: Path) -> None:
     """Each layout from the front, three-quarter, and the side."""
     for name in names:
@@ -173,6 +190,7 @@ def main() -> None:
     model = HeadModel.load()
     if not args.layout:
         head_pictures(model, args.out)
+        region_picture(model, args.out)
     layout_pictures(model, args.layout or layout_names(), args.out)
 
 

@@ -238,7 +238,7 @@ def learn_head(source: Source, folder: Path) -> None:
         "gaze_names": np.array(list(GAZE_DEGREES)),
         "gaze_degrees": np.array(list(GAZE_DEGREES.values())),
         "region_names": np.array(list(regions)),
-        "region_bits": sum(m.astype(np.uint32) << np.uint32(k) for k, m in enumerate(regions.values())),
+        "region_bits": _bits(list(regions.values())),
         "loop_names": np.array(list(loops)),
         "loop_size": np.array([len(v) for v in loops.values()], np.int32),
         "loop_vertices": np.concatenate(list(loops.values())).astype(np.int32),
@@ -250,6 +250,11 @@ def learn_head(source: Source, folder: Path) -> None:
     }  # fmt: skip
     write_arrays(folder / "head.npz", **arrays)
     print(f"{len(arrays['rest'])} vertices, skin {spans['skin'].stop}, jaw residual {residual * 1e6:.0f} um")
+
+
+def _bits(masks: list[NDArray]) -> NDArray[np.uint32]:
+    """Masks (N, V) packed into one number a vertex, the first mask in the lowest bit."""
+    return np.bitwise_or.reduce([m.astype(np.uint32) << np.uint32(k) for k, m in enumerate(masks)])
 
 
 def _tooth_ranges(source: Source, names: list[str], spans: dict[str, slice]) -> NDArray[np.int32]:

@@ -44,8 +44,7 @@ class Actor:
         turn, _ = model.jaw_transform(expression, self.identity)
         turned = self.offsets @ np.swapaxes(turn, -1, -2)
         weight = model.jaw_weight[:, None]
-        moved: NDArray[np.float32] = points + (1 - weight) * self.offsets + weight * turned
-        return moved
+        return np.asarray(points + (1 - weight) * self.offsets + weight * turned, np.float32)
 
     def with_scan(self, model: HeadModel, scan: NDArray) -> "Actor":
         """The actor with own vertices `scan` (V, 3) of the neutral head, canonical metres, in the model's topology."""
