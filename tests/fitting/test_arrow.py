@@ -33,24 +33,25 @@ def make_system(frames: int, seed: int = 0) -> ArrowSystem:
 def test_step_solves_the_whole_system(frames: int) -> None:
     system = make_system(frames)
     matrix, gradient = dense(system)
-    frame, shared, schur = solve_arrow(system, 0.0)
-    np.testing.assert_allclose(np.r_[frame.ravel(), shared], -np.linalg.solve(matrix, gradient), atol=1e-10)
+    step = solve_arrow(system, 0.0)
+    np.testing.assert_allclose(np.r_[step.frame.ravel(), step.shared], -np.linalg.solve(matrix, gradient), atol=1e-10)
     covariance = np.linalg.inv(matrix)[-SHARED:, -SHARED:]
-    np.testing.assert_allclose(np.linalg.inv(schur), covariance, atol=1e-10)
+    np.testing.assert_allclose(np.linalg.inv(step.schur), covariance, atol=1e-10)
+    assert step.log_determinant == pytest.approx(np.linalg.slogdet(matrix)[1])
 
 
 def test_what_is_not_free_does_not_move_and_the_rest_is_solved_without_it() -> None:
     system = make_system(5)
     free = np.random.default_rng(1).random((5, PER_FRAME)) > 0.3
-    frame, shared, _ = solve_arrow(system, 0.0, free)
-    assert (frame[~free] == 0).all()
+    step = solve_arrow(system, 0.0, free)
+    assert (step.frame[~free] == 0).all()
     matrix, gradient = dense(system)
     use = np.r_[free.ravel(), np.ones(SHARED, bool)]
     expected = -np.linalg.solve(matrix[np.ix_(use, use)], gradient[use])
-    np.testing.assert_allclose(np.r_[frame.ravel(), shared][use], expected, atol=1e-10)
+    np.testing.assert_allclose(np.r_[step.frame.ravel(), step.shared][use], expected, atol=1e-10)
 
 
 def test_damping_shortens_the_step() -> None:
     system = make_system(6)
-    lengths = [np.linalg.norm(solve_arrow(system, d)[0]) for d in (0.0, 1.0, 100.0)]
+    lengths = [np.linalg.norm(solve_arrow(system, d).frame) for d in (0.0, 1.0, 100.0)]
     assert lengths[0] > lengths[1] > lengths[2]

@@ -46,10 +46,22 @@ class ArrowSystem:
         )
 
 
-def solve_arrow(
-    system: ArrowSystem, damping: float, free: NDArray[np.bool_] | None = None
-) -> tuple[Array, Array, Array]:
-    """Levenberg-Marquardt step: (H + damping diag H) x = -g. Returns (F, P), (S,) and the Schur complement (S, S).
+@dataclass(frozen=True, eq=False)
+class ArrowStep:
+    """A step of the frames (F, P) and of what is shared (S,), and what the elimination left behind.
+
+    `schur` (S, S) is the Schur complement, without damping the inverse covariance of what is shared;
+    `log_determinant` that of the damped matrix, everything free.
+    """
+
+    frame: Array
+    shared: Array
+    schur: Array
+    log_determinant: float
+
+
+def solve_arrow(system: ArrowSystem, damping: float, free: NDArray[np.bool_] | None = None) -> ArrowStep:
+    """Levenberg-Marquardt step: (H + damping diag H) x = -g.
 
     `free` (F, P) marks the unknowns that may move; the others (at a bound) get a step of zero.
     Raises numpy.linalg.LinAlgError when the damped system is not positive definite.
@@ -115,7 +127,9 @@ def solve_arrow(
             rest = rest - links[pair].T @ later
         later = solve_triangular(factors[pair], rest, lower=True, trans="T", check_finite=False)
         step[a:b] = later.reshape(b - a, size)
-    return step * mask, shared_step, schur
+    volume = 2.0 * sum(float(np.log(np.diag(factor)).sum()) for factor in factors)
+    volume += float(np.linalg.slogdet(damped)[1]) if wide else 0.0
+    return ArrowStep(step * mask, shared_step, schur, volume)
 
 
 def times(system: ArrowSystem, frame: Array) -> tuple[Array, Array]:

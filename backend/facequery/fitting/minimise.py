@@ -84,11 +84,11 @@ def bounded_step(
                 frame_gradient=system.frame_gradient + push,
                 shared_gradient=system.shared_gradient + push_shared,
             )
-        frame, shared, _ = solve_arrow(shifted, damping, free)
-        target = expression + frame[:, EXPRESSION]
+        step = solve_arrow(shifted, damping, free)
+        target = expression + step.frame[:, EXPRESSION]
         leaving = free[:, EXPRESSION] & ((target < 0.0) | (target > 1.0))
         if not leaving.any():
             break
         held[:, EXPRESSION][leaving] = (np.clip(target, 0.0, 1.0) - expression)[leaving]
         free[:, EXPRESSION] &= ~leaving
-    return frame + held, shared
+    return step.frame + held, step.shared

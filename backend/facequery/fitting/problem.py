@@ -84,6 +84,7 @@ class Problem:
     model_error: float = 0.0  # metres: what the model cannot follow, added to sigma
     data_weight: float = 1.0  # share of the landmarks that count as independent of each other
     identity_weight: float = 1.0  # how often the identity prior counts, for frames that are not independent
+    focal_tilt: tuple[float, ...] = ()  # per view: slope of a cost that is linear in the logarithm of its focal length
     pinned: Array | None = None  # (F, N) extra information in 1 / px^2, without a robust kernel
     names: list[str] = field(default_factory=list)
 
@@ -187,6 +188,7 @@ class Problem:
         for v, view in enumerate(self.views):
             if view.solve_focal:
                 cost += 0.5 * self._focal_residual(state, v) ** 2
+                cost += float(np.log(state.focal[v])) * (self.focal_tilt[v] if self.focal_tilt else 0.0)
         bends, weights = self._bends(state)
         return cost + 0.5 * float((bends**2 * weights).sum())
 
@@ -337,6 +339,7 @@ class Problem:
             if column >= 0:
                 system.shared[column, column] += 1.0 / s.focal_prior**2
                 system.shared_gradient[column] += self._focal_residual(state, v) / s.focal_prior
+                system.shared_gradient[column] += self.focal_tilt[v] if self.focal_tilt else 0.0
         bends, weights = self._bends(state)
         if not len(bends):
             return

@@ -23,8 +23,8 @@ class FitSettings:
     # priors
     identity_prior: float = 1.0  # standard deviation of an identity coefficient
     shape_spread: float = 0.0015  # metres, root mean square: smooth shape beyond the identity basis; 0: none
-    expression_mean: float = 0.12  # mean of the exponential prior that keeps expressions sparse
-    expression_spread: float = 0.5  # standard deviation of the quadratic prior on top of it
+    expression_mean: float = 0.3  # mean of the exponential prior that keeps expressions sparse
+    expression_spread: float = 0.7  # standard deviation of the quadratic prior on top of it
     gaze_prior: float = 0.07  # radians: eyes against what the eyeLook weights say
     # smoothness
     rotation_jerk: float = 0.012  # radians
