@@ -18,23 +18,22 @@ def _curve() -> NDArray[np.float32]:
 _TO_SRGB = _curve()
 
 
-def expose(
-    rng: np.random.Generator,
-    colour: NDArray,
-    coverage: NDArray,
-    background: NDArray,
-    albedo: float,
-    illuminant: NDArray,
+def exposure(
+    rng: np.random.Generator, colour: NDArray, coverage: NDArray, albedo: float, illuminant: NDArray
 ) -> NDArray[np.float32]:
-    """A face's premultiplied light (H, W, 3) over a background, exposed as a camera would; linear, about 0..1.
+    """The gain (3,) of a camera that exposes for a face: premultiplied light (H, W, 3) and its coverage (H, W).
 
-    A face is exposed to 0.28 times a root of its albedo's ratio to 0.35, with a spread of half a stop; so dark skin stays
-    darker. The background keeps its own exposure. White balance takes away most of the illuminant's (3,) colour.
+    A face comes out at 0.28 times a root of its albedo's ratio to 0.35, with a spread of half a stop; so dark skin stays
+    darker. White balance takes away most of the illuminant's (3,) colour.
     """
     light = float(colour.sum() / (3 * max(float(coverage.sum()), 1.0)))
     target = 0.28 * (albedo / 0.35) ** 0.6 * np.exp(rng.normal(0, 0.35))
     balance = (illuminant / max(float(illuminant.mean()), 1e-6)) ** -rng.uniform(0.2, 0.85)
-    gain = (balance * (target / max(light, 1e-4))).astype(np.float32)
+    return (balance * (target / max(light, 1e-4))).astype(np.float32)
+
+
+def composed(colour: NDArray, coverage: NDArray, gain: NDArray, background: NDArray) -> NDArray[np.float32]:
+    """The exposed face over a background (H, W, 3), which keeps its own exposure."""
     return colour * gain + background * (1 - coverage[..., None])
 
 
@@ -58,8 +57,13 @@ def to_srgb(linear: NDArray) -> NDArray[np.float32]:
     return _TO_SRGB[np.clip(soft * (_STEPS - 1), 0, _STEPS - 1).astype(np.int16)]
 
 
-def develop(rng: np.random.Generator, image: NDArray, settings: SampleSettings) -> NDArray[np.uint8]:
-    """A linear picture (H, W, 3) to uint8 sRGB with the faults of cameras and of the way to us."""
+def develop(
+    rng: np.random.Generator, image: NDArray, settings: SampleSettings, grain: np.random.Generator | None = None
+) -> NDArray[np.uint8]:
+    """A linear picture (H, W, 3) to uint8 sRGB with the faults of cameras and of the way to us.
+
+    grain: where the noise comes from (default: rng too), so that the frames of a clip can share all but the noise.
+    """
     size = max(image.shape[:2])
     if rng.random() < settings.motion_blur:
         image = _motion_blur(rng, image)
@@ -80,7 +84,7 @@ def develop(rng: np.random.Generator, image: NDArray, settings: SampleSettings) 
     if rng.random() < settings.low_resolution:
         out = _resample(rng, out)
     if rng.random() < settings.noise:
-        out = _grain(rng, out)
+        out = _grain(rng, out, grain or rng)
     if rng.random() < settings.border:
         _bars(rng, out)
     picture = np.clip(out * 255 + 0.5, 0, 255).astype(np.uint8)
@@ -122,12 +126,12 @@ def _resample(rng: np.random.Generator, out: NDArray) -> NDArray[np.float32]:
     return cv2.resize(down, (width, height), interpolation=how[rng.choice(4, p=[0.0, 0.55, 0.1, 0.35])])
 
 
-def _grain(rng: np.random.Generator, out: NDArray) -> NDArray[np.float32]:
+def _grain(rng: np.random.Generator, out: NDArray, grain: np.random.Generator) -> NDArray[np.float32]:
     height, width = out.shape[:2]
     strength = np.float32(min(np.exp(rng.normal(-4.3, 0.6)), 0.05))
     colour = rng.random() < 0.6
     count = height * width * (3 if colour else 1)
-    start = int(rng.integers(len(_NOISE) - count)) if count < len(_NOISE) else 0
+    start = int(grain.integers(len(_NOISE) - count)) if count < len(_NOISE) else 0
     noise = np.resize(_NOISE[start : start + count], (height, width, 3 if colour else 1))
     if rng.random() < 0.4:  # sensors are sharpened and denoised: grain of more than a pixel
         noise = cv2.blur(noise, (2, 2)).reshape(noise.shape) * 1.8

@@ -11,9 +11,9 @@ from facequery.geometry.rotations import axis_angle_to_matrix, euler_to_matrix
 from facequery.synthesis.backgrounds import draw_background
 from facequery.synthesis.looks import draw_tone
 from facequery.synthesis.occluders import hand
-from facequery.synthesis.picture import develop, expose
+from facequery.synthesis.picture import develop, exposure
 from facequery.synthesis.samples import FaceSampler
-from facequery.synthesis.scene import TO_CAMERA, View, crop_view, draw_pose, sample_scene
+from facequery.synthesis.scene import TO_CAMERA, View, crop_view, draw_pose
 from facequery.synthesis.settings import SampleSettings
 
 EMPTY = 0.15  # share of pictures without a face
@@ -88,7 +88,7 @@ class PictureSampler:
     def _paste(self, rng: np.random.Generator, image: NDArray, face: float) -> tuple[NDArray, NDArray, NDArray] | None:
         sampler = self.sampler
         height, width = image.shape[:2]
-        scene = sample_scene(rng, sampler.model, sampler.library, sampler.expressions, sampler.settings)
+        scene = sampler.draw_scene(rng)
         four = sampler.model.normalisation_points(scene.identity, scene.expression).astype(np.float64)
         view = self._view(rng, four)
         half = face / _FACE_OF_HALF
@@ -106,11 +106,9 @@ class PictureSampler:
             cy=(view.cy * square + corner[1]) / side,
         )  # fmt: skip
         render = sampler.dressed(replace(scene, view=view), side)
-        own = expose(
-            rng, render.colour, render.coverage, np.zeros_like(render.colour), float(scene.albedo.mean()), render.illuminant
-        )
+        gain = exposure(rng, render.colour, render.coverage, float(scene.albedo.mean()), render.illuminant)
         image *= 1 - render.coverage[:height, :width, None]
-        image += own[:height, :width]
+        image += render.colour[:height, :width] * gain
         points = render.project(four @ view.rotation.T + view.translation)
         inside = ((points >= 0) & (points < [width, height])).all(1)
         if inside.sum() < 3:

@@ -9,17 +9,19 @@ from facequery.head.binding import Binding
 from facequery.head.model import HeadModel
 from facequery.synthesis.backgrounds import draw_background
 from facequery.synthesis.expressions import ExpressionSampler
+from facequery.synthesis.cycles.person import off_basis
 from facequery.synthesis.labels import labels, surface_points
-from facequery.synthesis.library import Library
+from facequery.synthesis.library import SPLITS, Library
 from facequery.synthesis.occluders import draw_occluder
 from facequery.synthesis.paint import Painter
-from facequery.synthesis.picture import defocus, develop, expose
+from facequery.synthesis.picture import composed, defocus, develop, exposure
 from facequery.synthesis.render import Render, Renderer
 from facequery.synthesis.scene import Scene, sample_scene
 from facequery.synthesis.settings import SampleSettings
 from facequery.synthesis.wear import Wardrobe
 
 DATASET = "renders"
+_SHAPES = 8  # off-basis shapes kept, when they are asked for
 _TOGETHER = 12  # heads evaluated at once: the bases pass through the cache once for all of them
 
 
@@ -71,6 +73,12 @@ class FaceSampler:
         self.painter = Painter(self.library.surface)
         self._face_vertices = np.flatnonzero(self.model.region_mask("face"))
         self.expressions = ExpressionSampler(self.model.expression_names)
+        self._offsets: list[NDArray[np.float32]] = []
+        if self.settings.off_basis > 0:
+            fields = np.random.default_rng([SPLITS.index(split), 77])
+            self._offsets = [
+                off_basis(fields, self.model, self.settings.off_basis).astype(np.float32) for _ in range(_SHAPES)
+            ]
         self._surface: tuple[Binding, NDArray[np.bool_]] | None = None
 
     def face_sample(
@@ -83,24 +91,34 @@ class FaceSampler:
         self, rng: np.random.Generator, count: int, size: int, binding: Binding, n_queries: int | None = None
     ) -> list[Sample]:
         """`count` samples; the same state of rng gives the same samples."""
-        scenes = [
-            sample_scene(rng, self.model, self.library, self.expressions, self.settings) for _ in range(count)
-        ]
+        scenes = [self.draw_scene(rng) for _ in range(count)]
         samples = []
         for start in range(0, count, _TOGETHER):
             some = scenes[start : start + _TOGETHER]
-            vertices = self.model.vertices(
-                np.stack([s.identity for s in some]), np.stack([s.expression for s in some])
-            )
             samples += [
-                self._sample(rng, scene, v, size, binding, n_queries) for scene, v in zip(some, vertices, strict=True)
+                self._sample(rng, scene, v, size, binding, n_queries)
+                for scene, v in zip(some, self.shapes(some), strict=True)
             ]
         return samples
+
+    def shapes(self, scenes: list[Scene]) -> NDArray[np.float32]:
+        """Canonical vertices (n, V, 3) of the scenes' heads, off-basis offsets included."""
+        vertices = self.model.vertices(
+            np.stack([s.identity for s in scenes]), np.stack([s.expression for s in scenes])
+        )
+        for scene, own in zip(scenes, vertices, strict=True):
+            if scene.offsets is not None:
+                own += scene.offsets
+        return vertices
+
+    def draw_scene(self, rng: np.random.Generator) -> Scene:
+        """Draws a scene with this sampler's library and settings."""
+        return sample_scene(rng, self.model, self.library, self.expressions, self.settings, self._offsets)
 
     def dressed(self, scene: Scene, size: int, vertices: NDArray | None = None) -> Render:
         """Dresses the scene's head, puts things in front of it, and renders it; a function of the scene alone."""
         if vertices is None:
-            vertices = self.model.vertices(scene.identity, scene.expression)
+            vertices = self.shapes([scene])[0]
         normals = self.renderer.normals(vertices)
         own = np.random.default_rng(scene.seed)
         outfit = self.wardrobe.dress(own, scene, vertices, normals, self.settings)
@@ -119,7 +137,8 @@ class FaceSampler:
         """The finished picture (S, S, 3) of a scene, and its render."""
         render = self.dressed(scene, size, vertices)
         background = draw_background(rng, self.library, scene.light.environment, size, size)
-        image = expose(rng, render.colour, render.coverage, background, float(scene.albedo.mean()), render.illuminant)
+        gain = exposure(rng, render.colour, render.coverage, float(scene.albedo.mean()), render.illuminant)
+        image = composed(render.colour, render.coverage, gain, background)
         if rng.random() < self.settings.depth_of_field:
             image = defocus(rng, image, render.depth)
         return develop(rng, image, self.settings), render

@@ -1,5 +1,6 @@
 """A scene: everything that is drawn at random for one picture of a face, before anything is rendered."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -38,7 +39,8 @@ class View:
 @dataclass(frozen=True)
 class Scene:
     """identity (K,), expression (52,), view, light; tone 0..1; hair (3,) linear colour; skin: index into the library;
-    skin_parameters and head_rows as the shading kernel reads them; seed: what is drawn later (accessories, picture)."""
+    skin_parameters and head_rows as the shading kernel reads them; seed: what is drawn later (accessories, picture);
+    offsets (V, 3) metres: shape that the basis does not hold, None for none."""
 
     identity: NDArray[np.float32]
     expression: NDArray[np.float32]
@@ -51,6 +53,7 @@ class Scene:
     skin_parameters: NDArray[np.float32]
     head_rows: list[NDArray[np.float32]] = field(repr=False)
     seed: int = 0
+    offsets: NDArray[np.float32] | None = field(default=None, repr=False)
 
 
 def draw_pose(rng: np.random.Generator, settings: SampleSettings) -> tuple[float, float, float]:
@@ -115,9 +118,15 @@ def _onto(ray: NDArray) -> NDArray[np.float64]:
 
 
 def sample_scene(
-    rng: np.random.Generator, model: HeadModel, library: Library, expressions: ExpressionSampler, settings: SampleSettings
+    rng: np.random.Generator,
+    model: HeadModel,
+    library: Library,
+    expressions: ExpressionSampler,
+    settings: SampleSettings,
+    offsets: Sequence[NDArray[np.float32]] = (),
 ) -> Scene:
-    """Draws a scene. The same rng state, library and settings give the same scene."""
+    """Draws a scene. The same rng state, library and settings give the same scene. offsets: off-basis shapes (V, 3) to
+    choose from; they count as part of the identity."""
     identity = rng.normal(0, settings.identity_spread, model.identity_size).clip(-2.6, 2.6).astype(np.float32)
     expression = expressions.draw(rng) * np.float32(rng.random() >= settings.neutral)
     tone, albedo = draw_tone(rng)
@@ -126,8 +135,13 @@ def sample_scene(
     rows = [np.zeros_like(draw_mouth(rng, tone)[0])]
     rows += draw_eyes(rng, library, model.eye_centres_rest, model.limbus_angle, tone)
     rows += draw_mouth(rng, tone)
-    view = draw_view(rng, model.normalisation_points(identity, expression).astype(np.float64), settings)
+    shape = offsets[rng.integers(len(offsets))] if len(offsets) else None
+    four = model.normalisation_points(identity, expression).astype(np.float64)
+    if shape is not None:
+        corners = shape[model.normalisation_vertices]
+        four = four + np.concatenate([0.5 * (corners[[0, 2]] + corners[[1, 3]]), corners[4:]])
+    view = draw_view(rng, four, settings)
     light = draw_light(rng, library.environments, settings)
     return Scene(
-        identity, expression, view, light, tone, albedo, hair, skin, parameters, rows, int(rng.integers(2**31))
+        identity, expression, view, light, tone, albedo, hair, skin, parameters, rows, int(rng.integers(2**31)), shape
     )
