@@ -4,10 +4,11 @@ core/ and link/ import no bpy; host/ alone reads and writes bpy data; ops/, ui/ 
 """
 
 from . import prefs
-from .host import clip_drawing, drawing, state
+from .host import clip_drawing, drawing, jobs, state
 from .ops import head as head_ops
 from .ops import points as point_ops
 from .ops import results as result_ops
+from .ops import track as track_ops
 from .ui import head as head_ui
 from .ui import points as point_ui
 from .ui import results as result_ui
@@ -22,6 +23,8 @@ _modules = (
     head_ops,
     point_ops,
     result_ops,
+    jobs,
+    track_ops,
     head_ui,
     point_ui,
     result_ui,

@@ -4,6 +4,9 @@ from typing import Any
 
 import bpy
 
+# Paths that may begin with "//" have to say so from Blender 4.5, and may not before.
+BLEND_RELATIVE: set[str] = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
+
 
 def fcurves_of(block: bpy.types.ID, name: str) -> Any:
     """The f-curves of a data-block's action, which is made when it has none. Actions have slots from Blender 4.4."""

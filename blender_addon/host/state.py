@@ -14,6 +14,8 @@ from bpy.props import (
     StringProperty,
 )
 
+from .compat import BLEND_RELATIVE
+
 DEPTHS = (
     ("SURFACE", "Surface", "On the surface that was clicked"),
     ("BONE", "Bone", "Inwards to skull or jaw"),
@@ -111,7 +113,21 @@ class SceneState(bpy.types.PropertyGroup):
 class ClipState(bpy.types.PropertyGroup):
     """FaceQuery's part of a movie clip: the job whose tracks it shows."""
 
-    job: StringProperty(name="Job", description="Folder of the job that was imported", subtype="DIR_PATH")
+    job: StringProperty(
+        name="Job", description="Folder of the job that was imported", subtype="DIR_PATH", options=BLEND_RELATIVE
+    )
+    face_layout: BoolProperty(name="68 Points", description="Track the 68 iBUG points beside the scene's points")
+    fit_face: BoolProperty(name="Face", description="Fit the face", default=True)
+    fit_skull: BoolProperty(name="Skull", description="Fit the skull", default=True)
+    fit_jaw: BoolProperty(name="Jaw", description="Fit the jaw", default=True)
+    limit_frames: BoolProperty(name="Range", description="Track only some frames")
+    first: IntProperty(name="First", description="First frame, as numbered in the file names; video counts from 1")
+    last: IntProperty(name="Last", description="Last frame, as numbered in the file names; video counts from 1")
+    face: IntProperty(name="Face", description="Which face of several, counted from the largest", default=1, min=1)
+    region: StringProperty(
+        name="Region", description="Where the face is, as x,y,width,height in plate pixels; empty: found by itself"
+    )
+    pending: StringProperty(description="Folder of the job that was started and is not applied yet")
     digest: StringProperty(description="Hash of the tracks that were imported")
     tracking_object: StringProperty(description="Tracking object that holds the job's tracks")
     show_points: BoolProperty(

@@ -74,7 +74,7 @@ class ImportJob(bpy.types.Operator, ImportHelper):
         scene = context.scene
         tracks = job.tracks() if job.has("tracks") else None
         clip = self._clip(job)
-        fps = tracks.fps if tracks else clip.fps if clip else 24.0
+        fps = tracks.fps if tracks else (clip.fps if clip else 0.0) or 24.0
         frames = host_clip.frame_map(clip, job.frames(), fps)
         notes = []
         if self.tracks and tracks is not None and clip is not None:
@@ -158,7 +158,7 @@ class MatchScene(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         clip = edited_clip(context)
         job = open_job(Path(bpy.path.abspath(clip_state(clip).job)))
-        fps = job.tracks().fps if job.has("tracks") else clip.fps
+        fps = job.tracks().fps if job.has("tracks") else clip.fps or 24.0
         frames = host_clip.frame_map(clip, job.frames(), fps)
         host_fit.match_scene(context.scene, clip, job.camera() if job.has("camera") else None, frames)
         return {"FINISHED"}

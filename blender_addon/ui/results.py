@@ -2,8 +2,11 @@
 
 import bpy
 
+from ..host import jobs
 from ..host.clip import MANY_TRACKS
-from ..host.state import clip_state
+from ..host.points import has_points, summary
+from ..host.state import clip_state, scene_state
+from ..link.job_run import State
 from ..ops.results import edited_clip
 from .status import CATEGORY
 
@@ -18,8 +21,10 @@ class TrackPanel(bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
-        layout.operator("facequery.import_job", icon="IMPORT")
         clip = edited_clip(context)
+        if clip is not None:
+            self._draw_tracking(context, clip)
+        layout.operator("facequery.import_job", icon="IMPORT")
         if clip is None or not clip_state(clip).job:
             return
         state = clip_state(clip)
@@ -35,6 +40,50 @@ class TrackPanel(bpy.types.Panel):
         column.active = state.show_points
         column.prop(state, "color_by")
         column.prop(state, "point_size")
+
+    def _draw_tracking(self, context: bpy.types.Context, clip: bpy.types.MovieClip) -> None:
+        layout, state, run = self.layout, clip_state(clip), jobs.run_of(clip)
+        if run is not None and run.active:
+            text = run.step or run.state.value
+            if run.total:
+                text += f"  {run.done}/{run.total}"
+            layout.progress(factor=run.share, text=text)
+            row = layout.row()
+            row.label(text=f"{run.folder.name} on {run.device}" if run.device else run.folder.name)
+            row.operator("facequery.cancel_track", icon="CANCEL")
+            return
+        column = layout.column()
+        column.use_property_split = True
+        column.use_property_decorate = False
+        if has_points(context.scene):
+            count = summary(scene_state(context.scene).points).count
+            column.label(text=f"{count:,} points of the scene", icon="OUTLINER_OB_POINTCLOUD")
+            column.prop(state, "face_layout")
+        else:
+            column.label(text="68 points (iBUG)", icon="OUTLINER_OB_POINTCLOUD")
+        row = column.row(heading="Fit", align=True)
+        row.prop(state, "fit_face", toggle=True)
+        row.prop(state, "fit_skull", toggle=True)
+        row.prop(state, "fit_jaw", toggle=True)
+        column.prop(state, "limit_frames")
+        if state.limit_frames:
+            column.prop(state, "first")
+            column.prop(state, "last")
+        column.prop(state, "face", text="Which Face")
+        column.prop(state, "region")
+        if run is not None and run.state is State.READY:
+            apply = layout.row()
+            apply.scale_y = 1.4
+            apply.operator("facequery.apply_results", icon="CHECKMARK")
+        elif run is not None:
+            box = layout.column(align=True)
+            box.label(text=run.error.cause if run.error else run.state.value, icon="ERROR" if run.error else "INFO")
+            if run.error and run.error.next_step:
+                box.label(text=run.error.next_step, icon="BLANK1")
+        folder = jobs.unfinished(clip)
+        if folder is not None and not jobs.ready(clip):
+            layout.operator("facequery.resume_track", text=f"Go On with {folder.name}", icon="PLAY")
+        layout.operator("facequery.track", text="Track Again" if run else "Track", icon="TRACKING_FORWARDS")
 
 
 class FitPanel(bpy.types.Panel):
