@@ -95,7 +95,7 @@ def validated(document: dict[str, Any]) -> dict[str, Any]:
     if wrong := set(out["kinds"]) - set(KINDS):
         raise LayoutError(f'"{sorted(wrong)[0]}" is not a kind of point ({", ".join(KINDS)})')
     # Without an anchor (or with one on another head) the reader ties the points to the mesh by position.
-    if "triangles" in document and out["head"] == HEAD:
+    if "triangles" in document and "kinds" in document and out["head"] == HEAD:
         triangles = document["triangles"]
         whole = isinstance(triangles, list) and all(isinstance(t, int) and not isinstance(t, bool) for t in triangles)
         if not whole or len(triangles) != count:

@@ -92,3 +92,12 @@ def test_points_over_the_skin_go_with_the_skin(model, face):
     over = model.rest[tip] + np.array([0, 0, 0.01], np.float32)
     moved = model.bind(over[None]).moved(face, model.rest)[0] - over
     np.testing.assert_allclose(moved, (face - model.rest)[tip], atol=3e-4)
+
+
+def test_the_mouths_inside_does_not_go_with_the_lips(model, weights):
+    """A point behind the lower incisors, in the mouth, follows the jaw and not the lip in front of it."""
+    teeth = model.rest[model.teeth["central_incisor_lower_left"]]
+    behind = np.array([[0.0, teeth[:, 1].max() - 0.006, teeth[:, 2].mean() - 0.008]])
+    pucker = model.vertices(expression=weights(mouthPucker=1, mouthLowerDownLeft=1, mouthLowerDownRight=1))
+    shift = model.bind(behind).moved(pucker, model.rest) - behind
+    assert np.linalg.norm(shift) < 0.0012

@@ -130,7 +130,7 @@ GOOD = {"schema": "facequery.layout", "version": 1, "name": "x", "positions": [[
         ({"ids": ["a"]}, "1 entries"),
         ({"ids": ["a", "a"]}, "twice"),
         ({"kinds": ["skin", "hair"]}, "not a kind"),
-        ({"triangles": [1.5, 2], "barycentric": [[1, 0, 0]] * 2}, "whole numbers"),
+        ({"kinds": ["skin"] * 2, "triangles": [1.5, 2], "barycentric": [[1, 0, 0]] * 2}, "whole numbers"),
     ],
 )
 def test_malformed_layouts_are_refused_in_one_sentence(tmp_path, change, words):
@@ -153,7 +153,7 @@ def test_what_is_no_json_or_not_there_is_refused(tmp_path):
 
 def test_wrong_triangles_are_refused(tmp_path):
     path = tmp_path / "bad.json"
-    path.write_text(json.dumps(GOOD | {"triangles": [10**7, 0], "barycentric": [[1, 0, 0]] * 2}))
+    path.write_text(json.dumps(GOOD | {"kinds": ["skin"] * 2, "triangles": [10**7, 0], "barycentric": [[1, 0, 0]] * 2}))
     with pytest.raises(UserError, match="triangle"):
         load_layout(path)
 

@@ -27,6 +27,7 @@ NEIGHBOURS = CORNERS + SKIN_NEIGHBOURS + RIGID_NEIGHBOURS
 # Where the five vertices lie that stand for the jaw: condyles, angles, chin.
 JAW_FRAME = np.array([(1, 1, -1), (-1, 1, -1), (1, -1, -1), (-1, -1, -1), (0, -1, 1)], float)
 ON_SURFACE = 0.0010  # metres: nearer than this a point is bound to the triangle alone
+RIM = 0.0015  # metres
 FAR_PART = 0.015  # metres farther than the nearest part: too far to matter
 NEAR_SURFACE = 0.0040  # from here on it moves with the volume alone
 RIGID_PARTS = ("eye_left", "eye_right", "teeth_upper", "teeth_lower", "cranium", "mandible")
@@ -85,6 +86,9 @@ class _Finder:
         self.skin_tree, self.rigid_tree = cKDTree(model.rest[self.skin]), cKDTree(model.rest[self.rigid])
         self.part_trees = [cKDTree(model.rest[p.vertices]) for p in model.parts.values()]
         self.normals = skin_normals(model)
+        # Behind an open rim (mouth, lids) the nearest skin point says nothing about inside and outside.
+        rims = model.rest[np.concatenate([model.loops[n] for n in ("mouth", "eye_left", "eye_right")])]
+        self.normals[cKDTree(rims).query(model.rest[self.skin])[0] < RIM] = 0
         jaw = model.parts["mandible" if "mandible" in model.parts else "teeth_lower"].vertices
         self.jaw_frame = (model.rest[jaw] @ JAW_FRAME.T).argmax(0) + jaw.start
         self.in_jaw = np.zeros(len(model.rest), bool)
