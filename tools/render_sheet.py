@@ -1,18 +1,17 @@
-"""A contact sheet of renders, to be looked at: python -m tools.render_sheet OUT.png [--count 128] [--size 160] [--points]."""
+"""A contact sheet of renders: python -m tools.render_sheet OUT.png [--count 128] [--size 160] [--points]."""
 
 import argparse
 from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
-
 from facequery.head.layouts import load_layout
 from facequery.head.model import HeadModel
 from facequery.synthesis.samples import FaceSampler, Sample
+from numpy.typing import NDArray
 
 
-def drawn_points(sample: Sample) -> NDArray[np.uint8]:
+def drawn_points(sample: Sample) -> NDArray:
     """The sample's picture, twice as large, with its points: green seen, red hidden."""
     size = sample.image.shape[0] * 2
     image = cv2.resize(sample.image, (size, size), interpolation=cv2.INTER_CUBIC)

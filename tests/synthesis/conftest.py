@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from facequery.head.model import HeadModel
 from facequery.synthesis.library import Library
 from facequery.synthesis.samples import FaceSampler
@@ -24,6 +23,6 @@ def sampler(model: HeadModel, library: Library) -> FaceSampler:
 
 
 @pytest.fixture(scope="session")
-def binding(model: HeadModel):  # type: ignore[no-untyped-def]
+def binding(model: HeadModel):
     skin = model.rest[model.parts["skin"].vertices]
     return model.bind(skin[np.random.default_rng(0).choice(len(skin), 400, replace=False)])

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from facequery.errors import UserError
 from facequery.head.layouts import load_layout
 from facequery.head.model import HeadModel
@@ -20,7 +19,7 @@ def atlas(model: HeadModel) -> Atlas:
     return Atlas(model, 256)
 
 
-def test_clip_moves_smoothly(sampler: FaceSampler, binding) -> None:  # type: ignore[no-untyped-def]
+def test_clip_moves_smoothly(sampler: FaceSampler, binding) -> None:
     clip = sample_clip(sampler, np.random.default_rng(4), 16, 64, binding, 60)
     assert clip.images.shape == (16, 64, 64, 3) and clip.xy.shape == (16, 60, 2)
     step, change = np.diff(clip.xy, axis=0), np.diff(clip.xy, n=2, axis=0)
@@ -30,7 +29,7 @@ def test_clip_moves_smoothly(sampler: FaceSampler, binding) -> None:  # type: ig
     assert np.abs(np.diff(brightness)).max() < 12
 
 
-def test_clip_truth_is_the_models(sampler: FaceSampler, binding) -> None:  # type: ignore[no-untyped-def]
+def test_clip_truth_is_the_models(sampler: FaceSampler, binding) -> None:
     clip = sample_clip(sampler, np.random.default_rng(5), 4, 48, binding)
     points = sampler.model.points(binding, clip.identity, clip.expression).astype(float)
     camera = np.einsum("fij,fnj->fni", clip.rotation, points) + clip.translation[:, None]
@@ -87,7 +86,7 @@ def test_written_set_reads_back(sampler: FaceSampler, tmp_path: Path) -> None:
         PositionMapSet.load(tmp_path / "nothing", sampler.model)
 
 
-def test_off_basis_shape_is_in_the_labels(model: HeadModel, sampler: FaceSampler, binding) -> None:  # type: ignore[no-untyped-def]
+def test_off_basis_shape_is_in_the_labels(model: HeadModel, sampler: FaceSampler, binding) -> None:
     strange = FaceSampler(SampleSettings(off_basis=0.0015), "heldout", model, sampler.library)
     scene = strange.draw_scene(np.random.default_rng(0))
     assert scene.offsets is not None

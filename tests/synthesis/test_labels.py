@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
 from facequery.geometry.crops import crop_from_points
 from facequery.head.model import HeadModel
 from facequery.synthesis.labels import labels
@@ -33,7 +32,9 @@ def seen_from_the_front(sampler: FaceSampler, scene: Scene, size: int, rng: np.r
     corners = texels[:, None] + np.array([[-5, -5], [-5, 5], [5, 5], [5, -5]])
     render = sampler.renderer.render(scene, size)
     found = labels(render, model.bind(surface.positions[tuple(corners.reshape(-1, 2).T)]), model)
-    spread = np.linalg.svd((found.xy - found.xy.reshape(-1, 4, 2).mean(1).repeat(4, 0)).reshape(-1, 4, 2), compute_uv=False)
+    spread = np.linalg.svd(
+        (found.xy - found.xy.reshape(-1, 4, 2).mean(1).repeat(4, 0)).reshape(-1, 4, 2), compute_uv=False
+    )
     good = found.visible.reshape(-1, 4).all(1) & (np.abs(found.xy) < 0.9).reshape(-1, 8).all(1)
     return texels[good & (spread[:, 1] > 0.5 * spread[:, 0])]
 
@@ -64,17 +65,20 @@ def test_painted_dot_is_found_at_its_label(sampler: FaceSampler, seed: int) -> N
     assert max(errors) < 0.3
 
 
-def test_labels_are_the_projection_of_the_model(sampler: FaceSampler, binding) -> None:  # type: ignore[no-untyped-def]
+def test_labels_are_the_projection_of_the_model(sampler: FaceSampler, binding) -> None:
     scene = scene_of(sampler, 3)
     found = labels(sampler.renderer.render(scene, 96), binding, sampler.model)
     view = scene.view
-    points = sampler.model.points(binding, scene.identity, scene.expression).astype(float) @ view.rotation.T + view.translation
+    points = (
+        sampler.model.points(binding, scene.identity, scene.expression).astype(float) @ view.rotation.T
+        + view.translation
+    )
     pixel = view.focal * points[:, :2] / points[:, 2:] + [view.cx, view.cy]
     np.testing.assert_allclose(found.xy, pixel * 2 - 1, atol=2e-4)
     np.testing.assert_allclose(found.depth, points[:, 2], atol=2e-5)
 
 
-def test_labels_do_not_depend_on_the_size(sampler: FaceSampler, binding) -> None:  # type: ignore[no-untyped-def]
+def test_labels_do_not_depend_on_the_size(sampler: FaceSampler, binding) -> None:
     scene = scene_of(sampler, 4)
     small, large = (labels(sampler.renderer.render(scene, s), binding, sampler.model) for s in (96, 288))
     np.testing.assert_allclose(small.xy, large.xy, atol=1e-5)
@@ -82,13 +86,15 @@ def test_labels_do_not_depend_on_the_size(sampler: FaceSampler, binding) -> None
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_visible_points_lie_on_the_z_buffer_and_hidden_ones_behind(sampler: FaceSampler, binding, seed: int) -> None:  # type: ignore[no-untyped-def]
+def test_visible_points_lie_on_the_z_buffer_and_hidden_ones_behind(sampler: FaceSampler, binding, seed: int) -> None:
     scene = scene_of(sampler, 20 + seed)
     render = sampler.renderer.render(scene, 256)
     found = labels(render, binding, sampler.model)
     pixel = np.floor((found.xy + 1) * 128).astype(int)
     inside = ((pixel >= 1) & (pixel < 255)).all(1)
-    around = np.stack([render.depth[pixel[inside, 1] + i, pixel[inside, 0] + j] for i in (-1, 0, 1) for j in (-1, 0, 1)])
+    around = np.stack(
+        [render.depth[pixel[inside, 1] + i, pixel[inside, 0] + j] for i in (-1, 0, 1) for j in (-1, 0, 1)]
+    )
     away = around.max(0) - around.min(0) < 0.003  # not at an edge, where a pixel shows two depths
     behind = (found.depth[inside] - around[4])[away]
     visible = found.visible[inside][away]
@@ -99,7 +105,7 @@ def test_visible_points_lie_on_the_z_buffer_and_hidden_ones_behind(sampler: Face
     assert visible[np.abs(behind) < 0.001].mean() > 0.95
 
 
-def test_something_in_front_hides(sampler: FaceSampler, binding) -> None:  # type: ignore[no-untyped-def]
+def test_something_in_front_hides(sampler: FaceSampler, binding) -> None:
     scene = scene_of(sampler, 5, yaw_spread=5, yaw_wide=0)
     free = labels(sampler.renderer.render(scene, 128), binding, sampler.model)
     covered = FaceSampler(

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
 from facequery.assets import source_data
 from facequery.errors import UserError
 from facequery.head.model import HeadModel
@@ -16,7 +15,7 @@ from facequery.synthesis.samples import FaceSampler
 from facequery.synthesis.settings import SampleSettings
 
 
-def test_sample_shapes_and_ranges(sampler: FaceSampler, binding) -> None:  # type: ignore[no-untyped-def]
+def test_sample_shapes_and_ranges(sampler: FaceSampler, binding) -> None:
     for sample in sampler.batch(np.random.default_rng(0), 6, 96, binding, 50):
         assert sample.image.shape == (96, 96, 3) and sample.image.dtype == np.uint8
         assert sample.query.shape == (50, 3) and sample.xy.shape == (50, 2)
@@ -27,19 +26,19 @@ def test_sample_shapes_and_ranges(sampler: FaceSampler, binding) -> None:  # typ
         assert np.abs(sample.rotation @ sample.rotation.T - np.eye(3)).max() < 1e-5
 
 
-def test_same_seed_same_sample(sampler: FaceSampler, binding) -> None:  # type: ignore[no-untyped-def]
+def test_same_seed_same_sample(sampler: FaceSampler, binding) -> None:
     a, b = (sampler.batch(np.random.default_rng(5), 3, 64, binding, 20) for _ in range(2))
     for one, two in zip(a, b, strict=True):
         np.testing.assert_array_equal(one.image, two.image)
         np.testing.assert_array_equal(one.xy, two.xy)
 
 
-def test_all_queries_in_their_order(sampler: FaceSampler, binding) -> None:  # type: ignore[no-untyped-def]
+def test_all_queries_in_their_order(sampler: FaceSampler, binding) -> None:
     sample = sampler.face_sample(np.random.default_rng(1), 64, binding)
     np.testing.assert_array_equal(sample.query, binding.positions)
 
 
-def test_faces_fill_the_crop(sampler: FaceSampler, binding) -> None:  # type: ignore[no-untyped-def]
+def test_faces_fill_the_crop(sampler: FaceSampler, binding) -> None:
     xy = np.concatenate([s.xy for s in sampler.batch(np.random.default_rng(2), 24, 48, binding, 100)])
     assert np.abs(np.median(xy, axis=0)).max() < 0.5
 
@@ -102,6 +101,8 @@ def test_loaded_splits_are_apart(model: HeadModel) -> None:
         assert not set(names) & HELD_OUT
 
 
-def test_bald_settings_are_bald(sampler: FaceSampler, binding) -> None:  # type: ignore[no-untyped-def]
-    bare = FaceSampler(replace(SampleSettings(), hair=0, hat=0, glasses=0), model=sampler.model, library=sampler.library)
+def test_bald_settings_are_bald(sampler: FaceSampler, binding) -> None:
+    bare = FaceSampler(
+        replace(SampleSettings(), hair=0, hat=0, glasses=0), model=sampler.model, library=sampler.library
+    )
     assert bare.face_sample(np.random.default_rng(0), 48, binding, 10).image.shape == (48, 48, 3)

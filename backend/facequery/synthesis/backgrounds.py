@@ -8,7 +8,7 @@ from facequery.synthesis.library import Environment, Library
 from facequery.synthesis.looks import linear
 
 
-def draw_background(rng: np.random.Generator, library: Library, environment: int, height: int, width: int) -> NDArray[np.float32]:
+def draw_background(rng: np.random.Generator, library: Library, environment: int, height: int, width: int) -> NDArray:
     """A background (H, W, 3) float32, linear, about as bright as a lit face (mean of the order of 0.2)."""
     kind = rng.random()
     if kind < 0.42:
@@ -27,10 +27,8 @@ def draw_background(rng: np.random.Generator, library: Library, environment: int
     return np.maximum(picture, 0.0)
 
 
-def environment_view(
-    environment: Environment, rotation: NDArray, focal: float, height: int, width: int
-) -> NDArray[np.float32]:
-    """What a camera sees of an environment: rotation (3, 3) camera -> environment, focal in pixels; (H, W, 3) linear."""
+def environment_view(environment: Environment, rotation: NDArray, focal: float, height: int, width: int) -> NDArray:
+    """What a camera sees of an environment: rotation (3, 3) camera -> environment, focal in pixels. (H, W, 3)."""
     x = (np.arange(width, dtype=np.float32) + 0.5 - width / 2) / focal
     y = (np.arange(height, dtype=np.float32) + 0.5 - height / 2) / focal
     r = rotation.astype(np.float32)
@@ -42,7 +40,7 @@ def environment_view(
     return cv2.remap(environment.picture, mx, my, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
 
 
-def _environment_view(rng: np.random.Generator, environment: Environment, height: int, width: int) -> NDArray[np.float32]:
+def _environment_view(rng: np.random.Generator, environment: Environment, height: int, width: int) -> NDArray:
     yaw, pitch = rng.uniform(-np.pi, np.pi), rng.normal(0, 0.2)
     c, s = np.cos(yaw), np.sin(yaw)
     turn = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
@@ -56,7 +54,7 @@ def _environment_view(rng: np.random.Generator, environment: Environment, height
     return cv2.resize(view, (width, height), interpolation=cv2.INTER_LINEAR) * np.float32(np.exp(rng.normal(0, 0.5)))
 
 
-def _texture(rng: np.random.Generator, library: Library, height: int, width: int) -> NDArray[np.float32]:
+def _texture(rng: np.random.Generator, library: Library, height: int, width: int) -> NDArray:
     texture = library.textures[rng.integers(len(library.textures))]
     side = int(rng.integers(100, 500))
     i, j = rng.integers(0, 512 - side, 2)
@@ -72,13 +70,13 @@ def muted(rng: np.random.Generator) -> NDArray[np.float64]:
     return linear(np.clip(gray + rng.normal(0, spread, 3), 3, 252))
 
 
-def _gradient(rng: np.random.Generator, height: int, width: int) -> NDArray[np.float32]:
+def _gradient(rng: np.random.Generator, height: int, width: int) -> NDArray:
     corners = np.stack([muted(rng) for _ in range(4)]).reshape(2, 2, 3)
     corners = corners.mean((0, 1)) + rng.uniform(0, 1) * (corners - corners.mean((0, 1)))
     return cv2.resize(corners.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
 
 
-def _blobs(rng: np.random.Generator, height: int, width: int) -> NDArray[np.float32]:
+def _blobs(rng: np.random.Generator, height: int, width: int) -> NDArray:
     """Rectangles and discs one over another, as a blurred room or street has them."""
     canvas = np.empty((height, width, 3), np.float32)
     canvas[:] = muted(rng)
@@ -94,7 +92,7 @@ def _blobs(rng: np.random.Generator, height: int, width: int) -> NDArray[np.floa
     return canvas
 
 
-def _stripes(rng: np.random.Generator, height: int, width: int) -> NDArray[np.float32]:
+def _stripes(rng: np.random.Generator, height: int, width: int) -> NDArray:
     angle, period = rng.uniform(0, np.pi), rng.uniform(0.03, 0.3) * width
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     wave = (np.sin((x * np.cos(angle) + y * np.sin(angle)) * (2 * np.pi / period)) > rng.uniform(-0.5, 0.5))[..., None]

@@ -68,7 +68,9 @@ class Body:
         share = np.clip(np.arange(len(body)) / 3.0, 0, 1)[:, None, None]
         turned = (body - _PIVOT - shift) @ turn.T + _PIVOT + shift
         body = body + share * (turned - body)
-        skin_row = row(shading.PLAIN, scene.albedo * 0.95, scene.albedo * 0.8, pattern=40, amount=0.4, specular=0.04, shine=14)
+        skin_row = row(
+            shading.PLAIN, scene.albedo * 0.95, scene.albedo * 0.8, pattern=40, amount=0.4, specular=0.04, shine=14
+        )
         extras = [self._extra(scene, body, skin_row)]
         if rng.random() > 0.05:
             extras.append(self._extra(scene, self._cloth(rng, body), cloth_row(rng)))

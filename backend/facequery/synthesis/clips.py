@@ -1,7 +1,7 @@
 """Clips: short sequences of one face with smooth motion and the exact truth of every frame.
 
-Light, colours, clothes and the camera's development stay; head, face, gaze and crop move smoothly; noise is new in every
-frame. For training temporal stability, and for measuring it.
+Light, colours, clothes and the camera's development stay; head, face, gaze and crop move smoothly; noise is new in
+every frame. For training temporal stability, and for measuring it.
 """
 
 from dataclasses import dataclass, replace
@@ -51,7 +51,9 @@ class ClipSettings:
     fps: float = 25.0
 
 
-def smooth_walk(rng: np.random.Generator, frames: int, spread: float, seconds: float, fps: float) -> NDArray[np.float64]:
+def smooth_walk(
+    rng: np.random.Generator, frames: int, spread: float, seconds: float, fps: float
+) -> NDArray[np.float64]:
     """A smooth random path (F,) of zero mean and standard deviation `spread` that forgets after `seconds`."""
     sigma = max(seconds * fps, 1e-3)
     noise = rng.normal(size=frames + int(8 * sigma) + 2)
@@ -60,7 +62,7 @@ def smooth_walk(rng: np.random.Generator, frames: int, spread: float, seconds: f
 
 
 def expression_path(rng: np.random.Generator, sampler: FaceSampler, frames: int, fps: float) -> NDArray[np.float32]:
-    """Weights (F, 52) that ease from one drawn expression to the next, with blinks and a gaze that jumps now and then."""
+    """Weights (F, 52) that ease from one drawn expression to the next, with blinks and a wandering gaze."""
     pause = max(int(rng.uniform(0.4, 1.2) * fps), 3)
     count = frames // pause + 3
     keys = np.stack([sampler.expressions.draw(rng) for _ in range(count)])
@@ -80,9 +82,7 @@ def expression_path(rng: np.random.Generator, sampler: FaceSampler, frames: int,
     return np.clip(weights, 0, 1).astype(np.float32)
 
 
-def _views(
-    rng: np.random.Generator, scene: Scene, four: NDArray, settings: ClipSettings
-) -> list[View]:
+def _views(rng: np.random.Generator, scene: Scene, four: NDArray, settings: ClipSettings) -> list[View]:
     """A view per frame round the scene's own, for normalisation points (F, 4, 3) in canonical metres."""
     frames = len(four)
     walk = [

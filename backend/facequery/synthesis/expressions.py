@@ -8,11 +8,26 @@ from numpy.typing import NDArray
 # Plausible faces: ARKit name without Left / Right -> weight at full strength. Both sides get it, then asymmetry.
 LIBRARY: dict[str, dict[str, float]] = {
     "smile_closed": {"mouthSmile": 0.7, "cheekSquint": 0.5, "eyeSquint": 0.3, "mouthDimple": 0.3, "mouthPress": 0.2},
-    "smile": {"mouthSmile": 0.75, "cheekSquint": 0.6, "eyeSquint": 0.4, "mouthUpperUp": 0.5, "mouthLowerDown": 0.45, "jawOpen": 0.06},
-    "grin": {"mouthSmile": 0.95, "cheekSquint": 0.9, "eyeSquint": 0.6, "mouthUpperUp": 0.8, "mouthLowerDown": 0.8, "jawOpen": 0.06, "mouthStretch": 0.3},
-    "laugh": {"mouthSmile": 0.9, "cheekSquint": 1.0, "eyeSquint": 0.7, "jawOpen": 0.3, "mouthUpperUp": 0.8, "mouthLowerDown": 0.6, "eyeBlink": 0.2},
-    "beam": {"mouthSmile": 1.0, "cheekSquint": 0.8, "eyeSquint": 0.5, "jawOpen": 0.16, "mouthUpperUp": 0.7, "mouthLowerDown": 0.3, "mouthStretch": 0.2},
-    "roar": {"jawOpen": 0.75, "mouthSmile": 0.5, "mouthUpperUp": 0.6, "cheekSquint": 0.8, "eyeSquint": 0.7, "browDown": 0.3},
+    "smile": {
+        "mouthSmile": 0.75, "cheekSquint": 0.6, "eyeSquint": 0.4, "mouthUpperUp": 0.5, "mouthLowerDown": 0.45,
+        "jawOpen": 0.06,
+    },
+    "grin": {
+        "mouthSmile": 0.95, "cheekSquint": 0.9, "eyeSquint": 0.6, "mouthUpperUp": 0.8, "mouthLowerDown": 0.8,
+        "jawOpen": 0.06, "mouthStretch": 0.3,
+    },
+    "laugh": {
+        "mouthSmile": 0.9, "cheekSquint": 1.0, "eyeSquint": 0.7, "jawOpen": 0.3, "mouthUpperUp": 0.8,
+        "mouthLowerDown": 0.6, "eyeBlink": 0.2,
+    },
+    "beam": {
+        "mouthSmile": 1.0, "cheekSquint": 0.8, "eyeSquint": 0.5, "jawOpen": 0.16, "mouthUpperUp": 0.7,
+        "mouthLowerDown": 0.3, "mouthStretch": 0.2,
+    },
+    "roar": {
+        "jawOpen": 0.75, "mouthSmile": 0.5, "mouthUpperUp": 0.6, "cheekSquint": 0.8, "eyeSquint": 0.7,
+        "browDown": 0.3,
+    },
     "talk_a": {"jawOpen": 0.4, "mouthLowerDown": 0.2},
     "talk_e": {"jawOpen": 0.15, "mouthStretch": 0.4, "mouthUpperUp": 0.25, "mouthLowerDown": 0.35},
     "talk_o": {"jawOpen": 0.3, "mouthFunnel": 0.7},
@@ -23,12 +38,20 @@ LIBRARY: dict[str, dict[str, float]] = {
     "shout": {"jawOpen": 0.85, "mouthStretch": 0.4, "mouthLowerDown": 0.4, "browDown": 0.3, "noseSneer": 0.3},
     "surprise": {"jawOpen": 0.5, "browInnerUp": 0.9, "browOuterUp": 0.9, "eyeWide": 0.8, "mouthFunnel": 0.2},
     "interest": {"browInnerUp": 0.6, "browOuterUp": 0.5, "eyeWide": 0.3},
-    "anger": {"browDown": 0.9, "noseSneer": 0.5, "mouthPress": 0.5, "eyeSquint": 0.4, "mouthFrown": 0.4, "jawForward": 0.2},
-    "snarl": {"browDown": 0.8, "noseSneer": 0.9, "mouthUpperUp": 0.8, "mouthStretch": 0.3, "jawOpen": 0.15, "mouthLowerDown": 0.4},
+    "anger": {
+        "browDown": 0.9, "noseSneer": 0.5, "mouthPress": 0.5, "eyeSquint": 0.4, "mouthFrown": 0.4, "jawForward": 0.2,
+    },
+    "snarl": {
+        "browDown": 0.8, "noseSneer": 0.9, "mouthUpperUp": 0.8, "mouthStretch": 0.3, "jawOpen": 0.15,
+        "mouthLowerDown": 0.4,
+    },
     "disgust": {"noseSneer": 0.8, "mouthUpperUp": 0.5, "browDown": 0.5, "cheekSquint": 0.5, "mouthFrown": 0.3},
     "sad": {"browInnerUp": 0.8, "mouthFrown": 0.7, "mouthShrugLower": 0.4, "eyeSquint": 0.2, "eyeBlink": 0.1},
     "fear": {"browInnerUp": 0.8, "eyeWide": 0.7, "mouthStretch": 0.7, "jawOpen": 0.2},
-    "pain": {"browDown": 0.7, "eyeSquint": 1.0, "cheekSquint": 0.8, "mouthStretch": 0.5, "jawOpen": 0.15, "mouthUpperUp": 0.4, "eyeBlink": 0.5},
+    "pain": {
+        "browDown": 0.7, "eyeSquint": 1.0, "cheekSquint": 0.8, "mouthStretch": 0.5, "jawOpen": 0.15,
+        "mouthUpperUp": 0.4, "eyeBlink": 0.5,
+    },
     "blink": {"eyeBlink": 1.0},
     "half_blink": {"eyeBlink": 0.5},
     "squint": {"eyeSquint": 0.9, "browDown": 0.4},
@@ -46,7 +69,16 @@ LIBRARY: dict[str, dict[str, float]] = {
     "yawn": {"jawOpen": 0.95, "eyeBlink": 0.8, "eyeSquint": 0.5, "browInnerUp": 0.3},
 }  # fmt: skip
 # How often each is drawn; what faces in pictures mostly do comes first.
-_FREQUENT = {"smile": 8.0, "smile_closed": 4.0, "grin": 6.0, "beam": 7.0, "laugh": 4.0, "talk_a": 2.0, "talk_e": 2.0, "talk_s": 2.0}
+_FREQUENT = {
+    "smile": 8.0,
+    "smile_closed": 4.0,
+    "grin": 6.0,
+    "beam": 7.0,
+    "laugh": 4.0,
+    "talk_a": 2.0,
+    "talk_e": 2.0,
+    "talk_s": 2.0,
+}
 _GAZE = ("eyeLookDown", "eyeLookUp", "eyeLookIn", "eyeLookOut")
 
 

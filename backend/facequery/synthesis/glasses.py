@@ -63,7 +63,9 @@ def build_glasses(
     bridge = near((0.0, -0.006, 0.035))
     ears = [near((side * 0.079, -0.004, -0.062)) for side in (-1, 1)]
     cheeks = max(near((side * 0.036, -0.022, 0.02))[2] for side in (-1, 1))
-    eyes = 0.5 * (vertices[model.parts["eye_left"].vertices].mean(0) - vertices[model.parts["eye_right"].vertices].mean(0))
+    eyes = 0.5 * (
+        vertices[model.parts["eye_left"].vertices].mean(0) - vertices[model.parts["eye_right"].vertices].mean(0)
+    )
     half_width = rng.uniform(0.021, 0.03)
     half_height = half_width * rng.uniform(0.55, 1.05)
     power = rng.uniform(0.45, 1.0)  # 1 is an ellipse, less is a box
@@ -97,15 +99,24 @@ def build_glasses(
         points = np.concatenate([rim, middle[None]]) @ scene.view.rotation.T + scene.view.translation
         fan = np.stack([np.arange(_ROUND), (np.arange(_ROUND) + 1) % _ROUND, np.full(_ROUND, _ROUND)], -1)
         lenses.append(
-            Lens(points.astype(np.float32), fan.astype(np.int32), opacity, glass.astype(np.float32), reflection, opacity > 0.6)
+            Lens(
+                points.astype(np.float32),
+                fan.astype(np.int32),
+                opacity,
+                glass.astype(np.float32),
+                reflection,
+                opacity > 0.6,
+            )
         )
     gap = centre_x - half_width
     height = centre_y + half_height * rng.uniform(0.1, 0.6)
     arch = np.linspace(-1, 1, 7)
-    paths.append((np.stack([arch * gap, height + 0.003 * (1 - arch**2), z + 0.002 * (1 - arch**2) + 0 * arch], -1), thick, False))
+    paths.append(
+        (np.stack([arch * gap, height + 0.003 * (1 - arch**2), z + 0.002 * (1 - arch**2) + 0 * arch], -1), thick, False)
+    )
     for k, ear in enumerate(ears):
         hinge = outer[k]
-        end = ear + [np.sign(ear[0]) * 0.002, 0.012, 0.0]
+        end = ear + np.array([np.sign(ear[0]) * 0.002, 0.012, 0.0])
         t = np.linspace(0, 1, 8)[:, None]
         arm = hinge + (end - hinge) * t
         arm[:, 0] += np.sign(ear[0]) * 0.006 * np.sin(np.pi * t[:, 0])

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from facequery.assets import source_data
+from facequery.head.model import HeadModel
 from facequery.synthesis.cutouts import lash_texture, strand_texture
 from facequery.synthesis.meshes import source_uv
 from facequery.synthesis.surface import Surface, bake
@@ -81,14 +82,14 @@ class Library:
     hair_alpha: NDArray[np.uint8]
     hair_shade: NDArray[np.uint8]
     environments: list[Environment]
-    textures: list[NDArray[np.uint8]]
+    textures: list[NDArray]
     noise: NDArray[np.uint8]
     lash_layer: int
     strand_layer: int
     names: dict[str, list[str]] = field(default_factory=dict)
 
     @staticmethod
-    def load(model, split: str = "train") -> "Library":  # type: ignore[no-untyped-def]
+    def load(model: HeadModel, split: str = "train") -> "Library":
         """Reads the source data for a head model. split: 'train', 'heldout' or 'all'. UserError when it is absent."""
         if split not in SPLITS:
             raise ValueError(f"split must be one of {SPLITS}, not {split!r}")
@@ -106,9 +107,7 @@ class Library:
             if in_split(p.stem, split)
         ]
         paths = [p for p in sorted((root / "textures").glob("*.jpg")) if in_split(p.stem, split)]
-        textures = [
-            cv2.resize(_read(p)[..., ::-1], (512, 512), interpolation=cv2.INTER_AREA) for p in paths
-        ]
+        textures = [cv2.resize(_read(p)[..., ::-1], (512, 512), interpolation=cv2.INTER_AREA) for p in paths]
         names = {
             "skins": [s.name for s in skins],
             "hair": [h.name for h in hair],
@@ -123,7 +122,7 @@ class Library:
         )  # fmt: skip
 
     @staticmethod
-    def plain(model) -> "Library":  # type: ignore[no-untyped-def]
+    def plain(model: HeadModel) -> "Library":
         """A library without any source data: one procedural skin, painted irises, a sky. For tests and for a start."""
         surface = _surface(model)
         texture = np.full((*surface.covered.shape, 3), (205, 160, 140), np.uint8)
@@ -134,11 +133,12 @@ class Library:
         alpha = np.stack([lash_texture(256), strand_texture(256)])
         return Library(
             "train", surface, skins, np.zeros((1, 8, 8), np.uint8), np.zeros((0, 8, 8, 3), np.uint8), [], alpha,
-            np.full_like(alpha, 128), [environment], [], make_noise(), 0, 1, {"skins": ["plain"], "environments": ["plain"]},
+            np.full_like(alpha, 128), [environment], [], make_noise(), 0, 1,
+            {"skins": ["plain"], "environments": ["plain"]},
         )  # fmt: skip
 
 
-def _surface(model) -> Surface:  # type: ignore[no-untyped-def]
+def _surface(model: HeadModel) -> Surface:
     part = model.parts["skin"]
     corner_uv = source_uv(model)[part.triangles] * np.array([0.5, 1.0])
     ears = np.zeros(len(model.rest), np.float32)
@@ -185,9 +185,7 @@ def make_environment(name: str, picture: NDArray) -> Environment:
     solid = (np.cos(lat) * (np.pi / 16) * (2 * np.pi / 32)).reshape(-1, 1)
     weighted = coarse.reshape(-1, 3) * solid
     mean = float(weighted.sum(0).mean() / (4 * np.pi))
-    return Environment(
-        name, picture / mean, directions.astype(np.float32), (weighted / mean).astype(np.float32)
-    )
+    return Environment(name, picture / mean, directions.astype(np.float32), (weighted / mean).astype(np.float32))
 
 
 def _load_skins(folder: Path, split: str, surface: Surface) -> list[Skin]:
@@ -227,7 +225,7 @@ def read_obj(path: Path) -> tuple[NDArray, NDArray, NDArray, NDArray]:
     return np.array(vertices), np.array(faces, np.int32), np.array(uv), np.array(faces_uv, np.int32)
 
 
-def _to_canonical(model, vertices: NDArray) -> NDArray:  # type: ignore[no-untyped-def]
+def _to_canonical(model: HeadModel, vertices: NDArray) -> NDArray:
     return (vertices - np.asarray(model.source_origin)) * 0.01
 
 
@@ -235,7 +233,7 @@ def _brow_paths(root: Path, split: str) -> list[Path]:
     return [p for p in sorted((root / "hair").glob("eyebrow*.obj")) if in_split(p.stem, split)]
 
 
-def _load_brows(root: Path, split: str, model, surface: Surface) -> NDArray[np.uint8]:  # type: ignore[no-untyped-def]
+def _load_brows(root: Path, split: str, model: HeadModel, surface: Surface) -> NDArray[np.uint8]:
     """Brow cards laid on the face's tile (L, H, H): opacity of the nearest point of the card, within 6 mm."""
     side = TEXTURE_SIDE
     positions = surface.positions[:, :side]
@@ -285,12 +283,16 @@ def _load_irises(folder: Path, split: str) -> tuple[NDArray[np.uint8], list[str]
     return (np.stack(layers) if layers else np.zeros((0, 8, 8, 3), np.uint8)), [p.stem for p in names]
 
 
-def _load_hair(folder: Path, split: str, model) -> tuple[list[HairMesh], NDArray[np.uint8], NDArray[np.uint8]]:  # type: ignore[no-untyped-def]
+def _load_hair(
+    folder: Path, split: str, model: HeadModel
+) -> tuple[list[HairMesh], NDArray[np.uint8], NDArray[np.uint8]]:
     part = model.parts["skin"]
     skin = np.asarray(model.rest)[part.vertices]
     carriers = np.nonzero((skin[:, 1] > -0.16) & ((skin[:, 1] > 0.03) | (skin[:, 2] < -0.03)))[0][::6]
     tree = cKDTree(skin[carriers])
-    meshes, alphas, shades = [], [], []
+    meshes: list[HairMesh] = []
+    alphas: list[NDArray] = []
+    shades: list[NDArray] = []
     for path in sorted(folder.glob("*.obj")):
         if path.stem.startswith("eyebrow") or not in_split(path.stem, split):
             continue

@@ -39,9 +39,7 @@ def draw_light(rng: np.random.Generator, environments: list[Environment], settin
         wide = rng.random() < 0.3
         azimuth = rng.uniform(-np.pi, np.pi) if wide else rng.normal(0, 0.8)
         height = np.radians(rng.normal(30, 25))
-        lamps.append(
-            [np.sin(azimuth) * np.cos(height), -np.sin(height), -np.cos(azimuth) * np.cos(height)]
-        )
+        lamps.append([np.sin(azimuth) * np.cos(height), -np.sin(height), -np.cos(azimuth) * np.cos(height)])
         strength = np.exp(rng.normal(0.1 if k == 0 else -0.7, 0.7))
         tint = temperature(rng.choice([3000, 4000, 5200, 5600, 6500, 8000]) * np.exp(rng.normal(0, 0.12)))
         if rng.random() < 0.06:  # stage light
@@ -57,7 +55,9 @@ def draw_light(rng: np.random.Generator, environments: list[Environment], settin
     )
 
 
-def irradiance(environment: Environment, turn: NDArray, strength: float, saturation: float = 0.8) -> NDArray[np.float32]:
+def irradiance(
+    environment: Environment, turn: NDArray, strength: float, saturation: float = 0.8
+) -> NDArray[np.float32]:
     """Irradiance over pi as nine coefficients a channel (9, 3) of 1, y, z, x, xy, yz, 3zz-1, xz, xx-yy of a unit normal
     in camera space (Ramamoorthi and Hanrahan 2001, An Efficient Representation for Irradiance Environment Maps)."""
     d = environment.directions @ turn.T.astype(np.float32)

@@ -13,11 +13,14 @@ _TONES = np.array(
      (104, 67, 48), (80, 51, 38), (60, 39, 31)]
 )  # fmt: skip
 _HAIR = np.array(
-    [(18, 14, 13), (30, 22, 19), (52, 36, 26), (80, 54, 36), (112, 78, 48), (150, 112, 70), (190, 156, 106), (214, 190, 148),
+    [(18, 14, 13), (30, 22, 19), (52, 36, 26), (80, 54, 36), (112, 78, 48), (150, 112, 70), (190, 156, 106),
+     (214, 190, 148),
      (122, 58, 32), (92, 40, 28), (128, 124, 120), (190, 188, 184), (228, 226, 222)]
 )  # fmt: skip
 _HAIR_ODDS = np.array([5, 5, 4, 3, 2.5, 2, 1.5, 1, 0.8, 0.6, 0.8, 0.4, 0.25])
-_IRIS = np.array([(70, 42, 22), (96, 62, 32), (120, 88, 48), (98, 106, 66), (92, 116, 128), (110, 134, 150), (60, 36, 20)])
+_IRIS = np.array(
+    [(70, 42, 22), (96, 62, 32), (120, 88, 48), (98, 106, 66), (92, 116, 128), (110, 134, 150), (60, 36, 20)]
+)
 
 
 def linear(srgb: NDArray | tuple) -> NDArray[np.float64]:
@@ -100,7 +103,9 @@ def draw_skin(
     return index, p
 
 
-def row(kind: int, colour: NDArray | tuple, second: NDArray | tuple | None = None, **columns: float) -> NDArray[np.float32]:
+def row(
+    kind: int, colour: NDArray | tuple, second: NDArray | tuple | None = None, **columns: float
+) -> NDArray[np.float32]:
     """One row of the material table; column names as in `shading`, in lower case."""
     out = np.zeros(s.MATERIAL_COLUMNS, np.float32)
     out[s.KIND] = kind
@@ -117,7 +122,9 @@ def draw_eyes(
     rng: np.random.Generator, library: Library, centres: NDArray, limbus: float, tone: float
 ) -> list[NDArray[np.float32]]:
     """Rows for the left and the right eye: sclera, iris, pupil; centres (2, 3) in rest coordinates, limbus radians."""
-    white = linear((205, 198, 192)) * np.exp(rng.normal(-0.2, 0.15)) * (1 - 0.25 * tone) * np.exp(rng.normal(0, 0.04, 3))
+    white = (
+        linear((205, 198, 192)) * np.exp(rng.normal(-0.2, 0.15)) * (1 - 0.25 * tone) * np.exp(rng.normal(0, 0.04, 3))
+    )
     layer = int(rng.integers(len(library.irises))) if len(library.irises) and rng.random() < 0.45 else -1
     odds = np.array([4, 2.5, 1.5, 1, 1, 1, 4.0])
     if tone > 0.5:

@@ -110,8 +110,8 @@ def _visible_sky(vertices: NDArray, triangles: NDArray, directions: int) -> NDAr
         vertices[triangles[:, 1]] - vertices[triangles[:, 0]], vertices[triangles[:, 2]] - vertices[triangles[:, 0]]
     )
     normals = np.zeros_like(vertices)
-    for k in range(3):
-        np.add.at(normals, triangles[:, k], face)
+    for corner in range(3):
+        np.add.at(normals, triangles[:, corner], face)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12
     k = np.arange(directions) + 0.5
     polar, turn = np.arccos(1 - 2 * k / directions), np.pi * (1 + 5**0.5) * k

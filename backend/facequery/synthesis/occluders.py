@@ -1,4 +1,4 @@
-"""Things in front of a face: hands, sticks, cups, plates; as meshes in camera space, so that depth and shadow are right."""
+"""Things in front of a face: hands, sticks, cups, plates; meshes, so that depth and shadow are right."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ def capsule(start: NDArray, end: NDArray, r0: float, r1: float) -> tuple[NDArray
     axis = end - start
     length = float(np.sqrt(axis @ axis)) + 1e-9
     x, y, z = axis / length
-    # Two directions across the axis, without a cross product of arrays (Duff et al. 2017, Building an Orthonormal Basis).
+    # Two directions across the axis, without cross products (Duff et al. 2017, Building an Orthonormal Basis).
     sign = 1.0 if z >= 0 else -1.0
     p = -1.0 / (sign + z)
     q = x * y * p
@@ -47,7 +47,9 @@ def capsule(start: NDArray, end: NDArray, r0: float, r1: float) -> tuple[NDArray
 def joined(parts: list[tuple[NDArray, NDArray]]) -> tuple[NDArray, NDArray]:
     """Several meshes as one."""
     starts = np.cumsum([0] + [len(v) for v, _ in parts[:-1]])
-    return np.concatenate([v for v, _ in parts]), np.concatenate([t + s for (_, t), s in zip(parts, starts, strict=True)])
+    return np.concatenate([v for v, _ in parts]), np.concatenate(
+        [t + s for (_, t), s in zip(parts, starts, strict=True)]
+    )
 
 
 def hand(rng: np.random.Generator) -> tuple[NDArray, NDArray]:
@@ -62,7 +64,11 @@ def hand(rng: np.random.Generator) -> tuple[NDArray, NDArray]:
         at, direction = np.array([x, 0.045, 0.0]), 0.25 * bend
         radius = rng.uniform(0.0078, 0.0092)
         for share in (0.46, 0.31, 0.23):
-            step = reach * share * np.array([np.sin(angle) * np.cos(direction), np.cos(angle) * np.cos(direction), np.sin(direction)])
+            step = (
+                reach
+                * share
+                * np.array([np.sin(angle) * np.cos(direction), np.cos(angle) * np.cos(direction), np.sin(direction)])
+            )
             parts.append(capsule(at, at + step, radius, radius * 0.92))
             at, radius, direction = at + step, radius * 0.92, direction + 0.7 * bend
     thumb = np.array([-0.034, -0.02, 0.004])
@@ -116,11 +122,10 @@ def draw_occluder(rng: np.random.Generator, scene: Scene, vertices: NDArray, han
         points = points - touch
         roll = rng.normal(0, 0.7)
         turn = axis_angle_to_matrix(np.array([0, 0, roll])) @ axis_angle_to_matrix(rng.normal(0, 0.45, 3))
-        if rng.random() < 0.5:
-            albedo = scene.albedo
-        else:
-            albedo = draw_tone(rng)[1]
-        material = row(shading.PLAIN, albedo, albedo * [0.85, 0.65, 0.6], pattern=70, amount=0.5, specular=0.05, shine=15)
+        albedo = scene.albedo if rng.random() < 0.5 else draw_tone(rng)[1]
+        material = row(
+            shading.PLAIN, albedo, albedo * [0.85, 0.65, 0.6], pattern=70, amount=0.5, specular=0.05, shine=15
+        )
         # y up in the hand, y down in the camera.
         points = points @ turn.T * [1, -1, -1]
     else:
@@ -139,7 +144,13 @@ def draw_occluder(rng: np.random.Generator, scene: Scene, vertices: NDArray, han
             material = cloth_row(rng)
         else:
             material = row(
-                shading.PLAIN, muted(rng), muted(rng), pattern=30, amount=rng.uniform(0, 0.7), specular=rng.uniform(0, 0.3), shine=40
+                shading.PLAIN,
+                muted(rng),
+                muted(rng),
+                pattern=30,
+                amount=rng.uniform(0, 0.7),
+                specular=rng.uniform(0, 0.3),
+                shine=40,
             )
     # Between the camera and what is hidden, mostly close to the face.
     depth = min(target[2], front + 0.03) - np.exp(rng.uniform(np.log(0.004), np.log(0.12)))

@@ -8,12 +8,14 @@ from facequery.synthesis.backgrounds import muted
 from facequery.synthesis.settings import SampleSettings
 from facequery.synthesis.surface import Surface
 
+_DOT_COLOURS = np.array([(0.01, 0.01, 0.01), (0.9, 0.9, 0.9), (0.05, 0.5, 0.1), (0.05, 0.1, 0.6)])  # linear
+
 
 class Painter:
     """Paints overlays for one surface."""
 
     def __init__(self, surface: Surface):
-        x, y, z = (surface.positions[..., k] for k in range(3))
+        y, z = surface.positions[..., 1], surface.positions[..., 2]
         face = surface.covered & (z > -0.04) & (y > -0.12) & (y < 0.075)
         face[:, face.shape[1] // 2 :] = False
         self._texels = np.argwhere(face)
@@ -28,15 +30,20 @@ class Painter:
         if rng.random() < 0.28:
             canvas = self._canvas(canvas)
             for _ in range(int(rng.integers(1, 7))):
-                self._dot(rng, canvas, rng.uniform(0.6, 2.2), albedo * rng.uniform(0.1, 0.5) * [1.0, 0.7, 0.6], rng.uniform(0.4, 0.95))
+                self._dot(
+                    rng,
+                    canvas,
+                    rng.uniform(0.6, 2.2),
+                    albedo * rng.uniform(0.1, 0.5) * [1.0, 0.7, 0.6],
+                    rng.uniform(0.4, 0.95),
+                )
         if rng.random() < 0.1:  # pimples
             canvas = self._canvas(canvas)
             for _ in range(int(rng.integers(3, 25))):
                 self._dot(rng, canvas, rng.uniform(0.8, 2.5), albedo * [1.05, 0.55, 0.55], rng.uniform(0.15, 0.5))
         if rng.random() < settings.tracking_dots:
             canvas = self._canvas(canvas)
-            colour = [np.array([0.01, 0.01, 0.01]), np.array([0.9, 0.9, 0.9]), np.array([0.05, 0.5, 0.1]), np.array([0.05, 0.1, 0.6])]
-            chosen, size = colour[rng.integers(4)], rng.uniform(0.9, 2.2)
+            chosen, size = _DOT_COLOURS[rng.integers(len(_DOT_COLOURS))], rng.uniform(0.9, 2.2)
             for _ in range(int(rng.integers(12, 110))):
                 self._dot(rng, canvas, size * rng.uniform(0.9, 1.1), chosen, 0.95)
         if rng.random() < 0.04:  # a scar, a smear, a plaster, a stroke of paint
@@ -45,12 +52,8 @@ class Painter:
                 colour = albedo * rng.uniform(0.4, 1.3, 3) if rng.random() < 0.5 else muted(rng)
                 at, angle = self._place(rng), rng.uniform(0, np.pi)
                 reach = rng.uniform(4, 22) * self._per_mm * np.array([np.cos(angle), np.sin(angle)])
-                self._stamp(
-                    canvas, colour, rng.uniform(0.4, 0.95),
-                    lambda mask, a=at, r=reach, w=int(np.ceil(rng.uniform(0.8, 7) * self._per_mm)): cv2.line(
-                        mask, tuple(int(v) for v in a - r), tuple(int(v) for v in a + r), 255, w, cv2.LINE_AA
-                    ),
-                )  # fmt: skip
+                width = int(np.ceil(rng.uniform(0.8, 7) * self._per_mm))
+                self._stroke(canvas, at - reach, at + reach, width, colour, rng.uniform(0.4, 0.95))
         return canvas
 
     def _canvas(self, canvas: NDArray | None) -> NDArray[np.uint8]:
@@ -60,7 +63,9 @@ class Painter:
         """x, y of a random texel of the face."""
         return self._texels[rng.integers(len(self._texels))][::-1]
 
-    def _dot(self, rng: np.random.Generator, canvas: NDArray, millimetres: float, colour: NDArray, opacity: float) -> None:
+    def _dot(
+        self, rng: np.random.Generator, canvas: NDArray, millimetres: float, colour: NDArray, opacity: float
+    ) -> None:
         x, y = self._place(rng)
         radius = max(millimetres * self._per_mm, 0.6)
         r, g, b = _srgb(colour)
@@ -69,9 +74,10 @@ class Painter:
         )
 
     @staticmethod
-    def _stamp(canvas: NDArray, colour: NDArray, opacity: float, draw) -> None:  # type: ignore[no-untyped-def]
+    def _stroke(canvas: NDArray, start: NDArray, end: NDArray, width: int, colour: NDArray, opacity: float) -> None:
         mask = np.zeros(canvas.shape[:2], np.uint8)
-        draw(mask)
+        first, last = ((int(p[0]), int(p[1])) for p in (start, end))
+        cv2.line(mask, first, last, (255,), width, cv2.LINE_AA)
         hit = mask > 0
         canvas[hit, :3] = _srgb(colour)
         canvas[hit, 3] = (mask[hit] * opacity).astype(np.uint8)

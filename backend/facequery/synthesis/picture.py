@@ -10,7 +10,7 @@ _NOISE = np.random.default_rng(11).standard_normal((1 << 20,)).astype(np.float32
 _STEPS = 4096
 
 
-def _curve() -> NDArray[np.float32]:
+def _curve() -> NDArray:
     v = np.arange(_STEPS) / (_STEPS - 1)
     return np.where(v <= 0.0031308, 12.92 * v, 1.055 * np.maximum(v, 1e-9) ** (1 / 2.4) - 0.055).astype(np.float32)
 
@@ -20,11 +20,11 @@ _TO_SRGB = _curve()
 
 def exposure(
     rng: np.random.Generator, colour: NDArray, coverage: NDArray, albedo: float, illuminant: NDArray
-) -> NDArray[np.float32]:
+) -> NDArray:
     """The gain (3,) of a camera that exposes for a face: premultiplied light (H, W, 3) and its coverage (H, W).
 
-    A face comes out at 0.28 times a root of its albedo's ratio to 0.35, with a spread of half a stop; so dark skin stays
-    darker. White balance takes away most of the illuminant's (3,) colour.
+    A face comes out at 0.28 times a root of its albedo's ratio to 0.35, with a spread of half a stop; so dark skin
+    stays darker. White balance takes away most of the illuminant's (3,) colour.
     """
     light = float(colour.sum() / (3 * max(float(coverage.sum()), 1.0)))
     target = 0.28 * (albedo / 0.35) ** 0.6 * np.exp(rng.normal(0, 0.35))
@@ -32,13 +32,13 @@ def exposure(
     return (balance * (target / max(light, 1e-4))).astype(np.float32)
 
 
-def composed(colour: NDArray, coverage: NDArray, gain: NDArray, background: NDArray) -> NDArray[np.float32]:
+def composed(colour: NDArray, coverage: NDArray, gain: NDArray, background: NDArray) -> NDArray:
     """The exposed face over a background (H, W, 3), which keeps its own exposure."""
     return colour * gain + background * (1 - coverage[..., None])
 
 
-def defocus(rng: np.random.Generator, image: NDArray, depth: NDArray) -> NDArray[np.float32]:
-    """Depth of field: sharp at one depth (H, W) of the face, softer in front of it and behind; linear picture (H, W, 3)."""
+def defocus(rng: np.random.Generator, image: NDArray, depth: NDArray) -> NDArray:
+    """Depth of field: sharp at one depth (H, W) of the face, softer before and behind it; linear picture (H, W, 3)."""
     seen = np.isfinite(depth)
     if not seen.any():
         return image
@@ -50,7 +50,7 @@ def defocus(rng: np.random.Generator, image: NDArray, depth: NDArray) -> NDArray
     return image + cv2.blur(share, (3, 3))[..., None] * (blur - image)
 
 
-def to_srgb(linear: NDArray) -> NDArray[np.float32]:
+def to_srgb(linear: NDArray) -> NDArray:
     """Linear (..., 3) to sRGB 0..1 by table; light over 0.8 rolls off softly."""
     over = np.maximum(linear - 0.8, 0)
     soft = np.minimum(linear, 0.8) + 0.2 * over / (0.2 + over)
@@ -87,14 +87,14 @@ def develop(
         out = _grain(rng, out, grain or rng)
     if rng.random() < settings.border:
         _bars(rng, out)
-    picture = np.clip(out * 255 + 0.5, 0, 255).astype(np.uint8)
+    picture: NDArray = np.clip(out * 255 + 0.5, 0, 255).astype(np.uint8)
     if rng.random() < settings.jpeg:
         quality = int(rng.uniform(25, 95))
         picture = cv2.imdecode(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
     return picture
 
 
-def _motion_blur(rng: np.random.Generator, image: NDArray) -> NDArray[np.float32]:
+def _motion_blur(rng: np.random.Generator, image: NDArray) -> NDArray:
     length = image.shape[0] / 160 * rng.uniform(2, 8)
     radius = int(np.ceil(length / 2))
     kernel = np.zeros((2 * radius + 1, 2 * radius + 1), np.float32)
@@ -110,14 +110,14 @@ def _motion_blur(rng: np.random.Generator, image: NDArray) -> NDArray[np.float32
     return cv2.filter2D(image, -1, kernel / kernel.sum())
 
 
-def _vignette(rng: np.random.Generator, height: int, width: int) -> NDArray[np.float32]:
+def _vignette(rng: np.random.Generator, height: int, width: int) -> NDArray:
     x, y = np.linspace(-1, 1, width, dtype=np.float32), np.linspace(-1, 1, height, dtype=np.float32)
     cx, cy = rng.normal(0, 0.25, 2)
     square = (x[None] - np.float32(cx)) ** 2 + (y[:, None] - np.float32(cy)) ** 2
     return (1 - np.float32(rng.uniform(0.05, 0.3)) * square)[..., None]
 
 
-def _resample(rng: np.random.Generator, out: NDArray) -> NDArray[np.float32]:
+def _resample(rng: np.random.Generator, out: NDArray) -> NDArray:
     height, width = out.shape[:2]
     factor = rng.uniform(0.25, 0.8)
     small = max(int(width * factor), 1), max(int(height * factor), 1)
@@ -126,7 +126,7 @@ def _resample(rng: np.random.Generator, out: NDArray) -> NDArray[np.float32]:
     return cv2.resize(down, (width, height), interpolation=how[rng.choice(4, p=[0.0, 0.55, 0.1, 0.35])])
 
 
-def _grain(rng: np.random.Generator, out: NDArray, grain: np.random.Generator) -> NDArray[np.float32]:
+def _grain(rng: np.random.Generator, out: NDArray, grain: np.random.Generator) -> NDArray:
     height, width = out.shape[:2]
     strength = np.float32(min(np.exp(rng.normal(-4.3, 0.6)), 0.05))
     colour = rng.random() < 0.6

@@ -25,8 +25,8 @@ _ROOM = 2.1  # half the square that a head with its hair fills, over that half-s
 
 @dataclass(frozen=True)
 class Picture:
-    """image (H, W, 3) uint8 sRGB; faces (n, 4, 2) pixels: the subject's right eye, left eye, right and left mouth corner;
-    boxes (n, 4) x, y, w, h tightly round brows to chin; visible (n, 4) bool."""
+    """image (H, W, 3) uint8 sRGB; faces (n, 4, 2) pixels: the subject's right eye, left eye, right and left mouth
+    corner; boxes (n, 4) x, y, w, h tightly round brows to chin; visible (n, 4) bool."""
 
     image: NDArray[np.uint8]
     faces: NDArray[np.float32]
@@ -41,7 +41,9 @@ class PictureSampler:
         self.sampler = sampler or FaceSampler(SampleSettings(occluder=0.08))
         model = self.sampler.model
         skin = model.rest[model.parts["skin"].vertices]
-        front = np.flatnonzero((skin[:, 1] > -0.115) & (skin[:, 1] < 0.03) & (np.abs(skin[:, 0]) < 0.075) & (skin[:, 2] > -0.045))
+        front = np.flatnonzero(
+            (skin[:, 1] > -0.115) & (skin[:, 1] < 0.03) & (np.abs(skin[:, 0]) < 0.075) & (skin[:, 2] > -0.045)
+        )
         self._outline = front[::7]
 
     def whole_picture(self, rng: np.random.Generator, height: int, width: int) -> Picture:
@@ -129,16 +131,22 @@ class PictureSampler:
                 points, triangles = hand(rng)
                 points = points @ axis_angle_to_matrix(rng.normal(0, 1, 3)).T
                 flat = points[:, :2] / 0.2 * scale + centre
-                facing = np.cross(points[triangles[:, 1]] - points[triangles[:, 0]], points[triangles[:, 2]] - points[triangles[:, 0]])
+                facing = np.cross(
+                    points[triangles[:, 1]] - points[triangles[:, 0]], points[triangles[:, 2]] - points[triangles[:, 0]]
+                )
                 facing /= np.linalg.norm(facing, axis=1, keepdims=True) + 1e-12
                 light = 0.35 + 0.65 * np.clip(facing @ np.array([0.3, -0.6, 0.7]), 0, 1)
                 for t in np.argsort(points[triangles, 2].mean(1)):
                     colour = tuple(float(c) for c in albedo * light[t])
-                    cv2.fillConvexPoly(image, np.round(flat[triangles[t]] * 16).astype(np.int32), colour, cv2.LINE_AA, 4)
+                    cv2.fillConvexPoly(
+                        image, np.round(flat[triangles[t]] * 16).astype(np.int32), colour, cv2.LINE_AA, 4
+                    )
             else:
                 axes = (int(max(scale * 0.5, 2)), int(max(scale * rng.uniform(0.4, 0.8), 2)))
                 colour = tuple(float(c) for c in albedo)
-                cv2.ellipse(image, (int(centre[0]), int(centre[1])), axes, rng.uniform(0, 360), 0, 360, colour, -1, cv2.LINE_AA)
+                cv2.ellipse(
+                    image, (int(centre[0]), int(centre[1])), axes, rng.uniform(0, 360), 0, 360, colour, -1, cv2.LINE_AA
+                )
 
 
 def _covers(cover: NDArray, points: NDArray) -> bool:
@@ -152,7 +160,9 @@ def _covers(cover: NDArray, points: NDArray) -> bool:
 _SAMPLER: dict[str, PictureSampler] = {}
 
 
-def whole_picture(rng: np.random.Generator, height: int, width: int) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
+def whole_picture(
+    rng: np.random.Generator, height: int, width: int
+) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
     """image, faces (n, 4, 2), boxes (n, 4) of PictureSampler.whole_picture, with a sampler kept for the process."""
     if "train" not in _SAMPLER:
         _SAMPLER["train"] = PictureSampler()

@@ -26,8 +26,8 @@ _INDEX = "position_maps.json"
 class Atlas:
     """The skin's atlas at a resolution of M x M texels: which point of the skin each texel shows.
 
-    covered (M, M) bool; triangle (M, M) of the skin, bary (M, M, 3); mirror (M, M) flat index of the texel that shows the
-    mirrored point (itself where there is none).
+    covered (M, M) bool; triangle (M, M) of the skin, bary (M, M, 3); mirror (M, M) flat index of the texel that shows
+    the mirrored point (itself where there is none).
     """
 
     def __init__(self, model: HeadModel, side: int):
@@ -41,7 +41,7 @@ class Atlas:
         self.mirror = self._mirror()
 
     def uv(self, queries: QuerySet) -> NDArray[np.float64]:
-        """Atlas coordinates (N, 2) in [0, 1], v up, of skin queries. Raises UserError for any that is not on the skin."""
+        """Atlas coordinates (N, 2) in [0, 1], v up, of skin queries; UserError for any that is not on the skin."""
         skin = self.model.parts["skin"].triangles
         off = [n for n, k, t in zip(queries.ids, queries.kinds, queries.triangle, strict=True) if k != "skin" or t < 0]
         if off:
@@ -50,7 +50,7 @@ class Atlas:
             )
         return np.einsum("nk,nkc->nc", queries.bary, self._corners[queries.triangle - skin.start])
 
-    def values(self, points: NDArray) -> NDArray[np.float32]:
+    def values(self, points: NDArray) -> NDArray:
         """The atlas image (M, M, C) of per-vertex values (V, C) of the model; 0 outside the skin."""
         corners = points[self.triangles[np.maximum(self.triangle, 0)]]
         image = np.einsum("hwk,hwkc->hwc", self.bary, corners)
@@ -74,7 +74,10 @@ class Atlas:
                 total += weight[:, None] * maps[..., row, column, :]
                 weights += weight[:, None]
         if (weights <= 0).any():
-            row, column = np.clip(np.round(y).astype(int), 0, self.side - 1), np.clip(np.round(x).astype(int), 0, self.side - 1)
+            row, column = (
+                np.clip(np.round(y).astype(int), 0, self.side - 1),
+                np.clip(np.round(x).astype(int), 0, self.side - 1),
+            )
             raise UserError(
                 f"{int((weights <= 0).sum())} points lie between the skin's pieces at {self.side} texels.",
                 "Use a larger position map.", "FQ141",
@@ -106,8 +109,8 @@ class Atlas:
 
 
 def position_map(render: Render, atlas: Atlas) -> NDArray[np.float32]:
-    """The position map (M, M, 3) of a render: x, y in crop coordinates, and depth under weak perspective in the same unit:
-    0 at the head's origin, positive away from the camera. 0 outside the skin."""
+    """The position map (M, M, 3) of a render: x, y in crop coordinates, and depth under weak perspective in the same
+    unit: 0 at the head's origin, positive away from the camera. 0 outside the skin."""
     view = render.scene.view
     camera = render.vertices.astype(np.float64) @ view.rotation.T + view.translation
     pixels = render.project(camera) / render.size * 2 - 1
@@ -119,13 +122,22 @@ def position_map(render: Render, atlas: Atlas) -> NDArray[np.float32]:
 def write_position_maps(folder: Path, sampler: FaceSampler, count: int, size: int, side: int, seed: int = 0) -> None:
     """Renders `count` pictures of `size` pixels with maps of `side` texels into `folder`, in files of 128.
 
-    Files that are there are kept, so that an interrupted run goes on; each file is a function of the seed and its number.
+    Files that are there are kept, so that an interrupted run goes on; a file depends on the seed and its number alone.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    index = {"schema": "facequery.position_maps", "version": 1, "count": count, "size": size, "side": side, "seed": seed}
+    index = {
+        "schema": "facequery.position_maps",
+        "version": 1,
+        "count": count,
+        "size": size,
+        "side": side,
+        "seed": seed,
+    }
     described = folder / _INDEX
     if described.exists() and json.loads(described.read_text()) != index:
-        raise UserError(f'"{folder}" holds another set of position maps.', "Choose another folder, or delete it.", "FQ142")
+        raise UserError(
+            f'"{folder}" holds another set of position maps.', "Choose another folder, or delete it.", "FQ142"
+        )
     described.write_text(json.dumps(index, indent=1))
     atlas = Atlas(sampler.model, side)
     for number in range((count + _SHARD - 1) // _SHARD):
@@ -145,7 +157,7 @@ def write_position_maps(folder: Path, sampler: FaceSampler, count: int, size: in
 
 @dataclass(frozen=True)
 class PositionMapSet:
-    """A written set: iterating gives (image (S, S, 3) uint8, map (M, M, 3) float32), with `flip` each one's mirror too."""
+    """A written set: iterating gives (image (S, S, 3) uint8, map (M, M, 3) float32), with `flip` its mirror too."""
 
     folder: Path
     size: int

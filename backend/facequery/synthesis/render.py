@@ -46,7 +46,9 @@ class Render:
     def project(self, points: NDArray) -> NDArray[np.float64]:
         """Pixels (..., 2) of camera-space points (..., 3)."""
         p = np.asarray(points, np.float64)
-        return np.stack([self.focal * p[..., 0] / p[..., 2] + self.cx, self.focal * p[..., 1] / p[..., 2] + self.cy], -1)
+        return np.stack(
+            [self.focal * p[..., 0] / p[..., 2] + self.cx, self.focal * p[..., 1] / p[..., 2] + self.cy], -1
+        )
 
 
 class Renderer:
@@ -56,7 +58,9 @@ class Renderer:
         self.model, self.library = model, library
         self.mesh = HeadMesh.of(model)
         linear = np.arange(256) / 255.0
-        self._to_linear = np.where(linear <= 0.04045, linear / 12.92, ((linear + 0.055) / 1.055) ** 2.4).astype(np.float32)
+        self._to_linear = np.where(linear <= 0.04045, linear / 12.92, ((linear + 0.055) / 1.055) ** 2.4).astype(
+            np.float32
+        )
         self._empty_overlay = np.zeros((*library.surface.covered.shape, 4), np.uint8)
         self._no_shadow = np.zeros((2, 2), np.float32)
 
@@ -73,7 +77,8 @@ class Renderer:
         """Renders a scene at `size` pixels.
 
         vertices (V, 3): the model's, canonical, already evaluated (else the model is asked), normals of the drawn ones;
-        extras: further meshes in camera space; lenses: panes of glasses, blended over; overlay (H, W, 4) uint8: paint on the skin's texture, alpha last.
+        extras: further meshes in camera space; lenses: panes of glasses, blended over; overlay
+        (H, W, 4) uint8: paint on the skin's texture, alpha last.
         """
         view, mesh = scene.view, self.mesh
         if vertices is None:
@@ -82,7 +87,12 @@ class Renderer:
         drawn = vertices[: mesh.vertex_count] @ rotation.T + view.translation.astype(np.float32)
         shown = mesh.closed_mouth if mesh.mouth_is_closed(vertices) else slice(None)
         normals = (self.normals(vertices) if normals is None else normals) @ rotation.T
-        points, point_normals, rest, occlusion = [drawn], [normals], [self.model.rest[: mesh.vertex_count]], [mesh.occlusion]
+        points, point_normals, rest, occlusion = (
+            [drawn],
+            [normals],
+            [self.model.rest[: mesh.vertex_count]],
+            [mesh.occlusion],
+        )
         triangles, corner_uv, material = [mesh.triangles[shown]], [mesh.corner_uv[shown]], [mesh.material[shown]]
         rows, layers, start = list(scene.head_rows), [-1] * len(scene.head_rows), len(drawn)
         for extra in extras:
@@ -101,11 +111,17 @@ class Renderer:
             layers.append(extra.layer)
             start += count
         arrays = _Arrays(
-            *(np.concatenate(a) for a in (points, point_normals, rest, occlusion, triangles, corner_uv, material)),
-            np.stack(rows),
-            np.array(layers, np.int32),
-            sum(len(extra.triangles) for extra in extras),
-        )  # fmt: skip
+            points=np.concatenate(points),
+            normals=np.concatenate(point_normals),
+            rest=np.concatenate(rest),
+            occlusion=np.concatenate(occlusion),
+            triangles=np.concatenate(triangles),
+            corner_uv=np.concatenate(corner_uv),
+            material=np.concatenate(material),
+            table=np.stack(rows),
+            layers=np.array(layers, np.int32),
+            extra_triangles=sum(len(extra.triangles) for extra in extras),
+        )
         return self._draw(scene, size, arrays, vertices, normals, overlay, lenses)
 
     def normals(self, vertices: NDArray) -> NDArray[np.float32]:
@@ -242,7 +258,7 @@ def contact_shadow(colour: NDArray, depth: NDArray, focal: float) -> None:
     filled = np.where(seen, depth, middle + 0.05)
     dark = np.zeros_like(filled)
     for reach, strength in ((0.012, 0.35), (0.004, 0.35)):
-        radius = max(int(round(reach * focal / middle)), 1)
+        radius = max(round(reach * focal / middle), 1)
         around = cv2.blur(filled, (2 * radius + 1, 2 * radius + 1))
         dark += strength * np.clip((filled - around) / reach - 0.05, 0, 1)
     colour *= (1 - np.minimum(dark, 0.6))[..., None]

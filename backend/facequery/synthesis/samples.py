@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from facequery.head.binding import Binding
 from facequery.head.model import HeadModel
 from facequery.synthesis.backgrounds import draw_background
-from facequery.synthesis.expressions import ExpressionSampler
 from facequery.synthesis.cycles.person import off_basis
+from facequery.synthesis.expressions import ExpressionSampler
 from facequery.synthesis.labels import labels, surface_points
 from facequery.synthesis.library import SPLITS, Library
 from facequery.synthesis.occluders import draw_occluder
@@ -103,9 +103,7 @@ class FaceSampler:
 
     def shapes(self, scenes: list[Scene]) -> NDArray[np.float32]:
         """Canonical vertices (n, V, 3) of the scenes' heads, off-basis offsets included."""
-        vertices = self.model.vertices(
-            np.stack([s.identity for s in scenes]), np.stack([s.expression for s in scenes])
-        )
+        vertices = self.model.vertices(np.stack([s.identity for s in scenes]), np.stack([s.expression for s in scenes]))
         for scene, own in zip(scenes, vertices, strict=True):
             if scene.offsets is not None:
                 own += scene.offsets
@@ -156,10 +154,7 @@ class FaceSampler:
         if self._surface is None or self._surface[0] is not binding:
             self._surface = (binding, surface_points(binding, self.model))
         surface = self._surface[1]
-        if n_queries is None:
-            index = np.arange(len(binding))
-        else:
-            index = rng.integers(len(binding), size=n_queries)
+        index = np.arange(len(binding)) if n_queries is None else rng.integers(len(binding), size=n_queries)
         chosen = binding.subset(index)
         found = labels(render, chosen, self.model, surface[index])
         view = scene.view

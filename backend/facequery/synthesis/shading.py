@@ -79,20 +79,51 @@ def _taps(u, v, width, height):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, fastmath=True, inline="always")
 def _power(base, exponent):  # type: ignore[no-untyped-def]
-    """About base ** exponent for a base in [0, 1] (Schlick 1994, A Fast Alternative to Phong's Specular Model), squared so
-    that its tail falls off fast enough."""
+    """About base ** exponent for a base in [0, 1] (Schlick 1994, A Fast Alternative to Phong's Specular Model), squared
+    so that its tail falls off fast enough."""
     q = base / (np.float32(0.5) * exponent * (np.float32(1.0) - base) + base + np.float32(1e-9))
     return q * q
 
 
 @numba.njit(cache=True, fastmath=True)
 def shade(  # type: ignore[no-untyped-def]
-    count, sample_tri, sample_xy, sample_pixel, sample_weight,
-    vertices, normals, rest, occlusion, triangles, corner_uv, material, table,
-    fx, fy, cx, cy,
-    skin, albedo, masks, brows, overlay, noise, hair_textures, irises, to_linear,
-    sh, lights, light_colours, shadow_map, shadow_basis, shadow_centre, shadow_half, shadow_strength,
-    down, out, coverage,
+    count,
+    sample_tri,
+    sample_xy,
+    sample_pixel,
+    sample_weight,
+    vertices,
+    normals,
+    rest,
+    occlusion,
+    triangles,
+    corner_uv,
+    material,
+    table,
+    fx,
+    fy,
+    cx,
+    cy,
+    skin,
+    albedo,
+    masks,
+    brows,
+    overlay,
+    noise,
+    hair_textures,
+    irises,
+    to_linear,
+    sh,
+    lights,
+    light_colours,
+    shadow_map,
+    shadow_basis,
+    shadow_centre,
+    shadow_half,
+    shadow_strength,
+    down,
+    out,
+    coverage,
 ):
     """Adds each sample's linear colour times its weight to out (S * S, 3), and its weight to coverage (S * S,).
 
@@ -165,15 +196,31 @@ def shade(  # type: ignore[no-untyped-def]
             tv = u * corner_uv[t, 0, 1] + v * corner_uv[t, 1, 1] + w * corner_uv[t, 2, 1]
             i, j, fi, fj = _taps(tu, tv, width, height)
             w00, w01, w10, w11 = (one - fi) * (one - fj), (one - fi) * fj, fi * (one - fj), fi * fj
-            r = (to_linear[albedo[i, j, 0]] * w00 + to_linear[albedo[i, j + 1, 0]] * w01
-                 + to_linear[albedo[i + 1, j, 0]] * w10 + to_linear[albedo[i + 1, j + 1, 0]] * w11)
-            g = (to_linear[albedo[i, j, 1]] * w00 + to_linear[albedo[i, j + 1, 1]] * w01
-                 + to_linear[albedo[i + 1, j, 1]] * w10 + to_linear[albedo[i + 1, j + 1, 1]] * w11)
-            b = (to_linear[albedo[i, j, 2]] * w00 + to_linear[albedo[i, j + 1, 2]] * w01
-                 + to_linear[albedo[i + 1, j, 2]] * w10 + to_linear[albedo[i + 1, j + 1, 2]] * w11)
+            r = (
+                to_linear[albedo[i, j, 0]] * w00
+                + to_linear[albedo[i, j + 1, 0]] * w01
+                + to_linear[albedo[i + 1, j, 0]] * w10
+                + to_linear[albedo[i + 1, j + 1, 0]] * w11
+            )
+            g = (
+                to_linear[albedo[i, j, 1]] * w00
+                + to_linear[albedo[i, j + 1, 1]] * w01
+                + to_linear[albedo[i + 1, j, 1]] * w10
+                + to_linear[albedo[i + 1, j + 1, 1]] * w11
+            )
+            b = (
+                to_linear[albedo[i, j, 2]] * w00
+                + to_linear[albedo[i, j + 1, 2]] * w01
+                + to_linear[albedo[i + 1, j, 2]] * w10
+                + to_linear[albedo[i + 1, j + 1, 2]] * w11
+            )
             for k in range(8):
-                m8[k] = (masks[i, j, k] * w00 + masks[i, j + 1, k] * w01
-                         + masks[i + 1, j, k] * w10 + masks[i + 1, j + 1, k] * w11) * inv255
+                m8[k] = (
+                    masks[i, j, k] * w00
+                    + masks[i, j + 1, k] * w01
+                    + masks[i + 1, j, k] * w10
+                    + masks[i + 1, j + 1, k] * w11
+                ) * inv255
             contrast = skin[CONTRAST]
             r = max(skin[MEAN] + contrast * (r - skin[MEAN]), np.float32(0.01)) * skin[GAIN]
             g = max(skin[MEAN + 1] + contrast * (g - skin[MEAN + 1]), np.float32(0.008)) * skin[GAIN + 1]
@@ -181,12 +228,12 @@ def shade(  # type: ignore[no-untyped-def]
             # Noise at two scales: fine for pores, stubble and hair, coarse for blotches.
             pu = tu * skin[PORE_SCALE] * np.float32(2.0)
             pv = tv * skin[PORE_SCALE]
-            ni = int(math.floor(pv * noise_side)) & mask
-            nj = int(math.floor(pu * noise_side)) & mask
+            ni = math.floor(pv * noise_side) & mask
+            nj = math.floor(pu * noise_side) & mask
             fine = noise[ni, nj, 0] * inv255 - np.float32(0.5)
             cu, cv = tu * np.float32(3.0), tv * np.float32(1.5)
-            ki = int(math.floor(cv * noise_side)) & mask
-            kj = int(math.floor(cu * noise_side)) & mask
+            ki = math.floor(cv * noise_side) & mask
+            kj = math.floor(cu * noise_side) & mask
             coarse = noise[ki, kj, 1] * inv255 - np.float32(0.5)
             blotch = one + skin[BLOTCHES] * coarse
             r *= one + np.float32(0.3) * skin[BLOTCHES] * coarse
@@ -219,10 +266,12 @@ def shade(  # type: ignore[no-untyped-def]
             r *= k1
             g *= k1
             b *= k1
-            k1 = min(max((m8[MASK_BEARD] + np.float32(0.9) * fine) * skin[STUBBLE], np.float32(0.0)),
-                     np.float32(0.95)) * m8[MASK_BEARD]
+            k1 = (
+                min(max((m8[MASK_BEARD] + np.float32(0.9) * fine) * skin[STUBBLE], np.float32(0.0)), np.float32(0.95))
+                * m8[MASK_BEARD]
+            )
             if skin[SCALP] > 0:
-                k2 = (m8[MASK_SCALP] - skin[HAIRLINE] + np.float32(0.25) * coarse + np.float32(0.2) * fine)
+                k2 = m8[MASK_SCALP] - skin[HAIRLINE] + np.float32(0.25) * coarse + np.float32(0.2) * fine
                 k2 = min(max(k2 * np.float32(6.0), np.float32(0.0)), one) * skin[SCALP]
                 k1 = max(k1, k2)
             if k1 > 0:
@@ -234,8 +283,9 @@ def shade(  # type: ignore[no-untyped-def]
                 su, sv = tu * np.float32(2.0) + skin[BROW_SHIFT], tv + skin[BROW_SHIFT + 1]
                 layer = int(skin[BROW_LAYER])
                 bi, bj, bfi, bfj = _taps(su, sv, brows.shape[2], brows.shape[1])
-                k1 = ((brows[layer, bi, bj] * (one - bfj) + brows[layer, bi, bj + 1] * bfj) * (one - bfi)
-                      + (brows[layer, bi + 1, bj] * (one - bfj) + brows[layer, bi + 1, bj + 1] * bfj) * bfi)
+                k1 = (brows[layer, bi, bj] * (one - bfj) + brows[layer, bi, bj + 1] * bfj) * (one - bfi) + (
+                    brows[layer, bi + 1, bj] * (one - bfj) + brows[layer, bi + 1, bj + 1] * bfj
+                ) * bfi
                 k1 = min(k1 * inv255 * skin[BROW], np.float32(0.97))
                 r += (skin[BROW_COLOUR] - r) * k1
                 g += (skin[BROW_COLOUR + 1] - g) * k1
@@ -261,10 +311,12 @@ def shade(  # type: ignore[no-untyped-def]
                 qx, qy, qz = d1u * p2x - d2u * p1x, d1u * p2y - d2u * p1y, d1u * p2z - d2u * p1z
                 lt = sign / math.sqrt(tx * tx + ty * ty + tz * tz + np.float32(1e-20))
                 lq = sign / math.sqrt(qx * qx + qy * qy + qz * qz + np.float32(1e-20))
-                du = ((noise[ni, nj, 2] * inv255 - np.float32(0.5)) * skin[PORES]
-                      + (m8[MASK_WRINKLE_U] - np.float32(0.502)) * skin[WRINKLES])
-                dv = ((noise[ni, nj, 3] * inv255 - np.float32(0.5)) * skin[PORES]
-                      + (m8[MASK_WRINKLE_V] - np.float32(0.502)) * skin[WRINKLES])
+                du = (noise[ni, nj, 2] * inv255 - np.float32(0.5)) * skin[PORES] + (
+                    m8[MASK_WRINKLE_U] - np.float32(0.502)
+                ) * skin[WRINKLES]
+                dv = (noise[ni, nj, 3] * inv255 - np.float32(0.5)) * skin[PORES] + (
+                    m8[MASK_WRINKLE_V] - np.float32(0.502)
+                ) * skin[WRINKLES]
                 nx -= du * tx * lt + dv * qx * lq
                 ny -= du * ty * lt + dv * qy * lq
                 nz -= du * tz * lt + dv * qz * lq
@@ -321,7 +373,7 @@ def shade(  # type: ignore[no-untyped-def]
                 b += (qb - b) * edge
             wet = np.float32(1.0)
 
-        elif kind == TOOTH or kind == MOUTH:
+        elif kind == TOOTH or kind == MOUTH:  # noqa: SIM109
             deep = min(max((Z - table[m, FRONT]) * np.float32(26.0) + one, np.float32(0.08)), one)
             ao = deep * ao
             ti = int(abs(X * np.float32(3000.0) + Z * np.float32(1000.0))) & mask
@@ -345,8 +397,8 @@ def shade(  # type: ignore[no-untyped-def]
             # Streaks: fast round the head, slow along the strand.
             turn = math.atan2(X, Z + np.float32(0.04)) * table[m, PATTERN] * np.float32(0.006)
             along = (Y + np.float32(0.3) * X) * table[m, PATTERN] * np.float32(0.012)
-            ti = int(math.floor(along * noise_side)) & mask
-            tj = int(math.floor(turn * noise_side)) & mask
+            ti = math.floor(along * noise_side) & mask
+            tj = math.floor(turn * noise_side) & mask
             k1 *= one + table[m, AMOUNT] * np.float32(1.6) * (noise[ti, tj, 0] * inv255 - np.float32(0.5))
             k2 = min(max(noise[ti, tj, 1] * inv255, np.float32(0.0)), one)
             r = (r + (table[m, SECOND] - r) * k2) * k1
@@ -368,8 +420,8 @@ def shade(  # type: ignore[no-untyped-def]
                 k1 += np.float32(0.5) if (q2 - math.floor(q2)) < 0.5 else np.float32(0.0)
             elif stripe == 0:
                 q, q2 = (X + Z) * f * np.float32(0.1), Y * f * np.float32(0.1)
-                ti = int(math.floor(q2 * noise_side)) & mask
-                tj = int(math.floor(q * noise_side)) & mask
+                ti = math.floor(q2 * noise_side) & mask
+                tj = math.floor(q * noise_side) & mask
                 k1 = noise[ti, tj, 1] * inv255
             k1 *= table[m, AMOUNT]
             r += (table[m, SECOND] - r) * k1
@@ -377,8 +429,8 @@ def shade(  # type: ignore[no-untyped-def]
             b += (table[m, SECOND + 2] - b) * k1
             if kind == CLOTH:
                 q, q2 = (X + Z) * np.float32(60.0), Y * np.float32(60.0)
-                ti = int(math.floor(q2 * noise_side)) & mask
-                tj = int(math.floor(q * noise_side)) & mask
+                ti = math.floor(q2 * noise_side) & mask
+                tj = math.floor(q * noise_side) & mask
                 k1 = np.float32(0.75) + np.float32(0.5) * noise[ti, tj, 0] * inv255
                 r *= k1
                 g *= k1
@@ -388,12 +440,39 @@ def shade(  # type: ignore[no-untyped-def]
         f1, f2, f3 = ny, nz, nx
         f4, f5, f6 = nx * ny, ny * nz, np.float32(3.0) * nz * nz - one
         f7, f8 = nx * nz, nx * nx - ny * ny
-        ir = (sh[0, 0] + sh[1, 0] * f1 + sh[2, 0] * f2 + sh[3, 0] * f3 + sh[4, 0] * f4 + sh[5, 0] * f5
-              + sh[6, 0] * f6 + sh[7, 0] * f7 + sh[8, 0] * f8)
-        ig = (sh[0, 1] + sh[1, 1] * f1 + sh[2, 1] * f2 + sh[3, 1] * f3 + sh[4, 1] * f4 + sh[5, 1] * f5
-              + sh[6, 1] * f6 + sh[7, 1] * f7 + sh[8, 1] * f8)
-        ib_ = (sh[0, 2] + sh[1, 2] * f1 + sh[2, 2] * f2 + sh[3, 2] * f3 + sh[4, 2] * f4 + sh[5, 2] * f5
-               + sh[6, 2] * f6 + sh[7, 2] * f7 + sh[8, 2] * f8)
+        ir = (
+            sh[0, 0]
+            + sh[1, 0] * f1
+            + sh[2, 0] * f2
+            + sh[3, 0] * f3
+            + sh[4, 0] * f4
+            + sh[5, 0] * f5
+            + sh[6, 0] * f6
+            + sh[7, 0] * f7
+            + sh[8, 0] * f8
+        )
+        ig = (
+            sh[0, 1]
+            + sh[1, 1] * f1
+            + sh[2, 1] * f2
+            + sh[3, 1] * f3
+            + sh[4, 1] * f4
+            + sh[5, 1] * f5
+            + sh[6, 1] * f6
+            + sh[7, 1] * f7
+            + sh[8, 1] * f8
+        )
+        ib_ = (
+            sh[0, 2]
+            + sh[1, 2] * f1
+            + sh[2, 2] * f2
+            + sh[3, 2] * f3
+            + sh[4, 2] * f4
+            + sh[5, 2] * f5
+            + sh[6, 2] * f6
+            + sh[7, 2] * f7
+            + sh[8, 2] * f8
+        )
         # Light that comes back out of occluded skin is reddish.
         ao_r = ao + (one - ao) * ao * np.float32(0.5) * min(scatter * np.float32(2.0), one)
         ir, ig, ib_ = max(ir, np.float32(0.0)) * ao_r, max(ig, np.float32(0.0)) * ao, max(ib_, np.float32(0.0)) * ao

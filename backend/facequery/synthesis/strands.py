@@ -35,7 +35,9 @@ class Strands:
         self._crown = np.flatnonzero(crown & ~(model.region_mask("ear_left") | model.region_mask("ear_right")))
         self._top = int(np.argmax(skin[:, 1]))
 
-    def lashes(self, rng: np.random.Generator, scene: Scene, vertices: NDArray, normals: NDArray, strong: bool) -> list[Extra]:
+    def lashes(
+        self, rng: np.random.Generator, scene: Scene, vertices: NDArray, normals: NDArray, strong: bool
+    ) -> list[Extra]:
         """Upper and lower lashes of both eyes, along the lids of canonical vertices (V, 3)."""
         upper = rng.uniform(0.007, 0.011) if strong else rng.uniform(0.004, 0.008)
         material = row(shading.PLAIN, np.minimum(scene.hair * 0.4, 0.03), specular=0.02, shine=10)
@@ -86,11 +88,15 @@ class Strands:
         z = middle[2] + half_z * np.sin(polar) * np.cos(turn) * flare * tuck
         y = 0.02 + height * np.cos(polar) - drop * length
         # The front edge swings: a fringe, or hair behind the ears.
-        front = np.exp(-((np.minimum(turn - opening, 2 * np.pi - opening - turn)) / 0.5) ** 2)
+        front = np.exp(-(((np.minimum(turn - opening, 2 * np.pi - opening - turn)) / 0.5) ** 2))
         z = z + front * np.sin(polar) * rng.normal(-0.005, 0.015)
         points = np.stack(np.broadcast_arrays(x, y, z), -1)
         waves = rng.normal(0, 10 * 2 * np.pi, (3, 4))
-        points = points + volume * 0.2 * np.sin(points @ waves + rng.uniform(0, 6, 4)).sum(-1, keepdims=True) * [1, 0.3, 1]
+        points = points + volume * 0.2 * np.sin(points @ waves + rng.uniform(0, 6, 4)).sum(-1, keepdims=True) * [
+            1,
+            0.3,
+            1,
+        ]
         i, j = np.meshgrid(np.arange(rows - 1), np.arange(columns - 1), indexing="ij")
         a = i * columns + j
         quads = np.stack([a, a + columns, a + columns + 1, a + 1], -1).reshape(-1, 4)

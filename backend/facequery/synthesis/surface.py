@@ -14,14 +14,17 @@ from facequery.geometry.rasterize import rasterize
 
 # The 68 points of the rest head in canonical metres, right half and middle; the left half is the mirror image. They
 # steer what is painted; labels never use them.
-JAW = [(-0.0736, 0.0006, -0.0421), (-0.0728, -0.0212, -0.0394), (-0.0694, -0.0408, -0.0333), (-0.0656, -0.0597, -0.0269),
+JAW = [(-0.0736, 0.0006, -0.0421), (-0.0728, -0.0212, -0.0394), (-0.0694, -0.0408, -0.0333),
+       (-0.0656, -0.0597, -0.0269),
        (-0.0572, -0.081, -0.0174), (-0.043, -0.0982, -0.0052), (-0.0305, -0.1053, 0.0091), (-0.0154, -0.1087, 0.0241),
        (0.0, -0.1118, 0.0257)]  # fmt: skip
-EYE_RIGHT = [(-0.0446, -0.0018, 0.0074), (-0.0387, 0.0026, 0.015), (-0.0278, 0.0032, 0.0167), (-0.0184, -0.0036, 0.0133),
+EYE_RIGHT = [(-0.0446, -0.0018, 0.0074), (-0.0387, 0.0026, 0.015), (-0.0278, 0.0032, 0.0167),
+             (-0.0184, -0.0036, 0.0133),
              (-0.0273, -0.0053, 0.0155), (-0.0386, -0.0054, 0.0136)]  # fmt: skip
 LIPS_OUTER = [(-0.0253, -0.0713, 0.0232), (-0.017, -0.0639, 0.0336), (-0.0073, -0.0604, 0.0386), (0.0, -0.061, 0.0397),
               (0.0073, -0.0604, 0.0386), (0.017, -0.0639, 0.0336), (0.0253, -0.0713, 0.0232), (0.018, -0.0767, 0.0303),
-              (0.0103, -0.0792, 0.0352), (0.0, -0.0799, 0.0368), (-0.0103, -0.0792, 0.0352), (-0.018, -0.0767, 0.0303)]  # fmt: skip
+              (0.0103, -0.0792, 0.0352), (0.0, -0.0799, 0.0368), (-0.0103, -0.0792, 0.0352),
+              (-0.018, -0.0767, 0.0303)]  # fmt: skip
 NOSE_TIP = (0.0, -0.0321, 0.052)
 
 
@@ -54,7 +57,7 @@ def bake(rest: NDArray, triangles: NDArray, corner_uv: NDArray, side: int, ears:
     return Surface(corner_uv.astype(np.float32), positions, covered, _masks(positions, covered, bald))
 
 
-def texel_of(positions: NDArray, covered: NDArray, points: NDArray) -> NDArray[np.float64]:
+def texel_of(positions: NDArray, covered: NDArray, points: NDArray) -> NDArray:
     """Texture pixels (N, 2), x y, nearest to points (N, 3) canonical metres."""
     rows, columns = np.nonzero(covered)
     cloud = positions[rows, columns]
@@ -62,12 +65,12 @@ def texel_of(positions: NDArray, covered: NDArray, points: NDArray) -> NDArray[n
     return np.stack([columns[nearest] + 0.5, rows[nearest] + 0.5], axis=-1)
 
 
-def mirrored(points: list[tuple[float, float, float]]) -> NDArray[np.float64]:
+def mirrored(points: list[tuple[float, float, float]]) -> NDArray:
     """The same points on the subject's left."""
     return np.array(points) * [-1, 1, 1]
 
 
-def closed_curve(points: NDArray, steps: int = 8) -> NDArray[np.float64]:
+def closed_curve(points: NDArray, steps: int = 8) -> NDArray:
     """A Catmull-Rom curve through points (N, 2), closed: (N * steps, 2)."""
     p = [np.roll(points, 1 - k, axis=0)[:, None] for k in range(4)]
     t = (np.arange(steps) / steps)[None, :, None]
@@ -78,7 +81,7 @@ def closed_curve(points: NDArray, steps: int = 8) -> NDArray[np.float64]:
     return curve.reshape(-1, 2)
 
 
-def _bump(value: NDArray, centre: float, width: float) -> NDArray:
+def _bump(value: NDArray, centre: float | NDArray, width: float) -> NDArray:
     return np.exp(-(((value - centre) / width) ** 2))
 
 
@@ -89,7 +92,7 @@ def _step(value: NDArray, low: float, high: float) -> NDArray:
 
 def _fill_curve(shape: tuple[int, int], curve: NDArray, blur: float) -> NDArray[np.float32]:
     mask = np.zeros(shape, np.uint8)
-    cv2.fillPoly(mask, [np.round((curve - 0.5) * 16).astype(np.int32)], 255, lineType=cv2.LINE_AA, shift=4)
+    cv2.fillPoly(mask, [np.round((curve - 0.5) * 16).astype(np.int32)], (255,), lineType=cv2.LINE_AA, shift=4)
     return cv2.GaussianBlur(mask, (0, 0), blur).astype(np.float32) / 255
 
 
@@ -118,14 +121,14 @@ def masks_at(points: NDArray) -> NDArray[np.float64]:
 def _masks(positions: NDArray, covered: NDArray, bald: NDArray) -> NDArray[np.uint8]:
     x, y, z = (positions[..., k] for k in range(3))
     ax = np.abs(x)
-    shape = x.shape
+    shape = x.shape[0], x.shape[1]
     texel = shape[0] / 512
     lips = _fill_curve(shape, closed_curve(texel_of(positions, covered, np.array(LIPS_OUTER))), 1.3 * texel)
     liner = np.zeros(shape, np.uint8)
     for eye in (np.array(EYE_RIGHT), mirrored(EYE_RIGHT)):
         curve = closed_curve(texel_of(positions, covered, eye))
         points = np.round((curve - 0.5) * 16).astype(np.int32)
-        cv2.polylines(liner, [points], True, 255, max(int(2 * texel), 1), cv2.LINE_AA, shift=4)
+        cv2.polylines(liner, [points], True, (255,), max(int(2 * texel), 1), cv2.LINE_AA, shift=4)
     liner_soft = cv2.GaussianBlur(liner, (0, 0), 0.8 * texel).astype(np.float32) / 255
 
     front = _step(z, -0.055, -0.035)
@@ -136,7 +139,7 @@ def _masks(positions: NDArray, covered: NDArray, bald: NDArray) -> NDArray[np.ui
     blush = np.maximum(blush, 0.6 * _bump(x, 0, 0.013) * _bump(y, -0.033, 0.016) * (z > 0.03))
     shadow = _bump(ax, 0.033, 0.014) * np.where(y > 0.004, _bump(y, 0.006, 0.007), _bump(y, 0.004, 0.004)) * (z > 0)
 
-    height = np.zeros(shape, np.float32)
+    height: NDArray = np.zeros(shape, np.float32)
     for k in range(5):  # forehead
         level = 0.036 + 0.0085 * k
         height -= _bump(y - 0.004 * np.cos(ax * 60 + k), level, 0.0013) * _step(-ax, -0.05, -0.03) * (z > 0)
@@ -144,14 +147,35 @@ def _masks(positions: NDArray, covered: NDArray, bald: NDArray) -> NDArray[np.ui
         sx = side * x
         for k in range(3):  # crow's feet
             slope = 0.35 * (k - 1)
-            height -= 0.8 * _bump(y - slope * (sx - 0.047), -0.002, 0.0011) * _step(sx, 0.046, 0.05) * _step(-sx, -0.062, -0.057)
+            height -= (
+                0.8
+                * _bump(y - slope * (sx - 0.047), -0.002, 0.0011)
+                * _step(sx, 0.046, 0.05)
+                * _step(-sx, -0.062, -0.057)
+            )
         fold = 0.017 + 0.011 * np.clip((-y - 0.042) / 0.03, 0, 1.3) + 0.002
         height -= 1.6 * _bump(sx, fold, 0.0022) * _step(-y, 0.04, 0.046) * _step(y, -0.083, -0.07)  # smile line
-        height -= 0.9 * _bump(y + 0.013 + 6 * (sx - 0.03) ** 2 * -1, 0.0, 0.0015) * _step(sx, 0.015, 0.02) * _step(-sx, -0.045, -0.038)
-        height -= 0.9 * _bump(sx, 0.005 + 0.05 * (y - 0.02), 0.0013) * _step(y, 0.012, 0.017) * _step(-y, -0.035, -0.03)  # frown
-    height = cv2.GaussianBlur(height * (z > -0.02), (0, 0), 1.2 * texel)
+        height -= (
+            0.9
+            * _bump(y + 0.013 + 6 * (sx - 0.03) ** 2 * -1, 0.0, 0.0015)
+            * _step(sx, 0.015, 0.02)
+            * _step(-sx, -0.045, -0.038)
+        )
+        height -= (
+            0.9 * _bump(sx, 0.005 + 0.05 * (y - 0.02), 0.0013) * _step(y, 0.012, 0.017) * _step(-y, -0.035, -0.03)
+        )  # frown
+    height = cv2.GaussianBlur(height * (z > -0.02).astype(np.float32), (0, 0), 1.2 * texel)
     grad_u = cv2.Sobel(height, cv2.CV_32F, 1, 0, ksize=3) / 8
     grad_v = -cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=3) / 8
     peak = max(float(np.abs(grad_u).max()), float(np.abs(grad_v).max()), 1e-6)
-    channels = [lips, beard, scalp, blush, shadow, liner_soft, 0.502 + 0.49 * grad_u / peak, 0.502 + 0.49 * grad_v / peak]
+    channels = [
+        lips,
+        beard,
+        scalp,
+        blush,
+        shadow,
+        liner_soft,
+        0.502 + 0.49 * grad_u / peak,
+        0.502 + 0.49 * grad_v / peak,
+    ]
     return np.clip(np.stack(channels, axis=-1) * 255, 0, 255).astype(np.uint8)

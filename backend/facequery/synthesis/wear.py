@@ -68,11 +68,11 @@ class Wardrobe:
             skin[shading.SCALP], skin[shading.HAIRLINE] = rng.uniform(0.2, 0.6), rng.uniform(0.45, 0.75)
         if hat:
             self._put_hat(rng, scene, vertices, normals, outfit)
-        if skin[shading.STUBBLE] > 0 or rng.random() < settings.beard * 0.4:
-            if rng.random() < settings.beard / max(settings.stubble, 0.05):
-                skin[shading.STUBBLE] = max(skin[shading.STUBBLE], rng.uniform(0.6, 1.0))
-                if rng.random() < 0.55:
-                    self._grow_beard(rng, scene, vertices, normals, outfit)
+        bearded = skin[shading.STUBBLE] > 0 or rng.random() < settings.beard * 0.4
+        if bearded and rng.random() < settings.beard / max(settings.stubble, 0.05):
+            skin[shading.STUBBLE] = max(skin[shading.STUBBLE], rng.uniform(0.6, 1.0))
+            if rng.random() < 0.55:
+                self._grow_beard(rng, scene, vertices, normals, outfit)
         if rng.random() < settings.lashes:
             strong = skin[shading.LINER] > 0.65
             outfit.extras += self._strands.lashes(rng, scene, vertices, normals, strong)
@@ -87,7 +87,13 @@ class Wardrobe:
     # ---- shells over the skin
 
     def _shell(
-        self, scene: Scene, vertices: NDArray, normals: NDArray, height: NDArray, material: NDArray, drop: NDArray | None = None
+        self,
+        scene: Scene,
+        vertices: NDArray,
+        normals: NDArray,
+        height: NDArray,
+        material: NDArray,
+        drop: NDArray | None = None,
     ) -> Extra | None:
         """The skin where height (S,) > 0, raised by that many metres; drop (S, 3): moved as well."""
         keep = (height[self._triangles] > 0).all(1) & self._outside[self._triangles].any(1)
@@ -100,7 +106,10 @@ class Wardrobe:
             points = points + drop[used]
         camera = points @ scene.view.rotation.T + scene.view.translation
         return Extra(
-            camera.astype(np.float32), self._rest[used].astype(np.float32), packed.reshape(-1, 3).astype(np.int32), material
+            camera.astype(np.float32),
+            self._rest[used].astype(np.float32),
+            packed.reshape(-1, 3).astype(np.int32),
+            material,
         )
 
     def _lumps(self, rng: np.random.Generator, frequency: float, count: int = 6) -> NDArray[np.float32]:
@@ -110,11 +119,14 @@ class Wardrobe:
         signs = rng.choice([-1.0, 1.0], count).astype(np.float32) * np.float32(np.sqrt(2 / count))
         return signs @ self._waves[level, chosen]
 
-    def _hair_row(self, rng: np.random.Generator, colour: NDArray, layer: int = -1, gloss: float = 1.0) -> NDArray[np.float32]:
+    def _hair_row(
+        self, rng: np.random.Generator, colour: NDArray, layer: int = -1, gloss: float = 1.0
+    ) -> NDArray[np.float32]:
         second = colour * np.exp(rng.normal(0.1, 0.3)) if rng.random() < 0.95 else muted(rng)
         return row(
             shading.HAIR, colour, second, pattern=np.exp(rng.uniform(np.log(25), np.log(90))),
-            amount=rng.uniform(0.4, 1.1), specular=gloss * np.exp(rng.normal(-2.7, 0.7)), shine=rng.uniform(15, 70), texture=layer,
+            amount=rng.uniform(0.4, 1.1), specular=gloss * np.exp(rng.normal(-2.7, 0.7)), shine=rng.uniform(15, 70),
+            texture=layer,
         )  # fmt: skip
 
     def _grow_hair(
@@ -139,7 +151,7 @@ class Wardrobe:
         value = scalp - hairline + 0.06 * self._lumps(rng, 12)
         x, y, z = self._rest.T
         if rng.random() < 0.3:  # a fringe or a receding line
-            value += rng.normal(0, 0.35) * np.exp(-((x - rng.normal(0, 0.03)) / 0.04) ** 2) * (z > -0.02)
+            value += rng.normal(0, 0.35) * np.exp(-(((x - rng.normal(0, 0.03)) / 0.04) ** 2)) * (z > -0.02)
         style = rng.random()
         profile = np.ones_like(x)
         if style < 0.35:  # short sides
@@ -149,7 +161,14 @@ class Wardrobe:
         if style > 0.75 and thick > 0.012:  # swept to one side or forward
             sweep = rng.normal(0, 0.6, 3) * thick
             drop = sweep * np.clip(value * 2, 0, 1)[:, None]
-        shell = self._shell(scene, vertices, normals, np.where(value > 0, np.maximum(height, 2e-4), -1), self._hair_row(rng, colour), drop)
+        shell = self._shell(
+            scene,
+            vertices,
+            normals,
+            np.where(value > 0, np.maximum(height, 2e-4), -1),
+            self._hair_row(rng, colour),
+            drop,
+        )
         if shell is not None:
             outfit.extras.append(shell)
 
@@ -173,9 +192,11 @@ class Wardrobe:
             self._hair_row(rng, scene.hair, mesh.layer), mesh.corner_uv, mesh.layer,
         )  # fmt: skip
 
-    def _grow_beard(self, rng: np.random.Generator, scene: Scene, vertices: NDArray, normals: NDArray, outfit: Outfit) -> None:
+    def _grow_beard(
+        self, rng: np.random.Generator, scene: Scene, vertices: NDArray, normals: NDArray, outfit: Outfit
+    ) -> None:
         beard = self._masks[:, MASKS_AT.index("beard")]
-        x, y, z = self._rest.T
+        x, y = self._rest.T[:2]
         style = rng.random()
         value = beard - 0.35 + 0.08 * self._lumps(rng, 20) - 2.0 * self._lips
         if style < 0.25:  # goatee
@@ -188,13 +209,19 @@ class Wardrobe:
         height = length * grown * (0.5 + longer) * (1 + 0.25 * self._lumps(rng, 40))
         drop = np.stack([0 * x, -1.5 * length * longer * grown, 0 * x], -1)
         shell = self._shell(
-            scene, vertices, normals, np.where(value > 0, np.maximum(height, 3e-4), -1),
-            self._hair_row(rng, scene.hair, gloss=0.3), drop,
+            scene,
+            vertices,
+            normals,
+            np.where(value > 0, np.maximum(height, 3e-4), -1),
+            self._hair_row(rng, scene.hair, gloss=0.3),
+            drop,
         )
         if shell is not None:
             outfit.extras.append(shell)
 
-    def _put_hat(self, rng: np.random.Generator, scene: Scene, vertices: NDArray, normals: NDArray, outfit: Outfit) -> None:
+    def _put_hat(
+        self, rng: np.random.Generator, scene: Scene, vertices: NDArray, normals: NDArray, outfit: Outfit
+    ) -> None:
         x, y, z = self._rest.T
         kind = rng.choice(["beanie", "cap", "helmet", "hood", "band"], p=[0.3, 0.25, 0.12, 0.25, 0.08])
         material = cloth_row(rng)
@@ -206,9 +233,13 @@ class Wardrobe:
         if kind == "band":
             rim = np.minimum(rim, rng.uniform(0.015, 0.03) - rim)
         if kind == "helmet":
-            material = row(shading.PLAIN, muted(rng), muted(rng), pattern=15, amount=rng.uniform(0, 0.5), specular=0.25, shine=90)
+            material = row(
+                shading.PLAIN, muted(rng), muted(rng), pattern=15, amount=rng.uniform(0, 0.5), specular=0.25, shine=90
+            )
         thick = rng.uniform(0.012, 0.025) if kind == "helmet" else rng.uniform(0.004, 0.012)
-        height = np.where(rim > 0, thick * (0.6 + 0.4 * np.clip(rim / 0.01, 0, 1)) * (1 + 0.1 * self._lumps(rng, 20)), -1)
+        height = np.where(
+            rim > 0, thick * (0.6 + 0.4 * np.clip(rim / 0.01, 0, 1)) * (1 + 0.1 * self._lumps(rng, 20)), -1
+        )
         if kind in ("beanie", "cap"):
             height = np.where(rim > 0, height + np.clip(rim, 0, 0.05) * rng.uniform(0, 0.5), -1)
         shell = self._shell(scene, vertices, normals, height, material)
@@ -216,7 +247,9 @@ class Wardrobe:
             return
         outfit.extras.append(shell)
         if kind == "cap" or (kind == "helmet" and rng.random() < 0.3):
-            outfit.extras.append(self._visor(rng, scene, vertices, tilt, float(np.median(y[np.abs(rim) < 0.004])), material))
+            outfit.extras.append(
+                self._visor(rng, scene, vertices, tilt, float(np.median(y[np.abs(rim) < 0.004])), material)
+            )
 
     def _visor(
         self, rng: np.random.Generator, scene: Scene, vertices: NDArray, tilt: float, level: float, material: NDArray
@@ -230,8 +263,9 @@ class Wardrobe:
         rings = []
         for t in np.linspace(0, 1, 4):
             radius = 0.075 + t * reach * np.cos(turn * 0.7)
-            ring = np.stack([radius * np.sin(turn), y0 - 0.012 * (np.sin(turn)) ** 2 - t * reach * rng.uniform(0.1, 0.14),
-                             front - 0.075 + radius * np.cos(turn)], -1)  # fmt: skip
+            fall = t * reach * rng.uniform(0.1, 0.14)
+            y = y0 - 0.012 * np.sin(turn) ** 2 - fall
+            ring = np.stack([radius * np.sin(turn), y, front - 0.075 + radius * np.cos(turn)], -1)
             rings.append(ring)
         points = np.stack(rings).reshape(-1, 3)
         i, j = np.meshgrid(np.arange(3), np.arange(12), indexing="ij")
@@ -240,12 +274,16 @@ class Wardrobe:
         camera = points @ scene.view.rotation.T + scene.view.translation
         return Extra(camera.astype(np.float32), points.astype(np.float32), triangles.astype(np.int32), material)
 
-    def _tie_mask(self, rng: np.random.Generator, scene: Scene, vertices: NDArray, normals: NDArray, outfit: Outfit) -> None:
+    def _tie_mask(
+        self, rng: np.random.Generator, scene: Scene, vertices: NDArray, normals: NDArray, outfit: Outfit
+    ) -> None:
         x, y, z = self._rest.T
         top = rng.uniform(-0.03, -0.012) - 0.25 * np.abs(x)
         value = np.minimum(np.minimum(top - y, y + 0.118), z + 0.03) - 0.002
         value = np.where(np.abs(x) < 0.068, value, -1)
-        smooth = np.where(value > 0, 0.003 + 0.008 * np.exp(-((x / 0.03) ** 2)) * np.clip((-y - 0.045) / 0.02, 0, 1), -1)
+        smooth = np.where(
+            value > 0, 0.003 + 0.008 * np.exp(-((x / 0.03) ** 2)) * np.clip((-y - 0.045) / 0.02, 0, 1), -1
+        )
         shell = self._shell(scene, vertices, normals, smooth, cloth_row(rng))
         if shell is not None:
             outfit.extras.append(shell)
