@@ -189,7 +189,8 @@ def _import_face(
             continue
         part = asset.parts[name]
         obj = bpy.data.objects.new(f"{job.name} {LABELS[name]}", part_mesh(asset, part, shape))
-        object_state(obj).role = "RESULT"
+        state = object_state(obj)
+        state.role, state.part = "RESULT", name
         made.collection.objects.link(obj)
         made.parts[name] = obj
         obj.parent = jaw if name == "teeth_lower" and not cache and jaw is not None else made.head
@@ -258,9 +259,24 @@ def _rigid(
     mesh.shade_smooth()
     obj = bpy.data.objects.new(f"{name} {which.title()}", mesh)
     obj.parent = parent
-    object_state(obj).role = "RESULT"
+    state = object_state(obj)
+    state.role, state.part = "RESULT", which
     collection.objects.link(obj)
     return obj
+
+
+def fits_of(scene: bpy.types.Scene) -> list[bpy.types.Object]:
+    """The empties that carry the imported fits of a scene."""
+    return [
+        obj
+        for obj in scene.objects
+        if obj.type == "EMPTY" and obj.parent is None and object_state(obj).role == "RESULT"
+    ]
+
+
+def fitted_parts(head: bpy.types.Object) -> list[bpy.types.Object]:
+    """The mesh objects of a fit, in the order they were made."""
+    return [obj for obj in head.children_recursive if obj.type == "MESH" and object_state(obj).part]
 
 
 def match_scene(

@@ -25,6 +25,7 @@ LABELS: Final = {
 # Linear colors and roughness.
 _MATERIALS: Final = {
     "Skin": ((0.60, 0.40, 0.31), 0.5),
+    "Fit Skin": ((0.33, 0.42, 0.50), 0.5),
     "Eye White": ((0.80, 0.77, 0.74), 0.15),
     "Iris": ((0.11, 0.17, 0.20), 0.15),
     "Pupil": ((0.005, 0.005, 0.005), 0.1),
@@ -60,7 +61,7 @@ def add_head(scene: bpy.types.Scene, asset: HeadAsset, shape_keys: bool = True) 
 
 
 def part_mesh(asset: HeadAsset, part: Part, vertices: NDArray | None = None) -> bpy.types.Mesh:
-    """A smooth mesh of one part with UVs and materials, at rest or at `vertices` (V, 3) canonical of the whole head."""
+    """A smooth mesh of one part with UVs and materials, at rest or fitted: at `vertices` (V, 3) of the whole head."""
     points = canonical_to_blender((asset.rest if vertices is None else vertices)[part.vertices])
     mesh = bpy.data.meshes.new(f"Head {LABELS[part.name]}")
     used = part.polygons >= 0
@@ -74,7 +75,7 @@ def part_mesh(asset: HeadAsset, part: Part, vertices: NDArray | None = None) -> 
     if (part.polygons_uv[:, 0] >= 0).all():
         layer = mesh.uv_layers.new(name="UVMap")
         layer.data.foreach_set("uv", asset.uv[part.polygons_uv[used]].astype(np.float32).ravel())
-    for name in _material_names(part):
+    for name in _material_names(part, fitted=vertices is not None):
         mesh.materials.append(material(name))
     if part.kind == "eye":
         mesh.polygons.foreach_set("material_index", _eye_materials(asset, part))
@@ -84,7 +85,9 @@ def part_mesh(asset: HeadAsset, part: Part, vertices: NDArray | None = None) -> 
     return mesh
 
 
-def _material_names(part: Part) -> tuple[str, ...]:
+def _material_names(part: Part, fitted: bool) -> tuple[str, ...]:
+    if part.kind == "skin" and fitted:
+        return ("Fit Skin",)
     if part.kind == "eye":
         return ("Eye White", "Iris", "Pupil")
     return ({"skin": "Skin", "tooth": "Teeth", "bone": "Bone"}.get(part.kind, "Mouth"),)
@@ -202,9 +205,9 @@ def check_topology(obj: bpy.types.Object, asset: HeadAsset) -> None:
 
 
 def set_xray(head: bpy.types.Object, enabled: bool) -> None:
-    """Let the skin show what is under it, in solid and in rendered display."""
-    for name, obj in parts_of(head):
-        if name != "skin":
+    """Let the skin of a head, or of a fit, show what is under it, in solid and in rendered display."""
+    for obj in head.children:
+        if object_state(obj).part != "skin":
             continue
         for slot in obj.material_slots:
             material = slot.material

@@ -61,11 +61,21 @@ def points_of(scene: bpy.types.Scene, create: bool = False) -> bpy.types.Object:
     points = bpy.data.objects.new("FaceQuery Points", bpy.data.meshes.new("FaceQuery Points"))
     points.parent = head
     object_state(points).role = "POINTS"
+    _hide_vertices(points)
     (head.users_collection[0] if head.users_collection else scene.collection).objects.link(points)
     write(points, PointTable.empty())
     add_group(points, "points")
     scene_state(scene).points = points
     return points
+
+
+def _hide_vertices(points: bpy.types.Object) -> None:
+    """Keep Blender from drawing the bare vertices, at rest, beside our dots on the posed head; Edit Mode shows them."""
+    points.vertex_groups.new(name="Shown by Blender")  # nobody is in it
+    mask = points.modifiers.new("Hide Vertices", "MASK")
+    assert isinstance(mask, bpy.types.MaskModifier)
+    mask.vertex_group = "Shown by Blender"
+    mask.show_in_editmode = False
 
 
 @contextmanager

@@ -4,8 +4,10 @@ import bpy
 
 from ..host import jobs
 from ..host.clip import MANY_TRACKS
+from ..host.fit import fits_of, fitted_parts
+from ..host.head import LABELS
 from ..host.points import has_points, summary
-from ..host.state import clip_state, scene_state
+from ..host.state import clip_state, object_state, scene_state
 from ..link.job_run import State
 from ..ops.results import edited_clip
 from .status import CATEGORY
@@ -107,6 +109,17 @@ class FitPanel(bpy.types.Panel):
             column.label(text=f"Plate {size[0]} x {size[1]}", icon="ERROR")
             column.label(text=f"Scene {render.resolution_x} x {render.resolution_y}", icon="BLANK1")
         layout.operator("facequery.match_scene", icon="SCENE_DATA")
+        for head in fits_of(scene):
+            column = layout.column(align=True)
+            row = column.row(align=True)
+            row.label(text=head.name, icon="ANIM")
+            row.prop(object_state(head), "xray", text="", icon="XRAY")
+            for obj in fitted_parts(head):
+                row = column.row(align=True)
+                row.active = not obj.hide_viewport
+                part = object_state(obj).part
+                row.label(text=LABELS.get(part, part.title()), icon="BLANK1")
+                row.prop(obj, "hide_viewport", text="", emboss=False)
 
 
 _classes = (TrackPanel, FitPanel)
