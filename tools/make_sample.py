@@ -6,6 +6,7 @@ the basis, tissue depths, skin, eyes, environment and hair are held out of all t
 
 import argparse
 import dataclasses
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -198,18 +199,22 @@ def main() -> None:
     parser.add_argument("--only", type=int, nargs="*", help="frame numbers to render, instead of all")
     parser.add_argument("--samples", type=int, default=6)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--truth", action="store_true", help="write the truth and stop")
     arguments = parser.parse_args()
-    for folder in (arguments.out, arguments.assets):
-        folder.mkdir(parents=True, exist_ok=True)
     shot = play()
-    write_truth(shot, arguments.assets / "truth.npz")
-    if arguments.truth:
-        return
+    frames, truth = arguments.out / "frames", arguments.out / "truth.npz"
+    before = SampleTruth.load(truth) if truth.exists() else None
+    frames.mkdir(parents=True, exist_ok=True)
+    after = write_truth(shot, truth)
+    # Frames of another head or performance would get a truth that is not theirs.
+    if before is not None and any(frames.iterdir()) and not np.array_equal(before.neutral, after.neutral):
+        before.save(truth)
+        raise SystemExit(f"{arguments.out} holds frames of another head: choose another folder.")
     take = build(shot, arguments.out, arguments.samples, arguments.threads)
     take.output["only"] = arguments.only or []
-    render_take(take, arguments.out / "frames", progress=lambda done, total: print(f"{done} of {total}", flush=True))
-    develop(arguments.out / "frames", arguments.assets / "plate")
+    render_take(take, frames, progress=lambda done, total: print(f"{done} of {total}", flush=True))
+    if len(list(frames.glob("[0-9]*.png"))) == COUNT:
+        develop(frames, arguments.assets / "plate")
+        shutil.copy(truth, arguments.assets / "truth.npz")
 
 
 if __name__ == "__main__":

@@ -4,14 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from facequery.errors import UserError
 from facequery.geometry.rotations import axis_angle_to_matrix, euler_to_matrix
 from facequery.head.model import HeadModel
 from facequery.synthesis.cycles import eyes, hairdos
 from facequery.synthesis.cycles.dress import read_obj, shirt
 from facequery.synthesis.cycles.grow import Strands, grow, triangle_frames
-from facequery.synthesis.cycles.performance import FACING, NECK, curve, perform
+from facequery.synthesis.cycles.performance import FACING, NECK, Keys, curve, perform
 from facequery.synthesis.cycles.person import off_basis, stranger
 from facequery.synthesis.cycles.take import Take, TakeCamera, TakeMesh, TakeStrands
 from facequery.synthesis.cycles.truth import SampleTruth
@@ -25,7 +24,11 @@ def model() -> HeadModel:
 @pytest.fixture(scope="module")
 def truth(model: HeadModel) -> tuple[SampleTruth, np.ndarray]:
     person = stranger(3, model)
-    keys = {"jawOpen": [(0, 0.0), (5, 0.9)], "mouthSmile": [(0, 0.0), (3, 0.8)], "eyeBlink": [(0, 0), (2, 1), (4, 0)]}
+    keys: dict[str, Keys] = {
+        "jawOpen": [(0, 0.0), (5, 0.9)],
+        "mouthSmile": [(0, 0.0), (3, 0.8)],
+        "eyeBlink": [(0, 0), (2, 1), (4, 0)],
+    }
     play = perform(model.expression_names, 6, keys, {"yaw": [(0, -40), (5, 40)]}, {}, np.array([0.01, 0.02, 0.8]))
     turned = np.asarray(model.gaze(play.expression), float)
     canonical = person.vertices(model, play.expression, turned)
@@ -59,8 +62,10 @@ def truth(model: HeadModel) -> tuple[SampleTruth, np.ndarray]:
 
 
 def test_take_survives_the_disk(tmp_path: Path) -> None:
-    mesh = TakeMesh("m", np.random.rand(2, 3, 3), np.array([[0, 1, 2, -1]]), "a", tint=np.ones((3, 3)))
-    hair = TakeStrands("h", np.random.rand(2, 4, 5, 3), np.ones((4, 5)), "a")
+    mesh = TakeMesh(
+        "m", np.random.default_rng(0).random((2, 3, 3)), np.array([[0, 1, 2, -1]]), "a", tint=np.ones((3, 3))
+    )
+    hair = TakeStrands("h", np.random.default_rng(1).random((2, 4, 5, 3)), np.ones((4, 5)), "a")
     camera = TakeCamera.fixed(8, 6, 10.0, 11.0, 4.5, 2.5, frames=2)
     take = Take(np.array([7, 8]), camera, [mesh], [hair], {"a": {"kind": "plain"}}, output={"samples": 3})
     take.save(tmp_path)

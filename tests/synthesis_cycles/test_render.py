@@ -6,7 +6,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-
 from facequery.errors import UserError
 from facequery.synthesis.cycles.run import available, blender_pixels, render_take
 from facequery.synthesis.cycles.take import Take, TakeCamera, TakeMesh

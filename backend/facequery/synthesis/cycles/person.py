@@ -6,6 +6,7 @@ import numpy as np
 
 from facequery.head.model import HeadModel
 
+_FAINT = 0.0003  # metres RMS over the face: an identity mode with less effect is left alone
 BONES = ("cranium", "mandible")
 
 
@@ -72,13 +73,12 @@ def off_basis(rng: np.random.Generator, model: HeadModel, rms: float = 0.0015, d
     count = skin.stop - skin.start
     centres = [rest[model.parts[name].vertices].mean(0) for name in ("eye_left", "eye_right")]
     field = smooth_field(rng, rest, 0.035) + 0.5 * smooth_field(rng, rest, 0.018)
-    # The offset is orthogonal to the basis over the face, which is where a fit looks.
+    # What the basis could explain over the face, which is where a fit looks, is taken away.
     face = np.flatnonzero(model.region_mask("face"))
     basis = np.asarray(model.identity_basis, float)[:, skin][:, face].reshape(len(model.identity_basis), -1)
-    span = np.linalg.qr(basis.T)[0]
-    flat = field[skin][face].ravel()
-    removed = span @ (span.T @ flat)
-    coefficients = np.linalg.lstsq(basis.T, removed, rcond=None)[0]
+    # Modes that hardly move the face are damped: they would have to be huge, and tear the head apart elsewhere.
+    gram = basis @ basis.T / len(face) + _FAINT**2 * np.eye(len(basis))
+    coefficients = np.linalg.solve(gram, basis @ field[skin][face].ravel() / len(face))
     field = field - np.einsum("k,kvc->vc", coefficients, np.asarray(model.identity_basis, float))
     for name, centre in zip(("eye_left", "eye_right"), centres, strict=True):
         own = field[skin][np.argsort(np.linalg.norm(rest[skin] - centre, axis=1))[:200]].mean(0)

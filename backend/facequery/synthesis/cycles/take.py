@@ -60,8 +60,8 @@ class TakeCamera:
     @staticmethod
     def fixed(width: int, height: int, fx: float, fy: float, cx: float, cy: float, frames: int = 1) -> "TakeCamera":
         """A camera that stays as it is over a number of frames."""
-        fixed = (np.full(frames, value) for value in (fx, fy, cx, cy))
-        return TakeCamera(width, height, *fixed)
+        a, b, c, d = (np.full(frames, value) for value in (fx, fy, cx, cy))
+        return TakeCamera(width, height, a, b, c, d)
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ class Take:
     lights: list of {"position": camera space, "target", "size", "power" watts, "color"}. environment: {"light": path,
     "background": path or None, "rotation": radians about the up axis, or "matrix" (3, 3): Blender's world to the map,
     "strength", "backdrop_strength"}.
-    output: {"samples", "min_samples", "threshold", "denoise", "bounces", "shutter" in frames, "exposure", "look", "view",
-    "threads", "seed", "only": frame numbers to render, none for all}.
+    output: {"samples", "min_samples", "threshold", "denoise", "bounces", "shutter" in frames, "exposure", "look",
+    "view", "threads", "seed", "only": frame numbers to render, none for all}.
     """
 
     frames: np.ndarray
