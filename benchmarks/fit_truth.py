@@ -84,7 +84,7 @@ def _smooth_field(points: Array, rng: np.random.Generator, waves: int = 24) -> A
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     number = 2 * np.pi / rng.uniform(0.03, 0.12, waves)
     phase = points @ (direction * number[:, None]).T + rng.uniform(0, 2 * np.pi, waves)
-    out: Array = np.sin(phase) @ (rng.normal(size=(waves, 3)) / number[:, None])
+    out: Array = np.asarray(np.sin(phase), np.float64).dot(rng.normal(size=(waves, 3)) / number[:, None])
     return out
 
 

@@ -259,9 +259,9 @@ class Problem:
                 for start in range(0, len(used), _CHUNK):
                     some = used[start : start + _CHUNK]
                     body = columns if everything and len(used) <= _CHUNK else columns[some]
-                    jacobian = self._rows(state, v, f, points[f, some], body)
                     root = np.sqrt(weight[f, some])[:, None]
-                    rows = (jacobian * root[:, :, None].astype(np.float32)).reshape(-1, jacobian.shape[2])
+                    jacobian = self._rows(state, v, f, points[f, some], body, root)
+                    rows = jacobian.reshape(-1, jacobian.shape[2])
                     residual = (gap[f, some] * root).reshape(-1).astype(np.float32)
                     self._add(system, f, rows.T @ rows, rows.T @ residual)
         self._add_priors(system, state)
@@ -275,8 +275,13 @@ class Problem:
         system.frame_gradient[f] += gradient[:p]
         system.shared_gradient += gradient[p:]
 
-    def _rows(self, state: State, v: int, f: int, points: Array, columns: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Jacobian (n, 2, 62 + S) of the pixels of `points` (n, 3) in frame f of view v; `columns` (n, 3, 56 + K)."""
+    def _rows(
+        self, state: State, v: int, f: int, points: Array, columns: NDArray[np.float32], root: Array
+    ) -> NDArray[np.float32]:
+        """Jacobian (n, 2, 62 + S) of the pixels of `points` (n, 3) in frame f of view v; `columns` (n, 3, 56 + K).
+
+        Every row is multiplied by `root` (n, 1).
+        """
         view = self.views[v]
         rotation, translation = self._to_camera(state, v)
         turned = points @ state.rotation[f].T
@@ -284,7 +289,7 @@ class Problem:
         centred = world @ rotation[f].T
         seen = centred + translation[f]
         z = np.maximum(seen[:, 2], _NEAR)
-        fx, fy = view.fx[f] * state.focal[v], view.fy[f] * state.focal[v]
+        fx, fy = view.fx[f] * state.focal[v] * root[:, 0], view.fy[f] * state.focal[v] * root[:, 0]
         lens = np.zeros((len(points), 2, 3))
         lens[:, 0, 0] = fx / z
         lens[:, 1, 1] = fy / z
@@ -292,7 +297,7 @@ class Problem:
         lens[:, 1, 2] = -fy * seen[:, 1] / z**2
         by_world = lens @ rotation[f]
         out = np.empty((len(points), 2, PER_FRAME + self.shared), np.float32)
-        out[:, :, 0:3] = np.cross(turned[:, None], by_world)
+        out[:, :, 0:3] = _cross(turned, by_world)
         out[:, :, 3:6] = by_world
         by_point = (by_world @ state.rotation[f]).astype(np.float32)
         body = np.matmul(by_point, columns)
@@ -311,7 +316,7 @@ class Problem:
             at = 62 + self.pose_column[v]
             # The turn goes about the camera's own origin, before the solved translation is added.
             lever = seen - state.camera_translation[v]
-            out[:, :, at : at + 3] = np.cross(lever[:, None], lens)
+            out[:, :, at : at + 3] = _cross(lever, lens)
             out[:, :, at + 3 : at + 6] = lens
         return out
 
@@ -320,7 +325,7 @@ class Problem:
         jaw = jaw_motion(self.model, state.identity, state.expression)
         columns = self._linear_columns()
         frame_jacobian(self.basis, state.identity, state.eyes, jaw, f, self.names, columns)
-        return self._rows(state, v, f, self.canonical(state)[f], columns)
+        return self._rows(state, v, f, self.canonical(state)[f], columns, np.ones((len(columns), 1)))
 
     def _add_priors(self, system: ArrowSystem, state: State) -> None:
         s = self.settings
@@ -393,6 +398,19 @@ class Problem:
             camera_rotation=camera_rotation,
             camera_translation=camera_translation,
         )
+
+
+def _cross(arm: Array, rows: Array) -> Array:
+    """arm (n, 3) x rows (n, 2, 3); numpy's own is slow on many short vectors."""
+    x, y, z = (arm[:, k, None] for k in range(3))
+    return np.stack(
+        [
+            y * rows[..., 2] - z * rows[..., 1],
+            z * rows[..., 0] - x * rows[..., 2],
+            x * rows[..., 1] - y * rows[..., 0],
+        ],
+        axis=-1,
+    )
 
 
 def _second_differences(times: Array) -> Array:

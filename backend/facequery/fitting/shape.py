@@ -7,7 +7,7 @@ length knows that the shape is not certain (Luethi et al., Gaussian Process Morp
 """
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,18 +38,19 @@ def smooth_functions(model: "HeadModel") -> NDArray[np.float32]:
     centres = face[chosen]
     values, vectors = np.linalg.eigh(_kernel(centres, centres))
     order = np.argsort(values)[::-1][:FUNCTIONS]
-    functions = _kernel(rest, centres) @ (vectors[:, order] / np.sqrt(np.maximum(values[order], 1e-12)))
+    weights = vectors[:, order] / np.sqrt(np.maximum(values[order], 1e-12))
+    functions = _kernel(rest.astype(np.float32), centres.astype(np.float32)) @ weights.astype(np.float32)
     for name in ("eye_left", "eye_right"):
         part = model.parts[name].vertices
         functions[part] = functions[part].mean(0)
-    return functions.astype(np.float32)
+    return functions
 
 
-def _kernel(one: Array, two: Array) -> Array:
+def _kernel(one: NDArray[Any], two: NDArray[Any]) -> NDArray[Any]:
     square = ((one**2).sum(1)[:, None] + (two**2).sum(1)[None] - 2.0 * one @ two.T).clip(0)
     out = np.zeros_like(square)
     for share, length in _SCALES:
-        out += share * np.exp(-0.5 * square / length**2)
+        out += np.exp(square * np.asarray(-0.5 / length**2, square.dtype)) * np.asarray(share, square.dtype)
     return out
 
 
