@@ -20,8 +20,9 @@ from facequery.synthesis.surface import LIPS_OUTER
 class Look:
     """What a person wears and is made of; names are stems of source files.
 
-    hair: a grown style or None; melanin 0..1 of hair and brows, or hair_color, linear; skin_settings, eye_settings:
-    parameters of the materials in blender_materials. shirt: linear colour, or None for bare shoulders.
+    hair: a grown style or None; hair_cards: a style of textured cards instead; melanin 0..1 of hair and brows, or
+    hair_color, linear; skin_settings, eye_settings: parameters of the materials in blender_materials. shirt: linear
+    colour, or None for bare shoulders.
     """
 
     skin: str
@@ -29,6 +30,7 @@ class Look:
     brows: str | None = "eyebrow001"
     lashes: bool = True
     hair: Style | None = None
+    hair_cards: str | None = None
     hair_count: int = 30000
     hair_line: float = 0.0
     melanin: float = 0.85
@@ -251,6 +253,27 @@ def dress(
         density[ears & (rest[skin, 1] < 0.016)] = 0
         add("hair", grow(rng, head, triangles, density, look.hair_count, look.hair, density.clip(0.12, 1)), "hair")
         materials["hair"] = {**tinted, "melanin": look.melanin}
+    if look.hair_cards is not None:
+        path = source_data("hair") / f"{look.hair_cards}.obj"
+        points, uv, faces, faces_uv = read_obj(path)
+        worn = carried(to_canonical(points, np.asarray(model.source_origin, float)), rest[skin], head)
+        # Every card vertex rides on the scalp below it.
+        top = np.flatnonzero(hairdos.scalp(rest[skin][triangles].mean(1)) > 0)
+        rider = Strands.bind(worn[:, None], np.ones((len(worn), 1)), head, triangles, top)
+        corner_uv = uv[faces_uv]
+        meshes.append(
+            TakeMesh(
+                "hair_cards",
+                rider.follow(moving, triangles)[:, :, 0],
+                np.concatenate([faces, -np.ones((len(faces), 1), int)], 1).astype(np.int32),
+                "card",
+                uv=np.concatenate([corner_uv, corner_uv[:, :1]], 1),
+                rest=worn,
+            )
+        )
+        materials["card"] = {"kind": "card", "image": str(path.with_name(f"{look.hair_cards}_diffuse.png"))}
+        if look.hair_color is not None:
+            materials["card"]["color"] = list(look.hair_color)
     front_faces = np.flatnonzero(rest[skin][triangles].mean(1)[:, 2] > -0.03)
     origin = np.asarray(model.source_origin, float)
     if look.brows is not None:

@@ -42,13 +42,15 @@ def draw_look(rng: np.random.Generator, scene: Scene, library: Library) -> Look:
     p = scene.skin_parameters
     names = library.names
     hair = [float(v) for v in np.clip(scene.hair, 0.004, 0.8)]
-    kind = rng.choice(["short", "crop", "long", "bald"], p=[0.42, 0.2, 0.26, 0.12])
+    kind = rng.choice(["short", "crop", "long", "cards", "bald"], p=[0.38, 0.18, 0.2, 0.14, 0.1])
     cloth = [float(v) for v in rng.uniform(0.01, 0.5) * rng.uniform(0.4, 1.0, 3)]
+    textured = [mesh.name for mesh in library.hair if mesh.layer >= 0]
     side = float(rng.choice([-1.0, 1.0]))
     style = {
         "short": hairdos.short_cut(side, rng.uniform(0.02, 0.07), rng.uniform(0.006, 0.03), rng.uniform(0.4, 1.0)),
         "crop": hairdos.cropped(rng.uniform(0.003, 0.012)),
         "long": hairdos.long_hair(rng.uniform(0.12, 0.3), rng.uniform(-0.02, 0.02)),
+        "cards": None,
         "bald": None,
     }[str(kind)]
     if style is not None:
@@ -61,6 +63,7 @@ def draw_look(rng: np.random.Generator, scene: Scene, library: Library) -> Look:
         eyes=str(rng.choice(names["irises"])),
         brows=str(rng.choice(names["brows"])) if p[shading.BROW] > 0.3 else None,
         hair=style,
+        hair_cards=str(rng.choice(textured)) if kind == "cards" and textured else None,
         hair_count=int(rng.integers(24000, 34000)),
         hair_line=float(rng.normal(0.0, 0.008)),
         hair_color=(hair[0], hair[1], hair[2]),
@@ -139,7 +142,7 @@ def stage(
         "eyes": look.eyes,
         "brows": look.brows,
         "environment": environment,
-        "hair": "none" if look.hair is None else f"{look.hair.points} points",
+        "hair": look.hair_cards or ("none" if look.hair is None else f"grown, {look.hair.points} points"),
         "tone": round(scene.tone, 3),
         "yaw": round(float(np.degrees(view.yaw)), 2),
         "pitch": round(float(np.degrees(view.pitch)), 2),
