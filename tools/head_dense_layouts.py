@@ -3,12 +3,14 @@
 from dataclasses import replace
 
 import numpy as np
+from facequery.geometry.rasterize import rasterize
 from facequery.head import HeadModel, QuerySet
 from facequery.head.sampling import farthest_points, on_surface, poisson_disk, skin_at_uv, skin_uv
 from numpy.typing import NDArray
 from scipy.spatial import Delaunay, cKDTree
 
 from tools.head_outline import inside
+from tools.head_shading import View
 
 MIRROR = np.array([-1.0, 1.0, 1.0])
 COUNT = 520
@@ -100,18 +102,17 @@ def dense520(model: HeadModel, solid: NDArray, aflw: NDArray, names68: list[str]
 def _allowed(model: HeadModel) -> NDArray[np.bool_]:
     """Skin vertices (V,) where dense points may lie: the outer face, not lid strips, inner lips or nostrils."""
     skin = model.rest[model.parts["skin"].vertices].astype(np.float64)
-    triangles = model.part_triangles("skin")
-    corner = skin[triangles]
-    face_normal = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
-    normal = np.zeros_like(skin)
-    for k in range(3):
-        np.add.at(normal, triangles[:, k], face_normal)
-    normal /= np.linalg.norm(normal, axis=1, keepdims=True).clip(1e-15)
     mask = model.region_mask("face").copy()
     rims = np.concatenate([model.loops[n] for n in ("mouth", "eye_left", "eye_right")])
     mask &= cKDTree(skin[rims]).query(skin)[0] > 0.002
-    nostril = model.region_mask("nose") & (normal[:, 1] < -0.55) & (skin[:, 2] < 0.032)
-    return mask & ~nostril & (skin[:, 2] > -0.06)
+    seen = np.zeros(len(skin), bool)
+    for yaw in (-75.0, -40.0, 0.0, 40.0, 75.0):
+        view = View(yaw=yaw, size=(900, 900))
+        xy, depth = view.project(skin)
+        surface = rasterize(xy, depth, model.part_triangles("skin"), 900, 900)[1]
+        column, row = np.clip(xy.astype(int), 0, 899).T
+        seen |= depth < surface[row, column] + 0.0012
+    return mask & seen & (skin[:, 2] > -0.062)
 
 
 def _spread(points: NDArray, distance: float) -> NDArray[np.int64]:
