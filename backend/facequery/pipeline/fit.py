@@ -12,6 +12,7 @@ from facequery.fitting.fit import fit_shot
 from facequery.fitting.results import FaceFit, RigidFit, ShotFit
 from facequery.fitting.settings import FitSettings
 from facequery.geometry.cameras import Camera
+from facequery.head.actor import Actor
 from facequery.head.model import HeadModel
 
 FITS = ("face", "skull", "jaw")
@@ -39,11 +40,7 @@ def fit_job(
     `tracks`, `cameras`: one a view; results stand in the first view's camera space.
     """
     settings = FitSettings(pixel_aspect=tracks[0].pixel_aspect)
-    person = None
-    if actor:
-        from facequery.head.actor import Actor
-
-        person = Actor.load(actor)
+    person = Actor.load(actor) if actor else None
     fit = fit_shot(HeadModel.load(), list(tracks), list(cameras), settings, person)
     parts: dict[str, FaceFit | RigidFit] = {"face": fit.face, "skull": fit.skull, "jaw": fit.jaw}
     for name in fits:
