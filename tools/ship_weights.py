@@ -31,7 +31,7 @@ FAILURES = {
     "microphone before the mouth, a collar or hair over half the face, eyes behind dark glasses. The contour of 300-W "
     "follows the silhouette, ours fixed points of the skin.",
     "finder": "Faces that touch each other (posters) may merge into one; faces below 9 % of a wide picture's height "
-    "and faces half covered by a hand may be missed. About two faces are seen in 100 pictures of landscapes and textures.",
+    "and faces half covered by a hand may be missed. Two faces are seen in 100 pictures of landscapes and textures.",
 }
 
 
