@@ -58,7 +58,7 @@ def test_a_stopped_run_goes_on_bit_by_bit(config, tmp_path):
 
 
 def test_it_learns_and_writes_weights_that_can_be_read(config, tmp_path):
-    config = replace(config, steps=120, learning_rate=3e-3, batch=16)
+    config = replace(config, steps=80, learning_rate=3e-3, batch=8)
     losses = []
     task = landmark_task.LandmarkTask(config)
     trainer = Trainer(config, task, tmp_path, False)
@@ -71,9 +71,9 @@ def test_it_learns_and_writes_weights_that_can_be_read(config, tmp_path):
     trainer._one_step = watched  # type: ignore[method-assign]
     trainer.run(log=lambda text: None)
     first, last = (np.mean([part["error"] for part in some]) for some in (losses[:5], losses[-5:]))
-    assert last < 0.3 * first
+    assert last < 0.4 * first
     net, card = load_landmark_net(tmp_path / "landmarks.safetensors")
-    assert card["kind"] == "landmarks" and card["metrics"]["samples"] == 120 * 16
+    assert card["kind"] == "landmarks" and card["metrics"]["samples"] == 80 * 8
     assert json.dumps(card)
     assert net.config == config.model
 
