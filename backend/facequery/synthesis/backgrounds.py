@@ -4,26 +4,30 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from facequery.synthesis.chance import pick
 from facequery.synthesis.library import Environment, Library
 from facequery.synthesis.looks import linear
 
 
 def draw_background(rng: np.random.Generator, library: Library, environment: int, height: int, width: int) -> NDArray:
     """A background (H, W, 3) float32, linear, about as bright as a lit face (mean of the order of 0.2)."""
+    softness = pick(rng, (0.0, 0.01, 0.03, 0.06))
+    shape = (height, width) if softness < 0.03 else (max(height // 3, 8), max(width // 3, 8))
     kind = rng.random()
     if kind < 0.42:
-        picture = _environment_view(rng, library.environments[environment], height, width)
+        picture = _environment_view(rng, library.environments[environment], *shape)
     elif kind < 0.55 and library.textures:
-        picture = _texture(rng, library, height, width)
+        picture = _texture(rng, library, *shape)
     elif kind < 0.75:
-        picture = _gradient(rng, height, width)
+        picture = _gradient(rng, *shape)
     elif kind < 0.88:
-        picture = _blobs(rng, height, width)
+        picture = _blobs(rng, *shape)
     else:
-        picture = _blobs(rng, height, width) * 0.5 + 0.5 * _stripes(rng, height, width)
-    softness = rng.choice([0.0, 0.01, 0.03, 0.06])
+        picture = _blobs(rng, *shape) * 0.5 + 0.5 * _stripes(rng, *shape)
     if softness:
-        picture = cv2.GaussianBlur(picture, (0, 0), max(softness * height, 0.5))
+        picture = cv2.GaussianBlur(picture, (0, 0), max(softness * shape[0], 0.5))
+    if shape != (height, width):  # a blur this wide needs no more pixels
+        picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.maximum(picture, 0.0)
 
 
@@ -66,7 +70,7 @@ def _texture(rng: np.random.Generator, library: Library, height: int, width: int
 def muted(rng: np.random.Generator) -> NDArray[np.float64]:
     """A colour as walls, clothes and plants have it: linear (3,), mostly of low saturation."""
     gray = rng.uniform(20, 240)
-    spread = rng.choice([6, 20, 45], p=[0.45, 0.35, 0.2])
+    spread = pick(rng, (6, 20, 45), (0.45, 0.35, 0.2))
     return linear(np.clip(gray + rng.normal(0, spread, 3), 3, 252))
 
 

@@ -7,6 +7,7 @@ from facequery.geometry.rotations import euler_to_matrix
 from facequery.head.model import HeadModel
 from facequery.synthesis import shading
 from facequery.synthesis.backgrounds import muted
+from facequery.synthesis.chance import pick
 from facequery.synthesis.looks import row
 from facequery.synthesis.meshes import Extra
 from facequery.synthesis.scene import Scene
@@ -108,7 +109,7 @@ class Body:
 
 def cloth_row(rng: np.random.Generator) -> NDArray[np.float32]:
     """A fabric: plain, mottled, striped or checked."""
-    kind = rng.choice([0, 0, 1, 2])
+    kind = pick(rng, (0, 0, 1, 2))
     amount = rng.uniform(0.1, 0.6) if kind == 0 else rng.uniform(0.3, 1.0) * (rng.random() < 0.5)
     return row(
         shading.CLOTH, muted(rng) * 0.8, muted(rng) * 0.8, pattern=np.exp(rng.uniform(np.log(12), np.log(90))),

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from facequery.synthesis.chance import pick
+
 # Plausible faces: ARKit name without Left / Right -> weight at full strength. Both sides get it, then asymmetry.
 LIBRARY: dict[str, dict[str, float]] = {
     "smile_closed": {"mouthSmile": 0.7, "cheekSquint": 0.5, "eyeSquint": 0.3, "mouthDimple": 0.3, "mouthPress": 0.2},
@@ -90,8 +92,8 @@ class ExpressionSampler:
         self._index = {name: i for i, name in enumerate(self.names)}
         self._faces = np.stack([self._row(face) for face in LIBRARY.values()])
         weights = np.array([_FREQUENT.get(name, 1.0) for name in LIBRARY])
-        self._odds = weights / weights.sum()
-        self._sliders = np.array([i for i, name in enumerate(self.names) if not name.startswith("eyeLook")])
+        self._odds = (weights / weights.sum()).tolist()
+        self._sliders = [i for i, name in enumerate(self.names) if not name.startswith("eyeLook")]
 
     def _row(self, face: dict[str, float]) -> NDArray[np.float32]:
         row = np.zeros(len(self.names), np.float32)
@@ -111,11 +113,11 @@ class ExpressionSampler:
         kind = rng.random()
         if kind > 0.16:
             strength = float(rng.beta(2.2, 1.6)) * 1.1
-            weights += strength * self._faces[rng.choice(len(self._faces), p=self._odds)]
+            weights += strength * self._faces[pick(rng, range(len(self._faces)), self._odds)]
         if kind > 0.65:
-            weights += rng.uniform(0.1, 0.7) * self._faces[rng.choice(len(self._faces), p=self._odds)]
+            weights += rng.uniform(0.1, 0.7) * self._faces[pick(rng, range(len(self._faces)), self._odds)]
         for _ in range(rng.poisson(1.8)):
-            weights[rng.choice(self._sliders)] += rng.beta(1.2, 2.0)
+            weights[pick(rng, self._sliders)] += rng.beta(1.2, 2.0)
         if rng.random() < 0.25:  # one side does less
             side = "Left" if rng.random() < 0.5 else "Right"
             factor = rng.uniform(0.1, 0.8)

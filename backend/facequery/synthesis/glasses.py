@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from facequery.head.model import HeadModel
 from facequery.synthesis import shading
 from facequery.synthesis.backgrounds import muted
+from facequery.synthesis.chance import pick
 from facequery.synthesis.looks import row
 from facequery.synthesis.meshes import Extra
 from facequery.synthesis.scene import Scene
@@ -29,6 +30,18 @@ class Lens:
     dark: bool
 
 
+def _cross(a: NDArray, b: NDArray) -> NDArray:
+    """Cross product (N, 3); NumPy's own is general and slow on so few."""
+    return np.stack(
+        [
+            a[:, 1] * b[:, 2] - a[:, 2] * b[:, 1],
+            a[:, 2] * b[:, 0] - a[:, 0] * b[:, 2],
+            a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0],
+        ],
+        axis=1,
+    )
+
+
 def tube(path: NDArray, radius: float, closed: bool, flat: float = 1.0) -> tuple[NDArray, NDArray]:
     """A tube along path (N, 3): vertices (N * 5, 3) and triangles; `flat` stretches it in y."""
     following = np.roll(path, -1, 0) - np.roll(path, 1, 0)
@@ -36,9 +49,9 @@ def tube(path: NDArray, radius: float, closed: bool, flat: float = 1.0) -> tuple
         following[0], following[-1] = path[1] - path[0], path[-1] - path[-2]
     along = following / (np.linalg.norm(following, axis=1, keepdims=True) + 1e-12)
     helper = np.where(np.abs(along[:, 2:]) < 0.9, [[0, 0, 1.0]], [[0, 1.0, 0]])
-    side = np.cross(along, helper)
-    side /= np.linalg.norm(side, axis=1, keepdims=True)
-    up = np.cross(side, along)
+    side = _cross(along, helper)
+    side /= np.sqrt((side * side).sum(1, keepdims=True))
+    up = _cross(side, along)
     turn = np.arange(_TUBE) / _TUBE * 2 * np.pi
     ring = side[:, None] * np.cos(turn)[None, :, None] * flat + up[:, None] * np.sin(turn)[None, :, None]
     vertices = (path[:, None] + radius * ring).reshape(-1, 3)
@@ -87,7 +100,7 @@ def build_glasses(
     paths, lenses = [], []
     opacity = rng.uniform(0.7, 0.99) if dark else rng.uniform(0.0, 0.08)
     glass = muted(rng) * 0.15 if dark else np.array([0.5, 0.55, 0.5])
-    reflection = float(rng.choice([0.0, 0.06, 0.2, 0.6], p=[0.35, 0.4, 0.18, 0.07]))
+    reflection = pick(rng, (0.0, 0.06, 0.2, 0.6), (0.35, 0.4, 0.18, 0.07))
     outer = []
     for side in (-1.0, 1.0):
         x = side * (centre_x + rim_x)

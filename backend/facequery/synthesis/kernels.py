@@ -8,44 +8,49 @@ import numpy as np
 
 
 @numba.njit(cache=True, fastmath=True)
-def fill(xy, inverse_depth, triangles, material, culled, alpha_of, corner_uv, alpha, cutoff, ids, best):  # type: ignore[no-untyped-def]
+def fill(screen, triangles, material, culled, alpha_of, corner_uv, alpha, cutoff, ids, best):  # type: ignore[no-untyped-def]
     """Draw triangles into a z-buffer that may already hold others.
 
-    xy (V, 2) pixels of the buffer, inverse_depth (V,) > 0 grows towards the camera, triangles (T, 3), material (T,),
-    culled (M,) 1: back faces of that material are left out, alpha_of (M,) layer of `alpha` (L, H, W) uint8 that cuts
-    the material's cards out at `cutoff`, -1 for none, corner_uv (T, 3, 2) in [0, 1], v up.
+    screen (V, 4) float32: x, y in pixels of the buffer, inverse depth > 0 that grows towards the camera (0: behind it),
+    unused; triangles (T, 3), material (T,), culled (M,) 1: back faces of that material are left out, alpha_of (M,)
+    layer of `alpha` (L, H, W) uint8 that cuts the material's cards out at `cutoff`, -1 for none, corner_uv (T, 3, 2) in
+    [0, 1], v up.
     Writes ids (H, W) int32 and best (H, W) float32, the largest inverse depth.
     """
     height, width = ids.shape
     side_y, side_x = alpha.shape[1], alpha.shape[2]
+    half = np.float32(0.5)
+    one = np.float32(1.0)
+    wide, high = np.float32(width), np.float32(height)
     for t in range(triangles.shape[0]):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        wa, wb, wc = inverse_depth[a], inverse_depth[b], inverse_depth[c]
-        if wa <= 0 or wb <= 0 or wc <= 0:
-            continue
-        ax, ay, bx, by, cx, cy = xy[a, 0], xy[a, 1], xy[b, 0], xy[b, 1], xy[c, 0], xy[c, 1]
+        ax, ay, wa = screen[a, 0], screen[a, 1], screen[a, 2]
+        bx, by, wb = screen[b, 0], screen[b, 1], screen[b, 2]
+        cx, cy, wc = screen[c, 0], screen[c, 1], screen[c, 2]
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
         m = material[t]
-        if area == 0 or (area > 0 and culled[m] == 1):
+        if area == 0 or (area > 0 and culled[m] == 1) or wa <= 0 or wb <= 0 or wc <= 0:
             continue
         x_low, x_high = min(ax, bx, cx), max(ax, bx, cx)
         y_low, y_high = min(ay, by, cy), max(ay, by, cy)
-        if not (x_high > 0 and y_high > 0 and x_low < width and y_low < height):
+        if not (x_high > 0 and y_high > 0 and x_low < wide and y_low < high):
             continue
-        x0, x1 = max(int(np.ceil(x_low - 0.5)), 0), min(int(np.floor(x_high - 0.5)), width - 1)
-        y0, y1 = max(int(np.ceil(y_low - 0.5)), 0), min(int(np.floor(y_high - 0.5)), height - 1)
+        x0, x1 = int(max(x_low, np.float32(0.0)) + half), int(min(x_high, wide) + half) - 1
+        y0, y1 = int(max(y_low, np.float32(0.0)) + half), int(min(y_high, high) + half) - 1
         if x0 > x1 or y0 > y1:
             continue
-        scale = np.float32(1.0) / area
+        x1, y1 = min(x1, width - 1), min(y1, height - 1)
+        scale = one / area
         ux, uy = (by - cy) * scale, (cx - bx) * scale  # u = ux (x - cx) + uy (y - cy)
         vx, vy = (cy - ay) * scale, (ax - cx) * scale
         layer = alpha_of[m]
+        left = np.float32(x0) + half - cx
         for y in range(y0, y1 + 1):
-            dy = np.float32(y) + np.float32(0.5) - cy
-            u = ux * (np.float32(x0) + np.float32(0.5) - cx) + uy * dy
-            v = vx * (np.float32(x0) + np.float32(0.5) - cx) + vy * dy
+            dy = np.float32(y) + half - cy
+            u = ux * left + uy * dy
+            v = vx * left + vy * dy
             for x in range(x0, x1 + 1):
-                w = np.float32(1.0) - u - v
+                w = one - u - v
                 if u >= 0 and v >= 0 and w >= 0:
                     inverse = u * wa + v * wb + w * wc
                     if inverse > best[y, x]:
@@ -54,8 +59,8 @@ def fill(xy, inverse_depth, triangles, material, culled, alpha_of, corner_uv, al
                             pu, pv, pw = u * wa / inverse, v * wb / inverse, w * wc / inverse
                             s = pu * corner_uv[t, 0, 0] + pv * corner_uv[t, 1, 0] + pw * corner_uv[t, 2, 0]
                             r = pu * corner_uv[t, 0, 1] + pv * corner_uv[t, 1, 1] + pw * corner_uv[t, 2, 1]
-                            i = min(max(int((1.0 - r) * side_y), 0), side_y - 1)
-                            j = min(max(int(s * side_x), 0), side_x - 1)
+                            i = min(max(int((one - r) * np.float32(side_y)), 0), side_y - 1)
+                            j = min(max(int(s * np.float32(side_x)), 0), side_x - 1)
                             keep = alpha[layer, i, j] >= cutoff
                         if keep:
                             best[y, x] = inverse
@@ -162,26 +167,30 @@ def vertex_normals(vertices, triangles, normals):  # type: ignore[no-untyped-def
 
 
 @numba.njit(cache=True, fastmath=True)
-def project(vertices, fx, fy, cx, cy, scale, xy, inverse_depth):  # type: ignore[no-untyped-def]
-    """Pixels `scale` times as fine as the picture's, and 1 / z, of camera-space vertices (V, 3); 0 behind 2 cm."""
+def project(vertices, fx, fy, cx, cy, scale, screen):  # type: ignore[no-untyped-def]
+    """x, y in pixels `scale` times as fine as the picture's, and 1 / z, into screen (V, 4), of camera-space vertices
+    (V, 3); 0 for what is nearer than 2 cm or behind."""
     for i in range(vertices.shape[0]):
         z = vertices[i, 2]
-        if z < 0.02:
-            inverse_depth[i] = 0.0
-            xy[i, 0] = 0.0
-            xy[i, 1] = 0.0
+        if z < np.float32(0.02):
+            screen[i, 0] = 0.0
+            screen[i, 1] = 0.0
+            screen[i, 2] = 0.0
             continue
         w = np.float32(1.0) / z
-        inverse_depth[i] = w
-        xy[i, 0] = (fx * vertices[i, 0] * w + cx) * scale
-        xy[i, 1] = (fy * vertices[i, 1] * w + cy) * scale
+        screen[i, 0] = (fx * vertices[i, 0] * w + cx) * scale
+        screen[i, 1] = (fy * vertices[i, 1] * w + cy) * scale
+        screen[i, 2] = w
 
 
 @numba.njit(cache=True, fastmath=True)
-def project_light(vertices, basis, centre, half, size, xy, nearness):  # type: ignore[no-untyped-def]
-    """Orthographic view from a light: basis (3, 3) rows right, down, towards the light; `half` metres to the border."""
+def project_light(vertices, basis, centre, half, size, screen):  # type: ignore[no-untyped-def]
+    """Orthographic view from a light into screen (V, 4), nearness last: basis (3, 3) rows right, down, towards the
+    light; `half` metres to the border."""
+    scale = np.float32(0.5) * size / half
+    middle = np.float32(0.5) * size
     for i in range(vertices.shape[0]):
         x, y, z = vertices[i, 0] - centre[0], vertices[i, 1] - centre[1], vertices[i, 2] - centre[2]
-        xy[i, 0] = ((basis[0, 0] * x + basis[0, 1] * y + basis[0, 2] * z) / half * 0.5 + 0.5) * size
-        xy[i, 1] = ((basis[1, 0] * x + basis[1, 1] * y + basis[1, 2] * z) / half * 0.5 + 0.5) * size
-        nearness[i] = basis[2, 0] * x + basis[2, 1] * y + basis[2, 2] * z + np.float32(1.0)
+        screen[i, 0] = (basis[0, 0] * x + basis[0, 1] * y + basis[0, 2] * z) * scale + middle
+        screen[i, 1] = (basis[1, 0] * x + basis[1, 1] * y + basis[1, 2] * z) * scale + middle
+        screen[i, 2] = basis[2, 0] * x + basis[2, 1] * y + basis[2, 2] * z + np.float32(1.0)

@@ -226,7 +226,7 @@ def read_obj(path: Path) -> tuple[NDArray, NDArray, NDArray, NDArray]:
 
 
 def _to_canonical(model: HeadModel, vertices: NDArray) -> NDArray:
-    return (vertices - np.asarray(model.source_origin)) * 0.01
+    return np.asarray((vertices - model.source_origin) * 0.01)
 
 
 def _brow_paths(root: Path, split: str) -> list[Path]:

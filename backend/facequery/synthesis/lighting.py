@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facequery.geometry.rotations import euler_to_matrix
+from facequery.synthesis.chance import pick
 from facequery.synthesis.library import Environment
 from facequery.synthesis.settings import SampleSettings
 
@@ -41,7 +42,7 @@ def draw_light(rng: np.random.Generator, environments: list[Environment], settin
         height = np.radians(rng.normal(30, 25))
         lamps.append([np.sin(azimuth) * np.cos(height), -np.sin(height), -np.cos(azimuth) * np.cos(height)])
         strength = np.exp(rng.normal(0.1 if k == 0 else -0.7, 0.7))
-        tint = temperature(rng.choice([3000, 4000, 5200, 5600, 6500, 8000]) * np.exp(rng.normal(0, 0.12)))
+        tint = temperature(pick(rng, (3000, 4000, 5200, 5600, 6500, 8000)) * np.exp(rng.normal(0, 0.12)))
         if rng.random() < 0.06:  # stage light
             tint = tint * rng.uniform(0.15, 1.0, 3)
         colours.append(strength * tint)

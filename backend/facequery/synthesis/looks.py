@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facequery.synthesis import shading as s
+from facequery.synthesis.chance import pick
 from facequery.synthesis.library import Library
 from facequery.synthesis.settings import SampleSettings
 
@@ -25,8 +26,8 @@ _IRIS = np.array(
 
 def linear(srgb: NDArray | tuple) -> NDArray[np.float64]:
     """sRGB 0..255 to linear 0..1."""
-    v = np.asarray(srgb, np.float64) / 255
-    return np.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4)
+    v = np.asarray(srgb, np.float64) * (1 / 255)
+    return v * (v * (v * 0.305306011 + 0.682171111) + 0.012522878)  # within 0.002 of the standard's two pieces
 
 
 def draw_tone(rng: np.random.Generator) -> tuple[float, NDArray[np.float64]]:
@@ -46,7 +47,7 @@ def draw_hair_colour(rng: np.random.Generator, tone: float) -> NDArray[np.float6
     if tone > 0.55:
         odds[3:10] *= 0.1
         odds[10:] *= 0.5
-    return linear(_HAIR[rng.choice(len(_HAIR), p=odds / odds.sum())]) * np.exp(rng.normal(0, 0.2))
+    return linear(_HAIR[pick(rng, range(len(_HAIR)), odds.tolist())]) * np.exp(rng.normal(0, 0.2))
 
 
 def draw_skin(
@@ -56,7 +57,7 @@ def draw_skin(
     p = np.zeros(s.SKIN_PARAMETERS, np.float32)
     lightness = np.array([skin.mean.mean() for skin in library.skins])
     odds = np.exp(-np.abs(np.log(lightness / albedo.mean())) * 1.6)
-    index = int(rng.choice(len(odds), p=odds / odds.sum()))
+    index = pick(rng, range(len(odds)), odds.tolist())
     mean = library.skins[index].mean
     p[s.GAIN : s.GAIN + 3] = np.clip(albedo / mean, 0.1, 4)
     p[s.CONTRAST] = rng.uniform(0.7, 1.2)
@@ -130,7 +131,7 @@ def draw_eyes(
     if tone > 0.5:
         odds[2:6] *= 0.1
         layer = -1
-    iris = linear(_IRIS[rng.choice(len(_IRIS), p=odds / odds.sum())]) * np.exp(rng.normal(0, 0.25))
+    iris = linear(_IRIS[pick(rng, range(len(_IRIS)), odds.tolist())]) * np.exp(rng.normal(0, 0.25))
     size, pupil, red = np.sin(limbus) * rng.uniform(0.93, 1.07), rng.uniform(0.25, 0.6), rng.beta(1.2, 3)
     rows = []
     for centre in centres:

@@ -55,10 +55,12 @@ class HeadMesh:
     def of(model: HeadModel) -> "HeadMesh":
         """Prepares a model; takes about a second."""
         names = [n for n in model.parts if n in HEAD_ROWS]
-        triangles = np.concatenate([model.triangles[model.parts[n].triangles] for n in names]).astype(np.int32)
-        material = np.concatenate(
-            [np.full(len(range(*model.parts[n].triangles.indices(len(model.triangles)))), HEAD_ROWS[n]) for n in names]
-        ).astype(np.int32)
+        pieces = {n: model.triangles[model.parts[n].triangles] for n in names}
+        for eye, name in enumerate(("eye_left", "eye_right")):  # an eyeball's back is never seen
+            behind = model.rest[pieces[name]].mean(1)[:, 2] < model.eye_centres_rest[eye, 2] - 0.002
+            pieces[name] = pieces[name][~behind]
+        triangles = np.concatenate(list(pieces.values())).astype(np.int32)
+        material = np.repeat([HEAD_ROWS[n] for n in names], [len(p) for p in pieces.values()]).astype(np.int32)
         source = source_uv(model)
         corner_uv = np.zeros((len(triangles), 3, 2), np.float32)
         count = int((material == 0).sum())
@@ -94,7 +96,7 @@ def _occlusion(model: HeadModel, triangles: NDArray, vertex_count: int, directio
     closed = _visible_sky(rest, triangles, directions)
     inside = np.ones(vertex_count, bool)
     inside[: model.parts["eye_right"].vertices.stop] = False
-    result = np.where(inside, np.clip(_visible_sky(opened, triangles, directions) * 2.0, 0.3, 1), closed)
+    result = np.where(inside, np.clip(_visible_sky(opened, triangles, directions) * 2.2, 0.42, 1), closed)
     for name in ("teeth_upper", "teeth_lower"):
         teeth = model.parts[name].vertices
         result[teeth] = np.clip(result[teeth] * 1.5, 0.6, 1)

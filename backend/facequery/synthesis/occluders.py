@@ -7,6 +7,7 @@ from facequery.geometry.rotations import axis_angle_to_matrix
 from facequery.synthesis import shading
 from facequery.synthesis.backgrounds import muted
 from facequery.synthesis.body import cloth_row
+from facequery.synthesis.chance import pick
 from facequery.synthesis.looks import draw_tone, row
 from facequery.synthesis.meshes import Extra
 from facequery.synthesis.scene import Scene
@@ -114,7 +115,7 @@ def draw_occluder(rng: np.random.Generator, scene: Scene, vertices: NDArray, han
     """One thing somewhere in front of a head with camera-space vertices (V, 3)."""
     target = vertices[rng.integers(len(vertices))].astype(np.float64)
     front = float(vertices[:, 2].min())
-    kind = "hand" if rng.random() < hand_share else rng.choice(["stick", "blob", "plate", "cup"])
+    kind = "hand" if rng.random() < hand_share else pick(rng, ("stick", "blob", "plate", "cup"))
     if kind == "hand":
         points, triangles = hand(rng)
         points = points * rng.uniform(0.85, 1.1)

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from facequery.synthesis.chance import pick
 from facequery.synthesis.settings import SampleSettings
 
 _NOISE = np.random.default_rng(11).standard_normal((1 << 20,)).astype(np.float32)
@@ -122,8 +123,8 @@ def _resample(rng: np.random.Generator, out: NDArray) -> NDArray:
     factor = rng.uniform(0.25, 0.8)
     small = max(int(width * factor), 1), max(int(height * factor), 1)
     how = [cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_NEAREST, cv2.INTER_CUBIC]
-    down = cv2.resize(out, small, interpolation=how[rng.choice(2, p=[0.8, 0.2])])
-    return cv2.resize(down, (width, height), interpolation=how[rng.choice(4, p=[0.0, 0.55, 0.1, 0.35])])
+    down = cv2.resize(out, small, interpolation=pick(rng, how[:2], (0.8, 0.2)))
+    return cv2.resize(down, (width, height), interpolation=pick(rng, how[1:], (0.55, 0.1, 0.35)))
 
 
 def _grain(rng: np.random.Generator, out: NDArray, grain: np.random.Generator) -> NDArray:
@@ -141,7 +142,7 @@ def _grain(rng: np.random.Generator, out: NDArray, grain: np.random.Generator) -
 def _bars(rng: np.random.Generator, out: NDArray) -> None:
     """Black or gray bars where the picture ends, as crops at a picture's border have them."""
     size = min(out.shape[:2])
-    value = rng.choice([0.0, 0.0, 0.5, 1.0])
+    value = pick(rng, (0.0, 0.0, 0.5, 1.0))
     width = int(size * rng.uniform(0.05, 0.28))
     side = rng.integers(4)
     if side == 0:

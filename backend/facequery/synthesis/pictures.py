@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from facequery.geometry.crops import crop_from_points, crop_parameters
 from facequery.geometry.rotations import axis_angle_to_matrix, euler_to_matrix
 from facequery.synthesis.backgrounds import draw_background
+from facequery.synthesis.chance import pick
 from facequery.synthesis.looks import draw_tone
 from facequery.synthesis.occluders import hand
 from facequery.synthesis.picture import develop, exposure
@@ -53,7 +54,7 @@ class PictureSampler:
         sampler = self.sampler
         environment = int(rng.integers(len(sampler.library.environments)))
         image = draw_background(rng, sampler.library, environment, height, width)
-        count = 0 if rng.random() < EMPTY else int(rng.choice([1, 2, 3], p=[0.68, 0.2, 0.12]))
+        count = 0 if rng.random() < EMPTY else pick(rng, (1, 2, 3), (0.68, 0.2, 0.12))
         sizes = np.sort(np.exp(rng.uniform(np.log(SMALLEST), np.log(LARGEST), count)))
         if rng.random() < 0.5:
             self._distract(rng, image)

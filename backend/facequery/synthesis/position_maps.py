@@ -59,7 +59,7 @@ class Atlas:
     def flipped(self, maps: NDArray) -> NDArray[np.float32]:
         """The maps (..., M, M, 3) of the mirrored pictures: x changes sign, and left and right texels change places."""
         flat = maps.reshape(*maps.shape[:-3], -1, 3)[..., self.mirror.ravel(), :].reshape(maps.shape)
-        return flat * np.array([-1, 1, 1], np.float32)
+        return np.asarray(flat * np.array([-1, 1, 1]), np.float32)
 
     def read(self, maps: NDArray, uv: NDArray) -> NDArray[np.float32]:
         """(x, y, depth) (..., N, 3) at atlas places uv (N, 2): bilinear among covered texels."""

@@ -144,15 +144,13 @@ class Renderer:
         view, library, light = scene.view, self.library, scene.light
         focal, cx, cy = np.float32(view.focal * size), np.float32(view.cx * size), np.float32(view.cy * size)
         count = len(a.points)
-        xy, nearness = np.empty((count, 2), np.float32), np.empty(count, np.float32)
-        kernels.project(a.points, focal, focal, cx, cy, np.float32(2.0), xy, nearness)
+        screen = np.empty((count, 4), np.float32)
+        kernels.project(a.points, focal, focal, cx, cy, np.float32(2.0), screen)
         kinds = a.table[:, shading.KIND].astype(int)
         culled = np.isin(kinds, _CULLED_KINDS).astype(np.int32)
         ids = np.full((2 * size, 2 * size), -1, np.int32)
         best = np.zeros((2 * size, 2 * size), np.float32)
-        kernels.fill(
-            xy, nearness, a.triangles, a.material, culled, a.layers, a.corner_uv, library.hair_alpha, 110, ids, best
-        )
+        kernels.fill(screen, a.triangles, a.material, culled, a.layers, a.corner_uv, library.hair_alpha, 110, ids, best)
         room = 4 * size * size
         sample_tri, sample_xy = np.empty(room, np.int32), np.empty((room, 2), np.float32)
         sample_pixel, sample_weight = np.empty(room, np.int32), np.empty(room, np.float32)
@@ -198,14 +196,14 @@ class Renderer:
     ) -> None:
         """Blends a pane over the picture where nothing is before it; dark panes are written into the z-buffer."""
         size, view = len(coverage), scene.view
-        xy, nearness = np.empty((len(lens.vertices), 2), np.float32), np.empty(len(lens.vertices), np.float32)
+        screen = np.empty((len(lens.vertices), 4), np.float32)
         f, cx, cy = (np.float32(v * size) for v in (view.focal, view.cx, view.cy))
-        kernels.project(lens.vertices, f, f, cx, cy, np.float32(2.0), xy, nearness)
+        kernels.project(lens.vertices, f, f, cx, cy, np.float32(2.0), screen)
         ids = np.full(best.shape, -1, np.int32)
         covered = best if lens.dark else best.copy()
         zero = np.zeros(len(lens.triangles), np.int32)
         kernels.fill(
-            xy, nearness, lens.triangles, zero, zero[:1], zero[:1] - 1, np.zeros((len(zero), 3, 2), np.float32),
+            screen, lens.triangles, zero, zero[:1], zero[:1] - 1, np.zeros((len(zero), 3, 2), np.float32),
             self.library.hair_alpha, 110, ids, covered,
         )  # fmt: skip
         share = (ids >= 0).astype(np.float32).reshape(size, 2, size, 2).mean((1, 3))
@@ -231,15 +229,15 @@ class Renderer:
         right = np.cross(helper, lamp)
         right /= np.linalg.norm(right)
         basis = np.stack([right, np.cross(right, lamp), lamp]).astype(np.float32)
-        xy, nearness = np.empty((len(a.points), 2), np.float32), np.empty(len(a.points), np.float32)
-        kernels.project_light(a.points, basis, middle, np.float32(_SHADOW_HALF), np.float32(_SHADOW_SIDE), xy, nearness)
+        screen = np.empty((len(a.points), 4), np.float32)
+        kernels.project_light(a.points, basis, middle, np.float32(_SHADOW_HALF), np.float32(_SHADOW_SIDE), screen)
         ids = np.full((_SHADOW_SIDE, _SHADOW_SIDE), -1, np.int32)
         best = np.zeros((_SHADOW_SIDE, _SHADOW_SIDE), np.float32)
         # What lies inside the head casts no shadow that could be seen.
         skin, outside = self.mesh.skin_triangles, len(a.triangles) - a.extra_triangles
         for part in (slice(0, skin), slice(outside, None)):
             kernels.fill(
-                xy, nearness, a.triangles[part], a.material[part], np.zeros_like(culled), a.layers, a.corner_uv[part],
+            screen, a.triangles[part], a.material[part], np.zeros_like(culled), a.layers, a.corner_uv[part],
                 self.library.hair_alpha, 110, ids, best,
             )  # fmt: skip
         return best, basis

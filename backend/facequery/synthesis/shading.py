@@ -374,7 +374,7 @@ def shade(  # type: ignore[no-untyped-def]
             wet = np.float32(1.0)
 
         elif kind == TOOTH or kind == MOUTH:  # noqa: SIM109
-            deep = min(max((Z - table[m, FRONT]) * np.float32(26.0) + one, np.float32(0.08)), one)
+            deep = min(max((Z - table[m, FRONT]) * np.float32(24.0) + one, np.float32(0.13)), one)
             ao = deep * ao
             ti = int(abs(X * np.float32(3000.0) + Z * np.float32(1000.0))) & mask
             tj = int(abs(Y * np.float32(3000.0))) & mask

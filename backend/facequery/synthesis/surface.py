@@ -164,7 +164,8 @@ def _masks(positions: NDArray, covered: NDArray, bald: NDArray) -> NDArray[np.ui
         height -= (
             0.9 * _bump(sx, 0.005 + 0.05 * (y - 0.02), 0.0013) * _step(y, 0.012, 0.017) * _step(-y, -0.035, -0.03)
         )  # frown
-    height = cv2.GaussianBlur(height * (z > -0.02).astype(np.float32), (0, 0), 1.2 * texel)
+    height[z <= -0.02] = 0
+    height = cv2.GaussianBlur(height, (0, 0), 1.2 * texel)
     grad_u = cv2.Sobel(height, cv2.CV_32F, 1, 0, ksize=3) / 8
     grad_v = -cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=3) / 8
     peak = max(float(np.abs(grad_u).max()), float(np.abs(grad_v).max()), 1e-6)

@@ -9,6 +9,7 @@ from facequery.head.model import HeadModel
 from facequery.synthesis import shading
 from facequery.synthesis.backgrounds import muted
 from facequery.synthesis.body import Body, cloth_row
+from facequery.synthesis.chance import pick
 from facequery.synthesis.glasses import Lens, build_glasses
 from facequery.synthesis.library import Library
 from facequery.synthesis.looks import row
@@ -115,8 +116,8 @@ class Wardrobe:
     def _lumps(self, rng: np.random.Generator, frequency: float, count: int = 6) -> NDArray[np.float32]:
         """Smooth noise (S,) on the skin, standard deviation about 1; frequency in cycles per metre."""
         level = int(np.argmin(np.abs(np.log(_FREQUENCIES / frequency))))
-        chosen = rng.choice(_WAVES, count, replace=False)
-        signs = rng.choice([-1.0, 1.0], count).astype(np.float32) * np.float32(np.sqrt(2 / count))
+        chosen = rng.permutation(_WAVES)[:count]
+        signs = np.sign(rng.random(count) - 0.5).astype(np.float32) * np.float32(np.sqrt(2 / count))
         return signs @ self._waves[level, chosen]
 
     def _hair_row(
@@ -151,7 +152,8 @@ class Wardrobe:
         value = scalp - hairline + 0.06 * self._lumps(rng, 12)
         x, y, z = self._rest.T
         if rng.random() < 0.3:  # a fringe or a receding line
-            value += rng.normal(0, 0.35) * np.exp(-(((x - rng.normal(0, 0.03)) / 0.04) ** 2)) * (z > -0.02)
+            bump = np.exp(-(((x - rng.normal(0, 0.03)) / 0.04) ** 2)) * (z > -0.02) * (y > 0.04)
+            value += rng.normal(0, 0.35) * bump
         style = rng.random()
         profile = np.ones_like(x)
         if style < 0.35:  # short sides
@@ -223,7 +225,7 @@ class Wardrobe:
         self, rng: np.random.Generator, scene: Scene, vertices: NDArray, normals: NDArray, outfit: Outfit
     ) -> None:
         x, y, z = self._rest.T
-        kind = rng.choice(["beanie", "cap", "helmet", "hood", "band"], p=[0.3, 0.25, 0.12, 0.25, 0.08])
+        kind = pick(rng, ("beanie", "cap", "helmet", "hood", "band"), (0.3, 0.25, 0.12, 0.25, 0.08))
         material = cloth_row(rng)
         tilt = rng.uniform(-0.15, 0.35)
         rim = y - tilt * (z + 0.03) - rng.uniform(0.04, 0.072)
