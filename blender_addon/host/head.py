@@ -131,6 +131,7 @@ def add_shape_keys(obj: bpy.types.Object, keys: dict[str, NDArray], skin: bpy.ty
     obj.shape_key_add(name="Basis", from_mix=False)
     for name, offset in keys.items():
         block = obj.shape_key_add(name=name, from_mix=False)
+        block.value = 0.0  # Blender 5 adds keys at 1
         block.data.foreach_set("co", base + canonical_to_blender(offset).astype(np.float32).ravel())
         if skin is not None and key_blocks(skin).get(name):
             _follow(block, skin, name)

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import bpy
+from ending import end
 
 package, folder = Path(sys.argv[1]), Path(sys.argv[2])
 assert not [m for m in sys.modules if m.startswith(("facequery", "blender_addon"))]
@@ -37,3 +38,4 @@ index = list(bpy.context.preferences.extensions.repos).index(repository)
 bpy.ops.extensions.package_uninstall(repo_index=index, pkg_id="facequery")
 assert not (folder / "extensions" / "facequery").exists()
 print("good")
+end()

@@ -6,6 +6,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 from bl_helpers import fresh_scene, refused, session
+from ending import end
 
 from blender_addon.core.head_asset import load_head
 from blender_addon.core.space import canonical_to_blender
@@ -232,3 +233,4 @@ with session():
     ):
         test()
         print(test.__name__, "good")
+end()

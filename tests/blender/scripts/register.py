@@ -3,6 +3,7 @@
 import sys
 
 import bpy
+from ending import end
 
 import blender_addon
 
@@ -34,3 +35,4 @@ for _ in range(2):
 
 assert not [m for m in sys.modules if m == "facequery" or m.startswith("facequery.")], "the backend was imported"
 print("good")
+end()

@@ -7,6 +7,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 from bl_helpers import fresh_scene, refused, session
+from ending import end
 
 from blender_addon.core.head_asset import load_head
 from blender_addon.host.state import clip_state
@@ -163,3 +164,4 @@ with session():
     for test in tests:
         test()
         print(test.__name__, "good")
+end()

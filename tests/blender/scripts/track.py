@@ -8,18 +8,19 @@ from pathlib import Path
 import bpy
 from bl_helpers import fresh_scene, refused, session
 from blender_addon._vendor.facequery_protocol.registry import registry_path, write_registry
+from ending import end
 
 from blender_addon.host import jobs
 from blender_addon.host.state import clip_state
 from blender_addon.link import client
 from blender_addon.link.job_run import State
 
-results, backend, folder = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
+results, backend, folder, python = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
 plate = results.parents[1] / "shot.1001.png"
 
 
 def use(mode):
-    write_registry([sys.executable, str(backend), str(results), mode], "0.1.0")
+    write_registry([python, str(backend), str(results), mode], "0.1.0")
 
 
 def open_clip():
@@ -130,3 +131,4 @@ with session():
     ):
         test()
         print(test.__name__, "good")
+end()
