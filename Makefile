@@ -5,7 +5,7 @@ BIN := .venv/bin
 TEST_EXTRAS := test,blender,train,usd
 INSTALL ?=
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint extension test-blender clean
 
 demo: .venv/installed-plain
 	$(BIN)/facequery demo
@@ -16,6 +16,13 @@ test: .venv/installed-test-blender-train-usd
 lint: .venv/installed-test-blender-train-usd
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# The Blender extension's zip, by Blender's own tool.
+extension: .venv/installed-test-blender-train-usd
+	$(BIN)/python -m tools.build_extension
+
+test-blender: .venv/installed-test-blender-train-usd
+	$(BIN)/python -m pytest tests/blender
 
 .venv/installed-plain: pyproject.toml install.py
 	$(PYTHON) install.py --quiet $(INSTALL)

@@ -204,4 +204,5 @@ def test_the_dots_are_where_they_should_be():
     from facequery.geometry.align import apply_similarity
 
     found = dots(draw(5, 320, 240))
-    np.testing.assert_allclose(found, apply_similarity(*placed(5), four_points()), atol=0.05)
+    scale, turn, move = placed(5)
+    np.testing.assert_allclose(found, apply_similarity(scale, turn, move, four_points()), atol=0.05)

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-
 from facequery.detection.faces import Face, choose_face, face_from_points, link_faces, steady_crops
 from facequery.errors import UserError
 from facequery.geometry.crops import crop_from_similarity, crop_parameters

@@ -2,7 +2,6 @@ import json
 
 import numpy as np
 import pytest
-
 from facequery.detection.tracks import Tracks, TrackWriter, read_chunks
 from facequery.errors import UserError
 from facequery.head.model import HeadModel

@@ -33,6 +33,7 @@ class Detector:
         self.network = network.eval().to(self.device)
         self.size = network.config.input_size
         self.units_per_metre = units_per_metre or HeadModel.load().scale
+        self.card: dict[str, Any] = {}
         self.half = bfloat16_is_faster(self.device)
 
     @classmethod
@@ -40,7 +41,7 @@ class Detector:
         """The detector of a weights file, or of a name under assets/weights. Raises UserError when there is none."""
         network, card = load_landmark_net(name)
         detector = cls(network, pick_device(device))
-        detector.card: dict[str, Any] = card
+        detector.card = card
         return detector
 
     @torch.inference_mode()

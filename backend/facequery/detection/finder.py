@@ -63,7 +63,7 @@ class FaceFinder:
         return self._look_again(images, found)
 
     @torch.inference_mode()
-    def _run(self, pictures: NDArray[np.uint8], threshold: float) -> list[FoundFaces]:
+    def _run(self, pictures: NDArray, threshold: float) -> list[FoundFaces]:
         """The network over (B, H, W, 3) with sides that are multiples of 32."""
         inputs = images_to_input(torch.from_numpy(pictures).to(self.device))
         with reduced_precision(self.device, self.half):

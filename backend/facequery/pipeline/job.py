@@ -76,8 +76,11 @@ def _document(request: JobRequest) -> dict[str, Any]:
 
 
 def _request(document: dict[str, Any]) -> JobRequest:
-    values = {field.name: document["request"][field.name] for field in fields(JobRequest)}
-    return JobRequest(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+    given = document["request"]
+    values: dict[str, Any] = {field.name: given[field.name] for field in fields(JobRequest)}
+    for name, value in values.items():
+        values[name] = tuple(value) if isinstance(value, list) else value
+    return JobRequest(**values)
 
 
 def _absolute(request: JobRequest, folder: Path) -> JobRequest:

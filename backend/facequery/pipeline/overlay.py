@@ -96,7 +96,7 @@ def draw_mesh(picture: Picture, xy: NDArray, vertices: NDArray, mesh: DrawnMesh)
     normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-12
     normal *= np.where(normal[:, 2:] > 0, -1.0, 1.0)  # both sides are lit from the front
     light = 0.30 + 0.70 * np.clip(normal @ (_LIGHT / np.linalg.norm(_LIGHT)), 0, 1)
-    layer = np.zeros((high, wide, 4), np.float32)
+    layer: NDArray = np.zeros((high, wide, 4), np.float32)
     layer[hit, :3] = light[:, None] * np.array(mesh.colour)
     layer[hit, 3] = mesh.opacity
     if mesh.edges is not None:

@@ -80,9 +80,9 @@ class Painter:
             return np.vstack([np.hstack(drawn[:2]), np.hstack(drawn[2:])])
         return np.hstack(drawn)
 
-    def panel(self, name: str, base: Picture, index: int) -> Picture:
+    def panel(self, name: str, base: NDArray, index: int) -> Picture:
         """One panel over `base`, the plate at the panel's size."""
-        picture = base.copy()
+        picture: Picture = base.astype(np.uint8)
         if name == "plate":
             caption(picture, f"frame {self.overlay.tracks.frames[index]}")
         elif name == "points":
@@ -159,9 +159,10 @@ class VideoWriter:
         self._container = av.open(str(path), "w", options={"movflags": "+faststart"})
         codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
         rate = max(1, round(fps * 1000))
-        self._stream: Any = self._container.add_stream(codec, rate=_fraction(rate))
-        self._stream.pix_fmt = "yuv420p"
-        self._stream.options = {"crf": "18", "preset": "veryfast"} if codec == "libx264" else {"qscale": "3"}
+        stream: Any = self._container.add_stream(codec, rate=_fraction(rate))
+        self._stream = stream
+        stream.pix_fmt = "yuv420p"
+        stream.options = {"crf": "18", "preset": "veryfast"} if codec == "libx264" else {"qscale": "3"}
         self._open = False
 
     def add(self, picture: NDArray[np.uint8]) -> None:

@@ -130,7 +130,8 @@ def _with_cameras(shots: Sequence[Shot], cameras: Sequence[str]) -> list[tuple[S
             "Give --camera once per shot, or not at all.",
             "FQ361",
         )
-    return list(zip(shots, cameras or [None] * len(shots), strict=True))
+    paths: Sequence[str | None] = cameras or [None] * len(shots)
+    return list(zip(shots, paths, strict=True))
 
 
 def _overlay(tracks: Tracks, fit: ShotFit | None, view: int, wanted: Sequence[str]) -> Overlay:
