@@ -64,7 +64,10 @@ def _texture(rng: np.random.Generator, library: Library, height: int, width: int
     i, j = rng.integers(0, 512 - side, 2)
     crop = cv2.resize(texture[i : i + side, j : j + side], (width, height), interpolation=cv2.INTER_AREA)
     tint = linear(rng.uniform(90, 250, 3) * 0.5 + 0.5 * rng.uniform(90, 250))
-    return (linear(crop) * tint * 1.6).astype(np.float32)
+    light = linear(crop)
+    if rng.random() < 0.65:  # there are few textures: their pattern in any colour
+        light = np.repeat(light.mean(-1, keepdims=True) / max(float(light.mean()), 1e-3) * 0.3, 3, axis=-1)
+    return (light * tint * 1.6).astype(np.float32)
 
 
 def muted(rng: np.random.Generator) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
 from facequery.assets import source_data
@@ -190,6 +191,9 @@ def make_environment(name: str, picture: NDArray) -> Environment:
 
 def _load_skins(folder: Path, split: str, surface: Surface) -> list[Skin]:
     skins = []
+    # What lies outside the skin's pieces takes the nearest texel's colour, so that no seam is seen at coarser levels.
+    inside = cv2.erode(surface.covered.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    nearest = np.moveaxis(distance_transform_edt(~inside, return_distances=False, return_indices=True), 0, -1)
     face = (surface.positions[..., 2] > 0.0) & (np.abs(surface.positions[..., 1] + 0.02) < 0.07) & surface.covered
     for path in sorted(folder.glob("*_face.jpg")):
         name = path.stem.removesuffix("_face")
@@ -199,7 +203,7 @@ def _load_skins(folder: Path, split: str, surface: Surface) -> list[Skin]:
         texture = np.concatenate(
             [cv2.resize(t, (TEXTURE_SIDE, TEXTURE_SIDE), interpolation=cv2.INTER_AREA) for t in tiles], axis=1
         )[..., ::-1]
-        texture = np.ascontiguousarray(texture)
+        texture = np.ascontiguousarray(texture)[nearest[..., 0], nearest[..., 1]]
         mean = np.median(_linear(texture[face]), axis=0).astype(np.float32)
         skins.append(Skin(name, texture, mean))
     return skins

@@ -101,7 +101,7 @@ def _occlusion(model: HeadModel, triangles: NDArray, vertex_count: int, directio
         teeth = model.parts[name].vertices
         result[teeth] = np.clip(result[teeth] * 1.5, 0.6, 1)
     for name in ("eye_left", "eye_right"):
-        result[model.parts[name].vertices] = 0.7
+        result[model.parts[name].vertices] = 0.58
     lips = np.flatnonzero(model.region_mask("lips"))
     result[lips] = np.maximum(result[lips], 0.55)  # lips move; their contact shadow cannot be baked
     return np.clip(result, 0.03, 1.0).astype(np.float32)

@@ -62,6 +62,12 @@ class Renderer:
             np.float32
         )
         self._empty_overlay = np.zeros((*library.surface.covered.shape, 4), np.uint8)
+        self._levels = [_Level([s.texture for s in library.skins], library.surface.masks, library.brows)]
+        for _ in range(2):
+            self._levels.append(self._levels[-1].coarser())
+        height = library.surface.covered.shape[0]
+        along = np.diff(library.surface.positions[height // 4 : height // 2, height // 4 : 3 * height // 4], axis=1)
+        self._texel = float(np.median(np.linalg.norm(along, axis=-1)))  # metres, in the middle of the face
         self._no_shadow = np.zeros((2, 2), np.float32)
 
     def render(
@@ -164,7 +170,8 @@ class Renderer:
         if len(light.lamps) and light.shadow > 0:
             shadow_map, basis = self._shadow_map(a, light.lamps[0], middle, culled)
         sh = irradiance(library.environments[light.environment], light.turn, light.ambient)
-        skin = library.skins[scene.skin].texture
+        pixel = float(middle[2]) / float(focal)  # metres
+        level = self._levels[int(np.clip(np.log2(max(pixel / self._texel, 1e-3)) + 0.4, 0, len(self._levels) - 1))]
         parameters = scene.skin_parameters
         if overlay is not None:
             parameters = parameters.copy()
@@ -175,7 +182,7 @@ class Renderer:
             samples, sample_tri, sample_xy, sample_pixel, sample_weight,
             a.points, a.normals, a.rest, a.occlusion, a.triangles, a.corner_uv, a.material, a.table,
             focal, focal, cx, cy,
-            parameters, skin, library.surface.masks, library.brows,
+            parameters, level.skins[scene.skin], level.masks, level.brows,
             self._empty_overlay if overlay is None else overlay, library.noise, library.hair_shade,
             library.irises if len(library.irises) else np.zeros((1, 8, 8, 3), np.uint8), self._to_linear,
             sh, light.lamps, light.colours, shadow_map, basis, middle, np.float32(_SHADOW_HALF),
@@ -260,6 +267,25 @@ def contact_shadow(colour: NDArray, depth: NDArray, focal: float) -> None:
         around = cv2.blur(filled, (2 * radius + 1, 2 * radius + 1))
         dark += strength * np.clip((filled - around) / reach - 0.05, 0, 1)
     colour *= (1 - np.minimum(dark, 0.6))[..., None]
+
+
+@dataclass(frozen=True)
+class _Level:
+    """The skin's textures at one resolution: skins, each (H, W, 3), masks (H, W, 8), brows (L, H, H)."""
+
+    skins: list[NDArray]
+    masks: NDArray
+    brows: NDArray
+
+    def coarser(self) -> "_Level":
+        """Half the resolution; a pixel then covers about a texel, and nothing flickers."""
+        if min(self.masks.shape[0], self.brows.shape[1]) < 16:
+            return self
+        skins = [cv2.resize(s, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for s in self.skins]
+        halves = (self.masks[..., :4], self.masks[..., 4:])  # OpenCV resizes four channels at most
+        masks = [cv2.resize(m, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for m in halves]
+        brows = [cv2.resize(b, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for b in self.brows]
+        return _Level(skins, np.ascontiguousarray(np.concatenate(masks, -1)), np.stack(brows))
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ def shade(  # type: ignore[no-untyped-def]
     """Adds each sample's linear colour times its weight to out (S * S, 3), and its weight to coverage (S * S,).
 
     vertices, normals (V, 3) camera space; rest (V, 3) coordinates for patterns; occlusion (V,) 0..1; corner_uv
-    (T, 3, 2). skin (SKIN_PARAMETERS,); albedo (H, W, 3), masks (H, W, 8), overlay (H, W, 4), brows (L, H, W), noise
+    (T, 3, 2). skin (SKIN_PARAMETERS,); albedo (H, W, 3), masks (H, W, 8), overlay (H', W', 4), brows (L, H, W), noise
     (N, N, 4), hair_textures (L, H, W), irises (L, A, R, 3) uint8; to_linear (256,). sh (9, 3) irradiance / pi; lights
     (L, 3) unit directions towards the light, light_colours (L, 3); the first has a shadow_map (N, N) of nearness.
     down (3,) the head's downward direction, along which hair lies.
@@ -291,12 +291,20 @@ def shade(  # type: ignore[no-untyped-def]
                 g += (skin[BROW_COLOUR + 1] - g) * k1
                 b += (skin[BROW_COLOUR + 2] - b) * k1
             if skin[OVERLAY] > 0:
-                k1 = overlay[i, j, 3] * w00 + overlay[i, j + 1, 3] * w01
-                k1 = (k1 + overlay[i + 1, j, 3] * w10 + overlay[i + 1, j + 1, 3] * w11) * inv255
-                if k1 > 0:
-                    r += (to_linear[overlay[i, j, 0]] - r) * k1
-                    g += (to_linear[overlay[i, j, 1]] - g) * k1
-                    b += (to_linear[overlay[i, j, 2]] - b) * k1
+                oi, oj, ofi, ofj = _taps(tu, tv, overlay.shape[1], overlay.shape[0])
+                k1 = np.float32(0.0)
+                strongest, si, sj = np.float32(0.0), oi, oj
+                for di in range(2):
+                    for dj in range(2):
+                        k2 = (ofi if di else one - ofi) * (ofj if dj else one - ofj) * overlay[oi + di, oj + dj, 3]
+                        k1 += k2
+                        if k2 > strongest:
+                            strongest, si, sj = k2, oi + di, oj + dj
+                k1 *= inv255
+                if k1 > 0:  # the colour of the strongest: unpainted texels have none
+                    r += (to_linear[overlay[si, sj, 0]] - r) * k1
+                    g += (to_linear[overlay[si, sj, 1]] - g) * k1
+                    b += (to_linear[overlay[si, sj, 2]] - b) * k1
             # Bump along the texture's axes.
             d1u = corner_uv[t, 1, 0] - corner_uv[t, 0, 0]
             d1v = corner_uv[t, 1, 1] - corner_uv[t, 0, 1]

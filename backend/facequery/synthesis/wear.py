@@ -134,21 +134,21 @@ class Wardrobe:
         self, rng: np.random.Generator, scene: Scene, vertices: NDArray, normals: NDArray, settings: SampleSettings,
         outfit: Outfit, under_hat: bool,
     ) -> None:  # fmt: skip
-        skin, colour = outfit.skin_parameters, scene.hair
+        skin = outfit.skin_parameters
         scalp = self._masks[:, MASKS_AT.index("scalp")]
         hairline = rng.uniform(0.3, 0.7)
         skin[shading.SCALP], skin[shading.HAIRLINE] = rng.uniform(0.75, 1.0), hairline
-        if not under_hat and rng.random() < settings.wig:
-            colour_row = self._hair_row(rng, colour)
-            outfit.extras.append(self._strands.wig(rng, scene, vertices, colour_row))
-            return
-        if not under_hat and self.library.hair and rng.random() < settings.hair_mesh:
+        material = self._hair_row(rng, scene.hair)
+        long = not under_hat and rng.random() < settings.wig
+        if long:
+            outfit.extras.append(self._strands.wig(rng, scene, vertices, material))
+        elif not under_hat and self.library.hair and rng.random() < settings.hair_mesh:
             outfit.extras.append(self._hair_mesh(rng, scene, vertices))
             skin[shading.HAIRLINE] = rng.uniform(0.45, 0.75)
             return
-        if rng.random() < 0.2:  # cropped: paint alone
+        elif rng.random() < 0.2:  # cropped: paint alone
             return
-        thick = np.exp(rng.uniform(np.log(0.004), np.log(0.012 if under_hat else 0.05)))
+        thick = np.exp(rng.uniform(np.log(0.004), np.log(0.012 if under_hat or long else 0.05)))
         value = scalp - hairline + 0.06 * self._lumps(rng, 12)
         x, y, z = self._rest.T
         if rng.random() < 0.3:  # a fringe or a receding line
@@ -156,7 +156,7 @@ class Wardrobe:
             value += rng.normal(0, 0.35) * bump
         style = rng.random()
         profile = np.ones_like(x)
-        if style < 0.35:  # short sides
+        if style < 0.35 and not long:  # short sides
             profile = np.clip((y - rng.uniform(-0.01, 0.06)) / 0.05, 0.12, 1)
         height = thick * profile * np.clip(value * 4, 0, 1) * (1 + 0.18 * self._lumps(rng, rng.uniform(12, 45)))
         drop = None
@@ -168,7 +168,7 @@ class Wardrobe:
             vertices,
             normals,
             np.where(value > 0, np.maximum(height, 2e-4), -1),
-            self._hair_row(rng, colour),
+            material,
             drop,
         )
         if shell is not None:
