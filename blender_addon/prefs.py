@@ -6,6 +6,7 @@ from bpy.props import StringProperty
 from .core.assets import extension_version
 from .core.errors import AddonError
 from .link.lookup import backend_version, find_backend, same_release
+from .ui.text import draw_wrapped
 
 
 def preferences(context: bpy.types.Context) -> "FaceQueryPreferences | None":
@@ -33,7 +34,7 @@ class FaceQueryPreferences(bpy.types.AddonPreferences):
         row.operator("facequery.check_backend", icon="FILE_REFRESH")
         if self.checked:
             good = self.checked.startswith("FaceQuery")
-            layout.label(text=self.checked, icon="CHECKMARK" if good else "ERROR")
+            draw_wrapped(layout, context, self.checked, "CHECKMARK" if good else "ERROR")
 
 
 class CheckBackend(bpy.types.Operator):

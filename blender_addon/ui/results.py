@@ -11,6 +11,7 @@ from ..host.state import clip_state, object_state, scene_state
 from ..link.job_run import State
 from ..ops.results import edited_clip
 from .status import CATEGORY
+from .text import draw_wrapped
 
 
 class TrackPanel(bpy.types.Panel):
@@ -78,10 +79,8 @@ class TrackPanel(bpy.types.Panel):
             apply.scale_y = 1.4
             apply.operator("facequery.apply_results", icon="CHECKMARK")
         elif run is not None:
-            box = layout.column(align=True)
-            box.label(text=run.error.cause if run.error else run.state.value, icon="ERROR" if run.error else "INFO")
-            if run.error and run.error.next_step:
-                box.label(text=run.error.next_step, icon="BLANK1")
+            text = str(run.error) if run.error else run.state.value
+            draw_wrapped(layout, context, text, "ERROR" if run.error else "INFO")
         folder = jobs.unfinished(clip)
         if folder is not None and not jobs.ready(clip):
             layout.operator("facequery.resume_track", text=f"Go On with {folder.name}", icon="PLAY")

@@ -6,6 +6,7 @@ import bpy
 
 from ..core.assets import extension_version
 from ..prefs import preferences
+from .text import draw_wrapped
 
 CATEGORY = "FaceQuery"
 
@@ -26,10 +27,8 @@ class _Status:
         if prefs:
             layout.prop(prefs, "backend", text="", placeholder="Backend: automatic")
             if prefs.checked:
-                box = layout.column(align=True)
-                box.scale_y = 0.8
                 good = prefs.checked.startswith("FaceQuery")
-                box.label(text=prefs.checked, icon="CHECKMARK" if good else "ERROR")
+                draw_wrapped(layout, context, prefs.checked, "CHECKMARK" if good else "ERROR")
         layout.operator("facequery.check_backend", text="Check Backend", icon="FILE_REFRESH")
 
 

@@ -1,0 +1,113 @@
+"""The parts of the extension without bpy: rules on names, commands, files and numbers."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from blender_addon._vendor.facequery_protocol.registry import registry_path, write_registry
+from ending import end
+
+from blender_addon.core.errors import AddonError
+from blender_addon.core.job_results import error_scale, error_weight
+from blender_addon.core.new_job import folder_name, next_version, sequence_pattern
+from blender_addon.core.plate_camera import read_camera
+from blender_addon.core.points import mirrored_name, numbered_names
+from blender_addon.core.shot_files import file_number, first_file
+from blender_addon.core.space import camera_matrices, canonical_to_blender
+from blender_addon.link.lookup import clean_environment, find_backend, same_release, split_command
+
+folder = Path(sys.argv[1])
+
+
+def code_of(function, *arguments):
+    try:
+        function(*arguments)
+    except AddonError as error:
+        return error.code
+    raise AssertionError(f"{function} did not refuse {arguments}")
+
+
+def the_backends_command():
+    assert split_command('"C:\\Program Files\\py.exe" -m facequery') == ("C:\\Program Files\\py.exe", "-m", "facequery")
+    assert split_command("ssh -T -o BatchMode=yes box facequery")[-1] == "facequery"
+    assert code_of(split_command, 'a "b') == "FQ710"
+    environ = {"XDG_CONFIG_HOME": str(folder / "config"), "HOME": str(folder), "PATH": str(folder / "bin")}
+    assert code_of(find_backend, "", None, environ) == "FQ711"
+    program = folder / "bin" / "facequery"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    assert find_backend("", None, environ).source == "PATH"
+    write_registry(["py", "-m", "facequery"], "0.1.0", registry_path(environ, "linux"))
+    assert find_backend("", None, environ) == find_backend("", registry_path(environ, "linux"), environ)
+    assert find_backend("", None, environ).command == ("py", "-m", "facequery")
+    assert find_backend("mine", None, environ).source == "preference"
+    assert "PYTHONHOME" not in clean_environment({"PYTHONHOME": "x", "A": "b"})
+    assert same_release("0.1.3", "0.1.0") and not same_release("0.2.0", "0.1.0")
+
+
+def names():
+    assert mirrored_name("eye_left_3") == "eye_right_3" and mirrored_name("BrowRight") == "BrowLeft"
+    assert mirrored_name("brow.l") == "brow.r" and mirrored_name("nose") == "nose.mirror"
+    assert mirrored_name(mirrored_name("left_of_right")) == "left_of_right"
+    assert numbered_names("brow_##", 2) == ["brow_01", "brow_02"] and numbered_names("a", 1) == ["a"]
+    assert folder_name("a/b: c?.mov") == "a_b_c_.mov" and folder_name("///") == "shot"
+
+
+def versions_and_sequences():
+    assert next_version(folder / "none").name == "v001"
+    for name in ("v001", "v007", "v01", "notes"):
+        (folder / "jobs" / name).mkdir(parents=True)
+    assert next_version(folder / "jobs").name == "v008"
+    assert sequence_pattern(Path("/p/sh010_v2.1001.exr")) == str(Path("/p/sh010_v2.####.exr"))
+    assert file_number(Path("sh010_v2.1001.exr")) == 1001 and file_number(Path("clip.mov")) is None
+    plates = folder / "plates"
+    plates.mkdir()
+    for number in (999, 1000):
+        (plates / f"a.{number:04d}.png").touch()
+    assert first_file(str(plates / "a.####.png"), 999).name == "a.0999.png"
+    assert first_file(str(plates / "a.%04d.png"), 1000).name == "a.1000.png"
+    assert first_file(str(plates), 1000).name == "a.1000.png"
+    assert code_of(first_file, str(plates / "a.####.png"), 5) == "FQ757"
+
+
+def errors_as_weights():
+    xy = np.zeros((3, 2, 2))
+    xy[:, 1] = (30, 40)
+    xy[1] = np.nan
+    assert error_scale(xy) == 2.5
+    weight = error_weight(np.array([0.0, 1.25, 1e9, np.nan]), 2.5)
+    assert weight[0] == 1 and weight[1] == 0.5 and weight[2] < 1e-6 and weight[3] == 0
+
+
+def cameras():
+    file = folder / "camera.json"
+    document = {"width": 100, "height": 50, "fx": [80.0, 90.0], "frames": [7, 9], "pixel_aspect": 2.0}
+    file.write_text(json.dumps(document))
+    camera = read_camera(file)
+    assert camera.fy.tolist() == [160.0, 180.0] and camera.at(np.array([9])).fx.tolist() == [90.0]
+    assert code_of(camera.at, np.array([7, 8])) == "FQ752"
+    numbers = camera.blender()
+    assert (numbers.pixel_aspect_x, numbers.pixel_aspect_y) == (2.0, 1.0)
+    assert np.allclose(numbers.shift_x, 0) and np.allclose(numbers.shift_y, 0)
+    for wrong in ({"width": 100}, {"schema": "other"}, {**document, "fx": [0.0]}, {**document, "fx": [float("nan")]}):
+        file.write_text(json.dumps(wrong))
+        assert code_of(read_camera, file) == "FQ751"
+    file.write_text(json.dumps({**document, "version": 99}))
+    assert code_of(read_camera, file) == "FQ753"
+
+
+def spaces():
+    # The subject's left is +x in both; up is +z in Blender, and a face looks along -y.
+    assert np.allclose(canonical_to_blender(np.eye(3)), [[1, 0, 0], [0, 0, 1], [0, -1, 0]])
+    points = np.random.default_rng(1).normal(size=(4, 3))
+    assert np.allclose(canonical_to_blender(canonical_to_blender(points), inverse=True), points)
+    still = camera_matrices(np.eye(4)[None], known=False)[0]
+    assert np.allclose(still @ [0, 0, -1, 0], [0, 1, 0, 0]) and np.allclose(still @ [0, 1, 0, 0], [0, 0, 1, 0])
+
+
+for test in (the_backends_command, names, versions_and_sequences, errors_as_weights, cameras, spaces):
+    test()
+    print(test.__name__, "good")
+end()
