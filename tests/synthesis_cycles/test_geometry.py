@@ -1,5 +1,6 @@
 """Takes, strands, people and truth: everything of renderer B that needs no Blender."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from facequery.synthesis.cycles.performance import FACING, NECK, Keys, curve, pe
 from facequery.synthesis.cycles.person import off_basis, stranger
 from facequery.synthesis.cycles.take import Take, TakeCamera, TakeMesh, TakeStrands
 from facequery.synthesis.cycles.truth import SampleTruth
+from facequery.synthesis.cycles.veil import hair_depth, veiled
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +161,22 @@ def test_truth_sees_the_near_side_only(truth: tuple[SampleTruth, np.ndarray], mo
     expected = posed[2, chosen]
     pixels = made.pixels(model, binding)[2]
     assert np.abs(pixels - (900 * expected[:, :2] / expected[:, 2:] + [322, 238])).max() < 0.1
+
+
+def test_hair_hides_what_is_behind_it() -> None:
+    points = np.zeros((1, 400, 5, 3))
+    rng = np.random.default_rng(0)
+    # A curtain of strands 0.5 m away over the left half of the picture.
+    points[0, ..., 0] = rng.uniform(-0.1, 0.0, 400)[:, None]
+    points[0, ..., 1] = np.linspace(-0.1, 0.1, 5)
+    points[0, ..., 2] = 0.5
+    hair = TakeStrands("hair", points, np.full((400, 5), 0.0004), "hair")
+    take = Take(np.array([0]), TakeCamera.fixed(90, 90, 225.0, 225.0, 45.0, 45.0), [], [hair])
+    depth = hair_depth(take, 0, {}, rng)
+    pixels = np.array([[20, 45], [20, 45], [70, 45], [200, 45.0]])
+    assert veiled(depth, pixels, np.array([0.6, 0.49, 0.6, 0.6])).tolist() == [True, False, False, False]
+    brows = replace(hair, name="brows")
+    assert np.isinf(hair_depth(replace(take, strands=[brows]), 0, {}, rng)).all()
 
 
 def test_truth_refuses_other_files(tmp_path: Path) -> None:

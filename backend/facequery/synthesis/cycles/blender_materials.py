@@ -215,24 +215,27 @@ def hair(nodes: Nodes, p: Parameters) -> None:
 
 
 def card(nodes: Nodes, p: Parameters) -> None:
-    """A hair card: colour and alpha from one picture; `color` (linear) replaces the picture's hue, `gain` its light."""
+    """A hair card: colour and alpha from one picture; `color` (linear) replaces the picture's hue; where
+    the picture is as light as `middle` (linear gray) it is taken as it is."""
     uv = nodes.add("ShaderNodeUVMap", uv_map="uv")
     picture = nodes.image(p["image"], uv.outputs[0])
     color = picture.outputs[0]
     if "color" in p:
         gray = nodes.add("ShaderNodeRGBToBW", {0: color}).outputs[0]
-        shade = nodes.ramp(gray, p.get("black", 0.0), p.get("white", 0.5), 0.25, 1.6)
+        middle = p.get("middle", 0.25)
+        shade = nodes.ramp(gray, 0.25 * middle, 2.5 * middle, 0.2, 2.2)
         color = nodes.mix(1.0, nodes.add("ShaderNodeCombineColor", {0: shade, 1: shade, 2: shade}).outputs[0],
                           (*p["color"], 1.0), "MULTIPLY")  # fmt: skip
+    bump = nodes.add("ShaderNodeBump", {"Strength": 0.6, "Distance": 0.001, "Height": picture.outputs[0]})
     alpha = nodes.ramp(picture.outputs[1], p.get("alpha_low", 0.1), p.get("alpha_high", 0.8))
     shader = nodes.add(
         "ShaderNodeBsdfPrincipled",
         {
             "Base Color": color,
-            "Roughness": p.get("roughness", 0.5),
+            "Roughness": p.get("roughness", 0.6),
             "Alpha": alpha,
-            "Specular IOR Level": 0.3,
-            "Anisotropic": 0.6,
+            "Specular IOR Level": 0.25,
+            "Normal": bump.outputs[0],
         },
     )
     nodes.finish(shader)

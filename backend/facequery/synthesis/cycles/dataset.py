@@ -18,6 +18,7 @@ from facequery.head.queries import QuerySet
 from facequery.synthesis.cycles.from_scene import stage
 from facequery.synthesis.cycles.run import render_take
 from facequery.synthesis.cycles.truth import DRAWN, seen
+from facequery.synthesis.cycles.veil import veiled
 from facequery.synthesis.expressions import ExpressionSampler
 from facequery.synthesis.library import Library
 from facequery.synthesis.scene import sample_scene
@@ -33,7 +34,7 @@ class CyclesSet:
 
     A label holds `canonical` (V, 3) int16, the posed head in HeadModel's vertex order, in steps of 6 micrometres;
     `rotation`, `translation` to camera space; `camera` fx, fy, cx, cy pixels; `identity`, `tissue`, `expression`;
-    `neutral` (V, 3) int16. Names of what was drawn are in `records/00000.json`.
+    `neutral` (V, 3) int16; `hair_depth` as `veil` makes it. Names of what was drawn are in `records/00000.json`.
     """
 
     folder: Path
@@ -73,7 +74,7 @@ class CyclesSet:
     def points(
         self, index: int, model: HeadModel, queries: QuerySet | Binding
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Pixels (N, 2), depth (N,) in metres and visibility (N,) of queries in a picture; hair does not hide."""
+        """Pixels (N, 2), depth (N,) in metres and visibility (N,), behind hair too, of queries."""
         label = self.label(index)
         binding = queries if isinstance(queries, Binding) else model.bind(queries.positions)
         place = label["rotation"], label["translation"]
@@ -84,6 +85,7 @@ class CyclesSet:
         vertices = label["canonical"][:drawn] @ place[0].T + place[1]
         size = int(label["size"])
         visible = seen(model, binding, vertices, None, pixels, points[:, 2], (fx, fy, cx, cy), (size, size))
+        visible &= ~veiled(label["hair_depth"].astype(np.float32), pixels, points[:, 2])
         return pixels, points[:, 2], visible
 
 
@@ -137,6 +139,7 @@ def make_set(
                 identity=staged.person.identity,
                 tissue=staged.person.tissue,
                 expression=scene.expression,
+                hair_depth=staged.hair_depth.astype(np.float16),
                 size=size,
             )
             partial.replace(out / "labels" / f"{name}.npz")

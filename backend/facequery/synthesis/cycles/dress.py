@@ -271,7 +271,10 @@ def dress(
                 rest=worn,
             )
         )
-        materials["card"] = {"kind": "card", "image": str(path.with_name(f"{look.hair_cards}_diffuse.png"))}
+        image = path.with_name(f"{look.hair_cards}_diffuse.png")
+        pixels = cv2.imread(str(image), cv2.IMREAD_UNCHANGED)
+        shown = pixels[pixels[..., 3] > 128][:, :3] / 255.0
+        materials["card"] = {"kind": "card", "image": str(image), "middle": float((shown**2.2).mean())}
         if look.hair_color is not None:
             materials["card"]["color"] = list(look.hair_color)
     front_faces = np.flatnonzero(rest[skin][triangles].mean(1)[:, 2] > -0.03)

@@ -14,6 +14,7 @@ from facequery.synthesis.cycles import backdrop, hairdos
 from facequery.synthesis.cycles.dress import Look, dress
 from facequery.synthesis.cycles.person import Person, off_basis
 from facequery.synthesis.cycles.take import Take, TakeCamera
+from facequery.synthesis.cycles.veil import hair_depth
 from facequery.synthesis.library import Library
 from facequery.synthesis.scene import Scene
 
@@ -26,13 +27,14 @@ VIEWS = ("AgX - Medium High Contrast", "AgX - High Contrast", "AgX - Base Contra
 @dataclass(frozen=True)
 class Staged:
     """A scene made ready: the take of one frame; canonical vertices (V, 3) of the posed head; its camera in pixels;
-    what was drawn, by name."""
+    hair_depth as `veil` makes it; what was drawn, by name."""
 
     take: Take
     canonical: np.ndarray
     rotation: np.ndarray
     translation: np.ndarray
     camera: tuple[float, float, float, float]
+    hair_depth: np.ndarray
     person: Person
     record: dict[str, Any]
 
@@ -134,9 +136,10 @@ def stage(
             }
         )
     matrix = _MAP_FROM_ENVIRONMENT @ light.turn.T @ _CAMERA_FROM_WORLD
-    # A photographer exposes for the face: half of what its albedo lacks, and more when no lamp is in front.
+    # A photographer exposes for the face: half of what its albedo lacks, and for the light on it.
     exposure = rng.normal(0.1, 0.35) + 0.45 * np.log2(0.35 / max(float(np.mean(scene.albedo)), 0.02)).clip(0, 4)
-    exposure += 0.7 if not (light.lamps[:, 2] < -0.2).any() else 0.0
+    front = np.clip(-light.lamps[:, 2], 0, 1) @ light.colours.max(1, initial=0.0) if len(light.lamps) else 0.0
+    exposure -= 0.75 * np.log2((0.45 * light.ambient + front) / 0.9)
     record = {
         "skin": look.skin,
         "eyes": look.eyes,
@@ -170,4 +173,9 @@ def stage(
             "seed": int(rng.integers(1 << 20)),
         },
     )
-    return Staged(take, canonical[0], view.rotation, view.translation, camera, person, record)
+    alphas = {}
+    if look.hair_cards is not None:
+        picture = cv2.imread(str(source_data("hair") / f"{look.hair_cards}_diffuse.png"), cv2.IMREAD_UNCHANGED)
+        alphas["hair_cards"] = picture[..., 3] / 255.0
+    hair = hair_depth(take, 0, alphas, rng)
+    return Staged(take, canonical[0], view.rotation, view.translation, camera, hair, person, record)

@@ -131,7 +131,6 @@ def grow(
     corners = triangles[triangle]
     normals = vertex_normals(vertices, triangles)
     root = np.einsum("sk,skc->sc", bary, vertices[corners])
-    outward = unit(np.einsum("sk,skc->sc", bary, normals[corners]))
     length = style.length(root) * rng.normal(1.0, 0.12, count).clip(0.6, 1.4)
     if taper is not None:
         length = length * np.einsum("sk,sk->s", bary, taper[corners]).clip(0.05, 1.0)
@@ -153,7 +152,9 @@ def grow(
         normal = normals[nearest]
         height = ((here - vertices[nearest]) * normal).sum(1)
         along = unit(style.comb(here))
-        along = unit(along - (along * outward).sum(1, keepdims=True) * outward * 0.7)
+        # Near the skin hair lies along it; farther out it goes where it is combed.
+        close = 0.7 * np.exp(-np.maximum(height, 0) / 0.015)[:, None]
+        along = unit(along - (along * normal).sum(1, keepdims=True) * normal * close)
         rise = style.lift * (1 - part) * np.clip(1 - height / np.maximum(ceiling, 1e-4), -1.0, 1.0)
         direction = unit(along + rise[:, None] * normal + bent + np.array([0, -style.gravity * part, 0]))
         here = here + direction * step

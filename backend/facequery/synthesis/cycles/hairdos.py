@@ -73,11 +73,11 @@ def long_hair(length: float = 0.24, parting: float = 0.012) -> Style:
         comb,
         lambda points: length + 0.3 * np.clip(points[:, 1], 0, 0.1),
         lift=0.35,
-        gravity=0.5,
-        clump=0.5,
+        gravity=0.7,
+        clump=0.6,
         clump_size=40,
-        frizz=0.003,
-        layer=0.016,
+        frizz=0.002,
+        layer=0.013,
         points=22,
     )
 
