@@ -45,10 +45,11 @@ def draw_points(picture: Picture, xy: NDArray, colours: NDArray, radius: float, 
 
 @dataclass(frozen=True, eq=False)
 class DrawnMesh:
-    """A mesh to draw: triangles (T, 3), colour, opacity, and which edges (T, 3) its wire shows (None: no wire)."""
+    """A mesh to draw: triangles (T, 3), one colour or one for each triangle (T, 3), opacity, and which edges (T, 3) its
+    wire shows (None: no wire)."""
 
     triangles: NDArray[np.int32]
-    colour: Colour
+    colour: Colour | NDArray
     opacity: float
     edges: NDArray[np.bool_] | None = None
 
@@ -97,7 +98,7 @@ def draw_mesh(picture: Picture, xy: NDArray, vertices: NDArray, mesh: DrawnMesh)
     normal *= np.where(normal[:, 2:] > 0, -1.0, 1.0)  # both sides are lit from the front
     light = 0.30 + 0.70 * np.clip(normal @ (_LIGHT / np.linalg.norm(_LIGHT)), 0, 1)
     layer: NDArray = np.zeros((high, wide, 4), np.float32)
-    layer[hit, :3] = light[:, None] * np.array(mesh.colour)
+    layer[hit, :3] = light[:, None] * np.broadcast_to(np.asarray(mesh.colour), mesh.triangles.shape)[drawn]
     layer[hit, 3] = mesh.opacity
     if mesh.edges is not None:
         _wire(layer, hit, drawn, weights, points, mesh)

@@ -60,16 +60,18 @@ class Painter:
         if overlay.face is not None:
             edges = quad_edges(overlay.face.vertices[0], overlay.face.triangles)
             self.meshes["face"] = DrawnMesh(overlay.face.triangles, _FACE, 0.55, edges)
-        for name, part, colour in (("skull", overlay.skull, _SKULL), ("jaw", overlay.jaw, _JAW)):
-            if part is not None:
-                self.meshes[name] = DrawnMesh(part.triangles, colour, 0.85)
+        # One mesh, so that skull and jaw hide each other.
+        self.bones = [(p, c) for p, c in ((overlay.skull, _SKULL), (overlay.jaw, _JAW)) if p is not None]
+        if self.bones:
+            starts = np.cumsum([0] + [len(part.vertices) for part, _ in self.bones])
+            triangles = [part.triangles + start for (part, _), start in zip(self.bones, starts, strict=False)]
+            colours = [np.tile(colour, (len(part.triangles), 1)) for part, colour in self.bones]
+            self.meshes["bones"] = DrawnMesh(np.concatenate(triangles).astype(np.int32), np.concatenate(colours), 0.85)
 
     @property
     def panels(self) -> list[str]:
         """Names of the panels: what there is to show."""
-        bones = ["bones"] if {"skull", "jaw"} & self.meshes.keys() else []
-        face = ["face"] if "face" in self.meshes else []
-        panels = ["points", *face, *bones]
+        panels = ["points", *self.meshes]
         return ["plate", *panels] if len(panels) == 3 else panels
 
     def picture(self, plate: Picture, index: int) -> Picture:
@@ -94,10 +96,9 @@ class Painter:
             self._mesh(picture, "face", index)
             caption(picture, "face")
         else:
-            for part in ("skull", "jaw"):
-                if part in self.meshes:
-                    self._mesh(picture, part, index)
-            caption(picture, "skull and jaw" if {"skull", "jaw"} <= self.meshes.keys() else name)
+            self._mesh(picture, "bones", index)
+            names = [("skull", self.overlay.skull), ("jaw", self.overlay.jaw)]
+            caption(picture, " and ".join(text for text, part in names if part is not None))
         return picture
 
     def _points(self, picture: Picture, index: int) -> None:
@@ -106,7 +107,7 @@ class Painter:
         if len(xy) > _MOST_POINTS:
             some = np.linspace(0, len(xy) - 1, _MOST_POINTS).astype(int)
             xy, sigma, seen = xy[some], sigma[some], seen[some]
-        radius = float(np.clip(self.size[1] / 220, 1.2, 3.0)) * (0.75 if len(xy) > 300 else 1.0)
+        radius = float(np.clip(self.size[1] / 190, 1.2, 4.0)) * (0.75 if len(xy) > 300 else 1.0)
         draw_points(picture, xy * self.scale, error_colours(sigma, self.error_scale), radius, seen)
 
     def _mesh(self, picture: Picture, name: str, index: int) -> None:
@@ -117,21 +118,19 @@ class Painter:
             assert overlay.face is not None
             vertices = np.asarray(overlay.face.vertices[index], dtype=np.float64)
         else:
-            part = overlay.skull if name == "skull" else overlay.jaw
-            assert part is not None
-            vertices = part.placed(index)
+            vertices = np.concatenate([part.placed(index) for part, _ in self.bones])
         camera = self.camera.select([index]) if len(self.camera) > 1 else self.camera
         here = camera.to_camera(vertices[None])
         draw_mesh(picture, camera.project(here)[0] * self.scale, here[0], self.meshes[name])
 
     def _error_scale(self) -> float:
-        """Where the colour turns red: 5 % of the face's median size, in pixels, to two digits."""
+        """Where the colour turns red: 3 % of the face's median size, in pixels, to two digits."""
         found = np.flatnonzero(self.overlay.tracks.found)[:200]
         if not len(found):
             return 1.0
         xy = np.asarray(self.overlay.tracks.xy[found], dtype=np.float64)
         size = float(np.median(np.linalg.norm(np.ptp(xy, axis=1), axis=1)))
-        return float(f"{max(0.05 * size, 0.1):.1g}")
+        return float(f"{max(0.03 * size, 0.1):.1g}")
 
 
 def write_preview(path: Path, shot: Shot, overlay: Overlay, report: Report | None = None) -> None:
