@@ -54,7 +54,8 @@ def query_pool(model: HeadModel, rng: np.random.Generator, count: int = POOL) ->
         outer = model.rest[skin.vertices]
         nearest = outer[np.linalg.norm(inner[:, None] - outer[None, ::7], axis=-1).argmin(1) * 7]
         pieces.append(inner + rng.random((len(inner), 1)) * (nearest - inner))
-    named = [load_layout(name).positions for name in layout_names()]
+    # layouts calibrated on research-only annotations stay out of what weights are trained on
+    named = [load_layout(name).positions for name in layout_names() if not name.endswith("_300w")]
     if named:
         points = np.concatenate(named)
         left = count - sum(len(p) for p in pieces)
