@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facequery.errors import UserError
-from facequery.fitting.arrow import solve_arrow
+from facequery.fitting.arrow import ArrowSystem, solve_arrow
 from facequery.fitting.minimise import Minimum, minimise
 from facequery.fitting.output import assemble
 from facequery.fitting.points import point_basis
@@ -19,7 +19,7 @@ from facequery.fitting.results import ShotFit
 from facequery.fitting.settings import FitSettings
 from facequery.fitting.shape import shape_modes
 from facequery.fitting.start import extend, initial_state, key_frames, select, spread_landmarks, take, with_focal
-from facequery.fitting.statistics import FIRST_MODEL_ERROR, model_error, set_statistics
+from facequery.fitting.statistics import FIRST_MODEL_ERROR, agreement, model_error, set_statistics
 from facequery.geometry.cameras import Camera
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 _FOCAL_TRIALS = (0.6, 1.3, 3.0)  # in units of the longer side of the picture
 _FIRST_LANDMARKS = 300  # with which the key frames begin
+_FARTHEST_TILT = 0.25  # of the logarithm of a focal length
 _SHAPE_LANDMARKS = 4000  # with which they end: more say nothing new about shape and camera
 
 
@@ -69,7 +70,7 @@ def fit_shot(
     last, result, iterations = key.problem, key.minimum, key.iterations
     if len(keys) < problem.frames or len(last.basis.rest) < len(positions):
         last = replace(problem, lock_shared=True, robust=2.0 * settings.robust)
-        set_statistics(last, key.problem.model_error)
+        set_statistics(last, key.problem.model_error, key.problem.expression_weight)
         state = extend(problem, key.minimum.state, keys)
         result = minimise(last, state, settings.iterations // 2, 1e-2)
         last.robust = settings.robust
@@ -125,39 +126,47 @@ def _fit_key_frames(problem: Problem, start: State, keys: NDArray[np.int64]) -> 
     last.robust = settings.robust
     error = model_error(last, result.state)
     for _ in range(3):
-        set_statistics(last, error)
+        agreed = agreement(last, result.state)
+        set_statistics(last, error, agreed)
         result = minimise(last, result.state, settings.iterations)
         iterations += result.iterations
         before, error = error, model_error(last, result.state)
-        if abs(error - before) <= 0.1 * max(error, before):
+        if abs(error - before) <= 0.1 * max(error, before) and agreement(last, result.state) > 0.7 * agreed:
             break
     for _ in range(2 if any(view.solve_focal for view in problem.views) else 0):
-        last.focal_tilt = _focal_tilt(last, result.state)
+        last.focal_tilt = _focal_tilt(last, result.state, result.system)
         result = minimise(last, result.state, settings.iterations)
         iterations += result.iterations
     return _KeyFit(last, result, iterations)
 
 
-def _focal_tilt(problem: Problem, state: State) -> tuple[float, ...]:
+def _focal_tilt(problem: Problem, state: State, linearised: ArrowSystem) -> tuple[float, ...]:
     """Per view the slope, by the logarithm of its focal length, of half the logarithm of the determinant of all else.
 
     The most probable set of all unknowns has too short a focal length: near the camera everything moves the picture
     more, so that many unknowns can bend a little to please the noise. What is wanted is the focal length that is most
     probable whatever the others are; by Laplace's method that is the minimum of the cost plus this term (MacKay,
-    Information Theory, Inference, and Learning Algorithms, 2003, chapter 27). The term is all but linear.
+    Information Theory, Inference, and Learning Algorithms, 2003, chapter 27). The term is all but linear nearby; where
+    the focal length is not determined it is not followed far.
     """
     step = 0.04
     slopes = []
+    determined = solve_arrow(linearised, 0.0).schur
+    variance = np.diag(np.linalg.pinv(determined, hermitian=True))
     for v, view in enumerate(problem.views):
+        if not view.solve_focal:
+            slopes.append(0.0)
+            continue
+        here = np.arange(len(problem.views)) == v
+        views = [replace(w, solve_focal=w.solve_focal and k != v) for k, w in enumerate(problem.views)]
+        without = replace(problem, views=views)
         volumes = []
-        for factor in (np.exp(-step), np.exp(step)) if view.solve_focal else ():
-            moved = replace(
-                state, focal=np.where(np.arange(len(problem.views)) == v, state.focal * factor, state.focal)
-            )
+        for factor in (np.exp(-step), np.exp(step)):
+            moved = replace(state, focal=np.where(here, state.focal * factor, state.focal))
             if v == 0:
                 moved = replace(moved, translation=state.translation * np.array([1.0, 1.0, factor]))
-            rest = replace(problem, views=[replace(w, solve_focal=w.solve_focal and k != v)
-                                           for k, w in enumerate(problem.views)])  # fmt: skip
-            volumes.append(solve_arrow(rest.linearise(moved)[0], 0.0).log_determinant)
-        slopes.append(0.5 * (volumes[1] - volumes[0]) / (2.0 * step) if volumes else 0.0)
+            volumes.append(solve_arrow(without.linearise(moved)[0], 0.0).log_determinant)
+        slope = 0.5 * (volumes[1] - volumes[0]) / (2.0 * step)
+        limit = _FARTHEST_TILT / max(float(variance[problem.focal_column[v]]), 1e-12)
+        slopes.append(float(np.clip(slope, -limit, limit)))
     return tuple(slopes)

@@ -23,7 +23,7 @@ FACE_PARTS = ("skin", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "gu
 SKULL_PARTS = ("cranium", "teeth_upper")
 JAW_PARTS = ("mandible", "teeth_lower")
 _CHUNK = 64  # frames whose vertices are made at once
-FOCAL_INFLATION = 2.0  # of the variance: errors of shape are the same in every frame (measured on held-out people)
+FOCAL_INFLATION = 2.5  # of the variance: errors of shape are the same in every frame (measured on held-out people)
 _DETERMINED = 0.10  # standard deviation of the logarithm of a focal length above which it is called not determined
 
 

@@ -83,6 +83,7 @@ class Problem:
     robust: float = 4.0
     model_error: float = 0.0  # metres: what the model cannot follow, added to sigma
     data_weight: float = 1.0  # share of the landmarks that count as independent of each other
+    expression_weight: float = 1.0  # of the expression prior: less where landmarks agree better than their sigma says
     identity_weight: float = 1.0  # how often the identity prior counts, for frames that are not independent
     focal_tilt: tuple[float, ...] = ()  # per view: slope of a cost that is linear in the logarithm of its focal length
     pinned: Array | None = None  # (F, N) extra information in 1 / px^2, without a robust kernel
@@ -181,6 +182,7 @@ class Problem:
         s = self.settings
         cost = float((state.expression / s.expression_mean).sum())
         cost += 0.5 * float(((state.expression / s.expression_spread) ** 2).sum())
+        cost *= self.expression_weight
         gaze = state.eyes.reshape(-1, 4) - state.expression @ self._gaze.T
         cost += 0.5 * float(((gaze / s.gaze_prior) ** 2).sum())
         if self.modes:
@@ -190,7 +192,7 @@ class Problem:
                 cost += 0.5 * self._focal_residual(state, v) ** 2
                 cost += float(np.log(state.focal[v])) * (self.focal_tilt[v] if self.focal_tilt else 0.0)
         bends, weights = self._bends(state)
-        return cost + 0.5 * float((bends**2 * weights).sum())
+        return cost + 0.5 * float(np.log1p(self._grouped(bends**2 * weights)).sum())
 
     def _focal_residual(self, state: State, v: int) -> float:
         view, s = self.views[v], self.settings
@@ -204,7 +206,9 @@ class Problem:
             [np.full(3, s.rotation_jerk), np.full(3, s.translation_jerk), np.full(52, s.expression_jerk),
              np.full(4, s.gaze_jerk)]
         )  # fmt: skip
-        return 1.0 / jerk**2
+        weights = 1.0 / jerk**2
+        weights[EXPRESSION] *= np.sqrt(self.expression_weight)  # as far as landmarks agree, so do their movements
+        return weights
 
     def _bends(self, state: State) -> tuple[Array, Array]:
         """Second differences (F - 2, 62) of the frames' unknowns and their weights (62,)."""
@@ -218,6 +222,17 @@ class Problem:
         steps = matrix_to_axis_angle(state.rotation[1:] @ np.swapaxes(state.rotation[:-1], 1, 2))
         bends[:, :3] = after * steps[1:] - before * steps[:-1]
         return bends, weights
+
+    @staticmethod
+    def _grouped(squares: Array) -> Array:
+        """Sums (F, 58) of normalised squares (F, 62): rotation, translation, every expression, each eye.
+
+        What belongs together moves together, so that one weight holds for it.
+        """
+        return np.concatenate(
+            [squares[:, :3].sum(1, keepdims=True), squares[:, 3:6].sum(1, keepdims=True), squares[:, EXPRESSION],
+             squares[:, 58:60].sum(1, keepdims=True), squares[:, 60:62].sum(1, keepdims=True)], axis=1
+        )  # fmt: skip
 
     def _smooth_translation(self, state: State) -> Array:
         """Translation with its depth divided by the solved focal factor: smoothness must not prefer a focal length."""
@@ -330,8 +345,9 @@ class Problem:
     def _add_priors(self, system: ArrowSystem, state: State) -> None:
         s = self.settings
         where = np.arange(6, 58)
-        system.frame_gradient[:, EXPRESSION] += 1.0 / s.expression_mean + state.expression / s.expression_spread**2
-        system.frame[:, where, where] += 1.0 / s.expression_spread**2
+        pull = 1.0 / s.expression_mean + state.expression / s.expression_spread**2
+        system.frame_gradient[:, EXPRESSION] += self.expression_weight * pull
+        system.frame[:, where, where] += self.expression_weight / s.expression_spread**2
         gaze_rows = np.concatenate([np.zeros((4, 6)), -self._gaze, np.eye(4)], axis=1) / s.gaze_prior
         residual = (state.eyes.reshape(-1, 4) - state.expression @ self._gaze.T) / s.gaze_prior
         system.frame += gaze_rows.T @ gaze_rows
@@ -348,6 +364,8 @@ class Problem:
         bends, weights = self._bends(state)
         if not len(bends):
             return
+        relief = 1.0 / (1.0 + self._grouped(bends**2 * weights))
+        weights = weights * np.repeat(relief, [3, 3, *[1] * 52, 2, 2], axis=1)
         index = np.arange(PER_FRAME)
         for k in range(3):
             part = self._stencil[:, k, None]

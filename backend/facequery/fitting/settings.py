@@ -7,8 +7,9 @@ from dataclasses import dataclass
 class FitSettings:
     """Settings of `fit_shot`. The defaults suit a talking face at 24-30 frames a second.
 
-    Temporal terms are second differences, so they have no lag; their standard deviations are accelerations per frame
-    squared at 25 frames a second and are rescaled to the shot's own rate.
+    Temporal terms are second differences, so they have no lag; their scales are accelerations per frame squared at 25
+    frames a second, those of a head at rest, and are rescaled to the shot's own rate. Greater ones are believed: the
+    terms are Cauchy's, which hold still what rests and let go what moves.
     """
 
     # camera (only where it is not given)
@@ -27,10 +28,10 @@ class FitSettings:
     expression_spread: float = 0.7  # standard deviation of the quadratic prior on top of it
     gaze_prior: float = 0.07  # radians: eyes against what the eyeLook weights say
     # smoothness
-    rotation_jerk: float = 0.012  # radians
-    translation_jerk: float = 0.002  # metres
-    expression_jerk: float = 0.10
-    gaze_jerk: float = 0.08  # radians
+    rotation_jerk: float = 0.004  # radians
+    translation_jerk: float = 0.001  # metres
+    expression_jerk: float = 0.03
+    gaze_jerk: float = 0.03  # radians
     # work
     iterations: int = 12  # at most, over all frames
     key_frames: int = 32  # frames on which camera and identity are found first

@@ -25,7 +25,24 @@ def model_error(problem: Problem, state: State) -> float:
     return float(np.sqrt(max(middle, 0.0)))
 
 
-def set_statistics(problem: Problem, model_error: float) -> None:
+def agreement(problem: Problem, state: State) -> float:
+    """How much better landmarks fit than their sigma says, as a ratio of variances between 0.02 and 1.
+
+    A detector's sigma also holds what all its landmarks get wrong together. Where they agree with each other, an
+    expression that they show together is believed more than that sigma alone would allow.
+    """
+    pixels, _ = problem.project(state)
+    ratios = []
+    for v, view in enumerate(problem.views):
+        used = view.weight > 0.5
+        if used.any():
+            ratios.append((((pixels[v] - view.xy) ** 2).sum(-1) / view.sigma**2)[used])
+    if not ratios:
+        return 1.0
+    return float(np.clip(np.median(np.concatenate(ratios)) / (2.0 * np.log(2.0)), 0.02, 1.0))
+
+
+def set_statistics(problem: Problem, model_error: float, expression_weight: float = 1.0) -> None:
     """Set how landmarks weigh: model error, and how many of them and of the frames count as independent.
 
     The design effect of correlated errors: n values that share a part `rho` of their variance among m groups are worth
@@ -34,6 +51,7 @@ def set_statistics(problem: Problem, model_error: float) -> None:
     view = problem.views[0]
     used = view.weight > 0
     problem.model_error = model_error
+    problem.expression_weight = expression_weight
     depth = np.median(view.fy) * model_error / 0.6 if not used.any() else None
     noise = float(np.median(view.sigma[used])) if used.any() else 1.0
     blur = depth if depth is not None else model_error * _pixels_per_metre(problem)
