@@ -14,7 +14,7 @@ from facequery.assets import source_data
 from facequery.head.model import HeadModel
 from facequery.synthesis.cutouts import lash_texture, strand_texture
 from facequery.synthesis.meshes import source_uv
-from facequery.synthesis.surface import Surface, bake
+from facequery.synthesis.surface import BROW_RIGHT, Surface, bake, texel_of
 
 TEXTURE_SIDE = 512  # texels of one UV tile
 SPLITS = ("train", "heldout", "all")
@@ -246,6 +246,7 @@ def _load_brows(root: Path, split: str, model: HeadModel, surface: Surface) -> N
     rows, columns = np.nonzero(near)
     texels = positions[rows, columns]
     rng = np.random.default_rng(0)
+    level = float(texel_of(surface.positions, surface.covered, np.array(BROW_RIGHT))[:, 1].mean())
     layers = []
     for path in _brow_paths(root, split):
         vertices, faces, uv, faces_uv = read_obj(path)
@@ -262,6 +263,9 @@ def _load_brows(root: Path, split: str, model: HeadModel, surface: Surface) -> N
         value = np.append(opacity, 0.0)[np.minimum(index, len(opacity))].mean(axis=1)
         layer = np.zeros((side, side), np.float32)
         layer[rows, columns] = np.where(np.isfinite(distance[:, 0]), value, 0)
+        # Where a brow's points are is where people mark its hair: all cards lie at their height, in shape they differ.
+        height = (np.arange(side) * layer.sum(1)).sum() / max(float(layer.sum()), 1.0)
+        layer = np.roll(layer, round(level - height), axis=0)
         layers.append(np.clip(cv2.GaussianBlur(layer, (0, 0), 0.5) * 1.9, 0, 255).astype(np.uint8))
     return np.stack(layers) if layers else np.zeros((1, 8, 8), np.uint8)
 

@@ -89,7 +89,7 @@ def draw_skin(
     p[s.BROW] = rng.uniform(0.7, 1.5) if rng.random() > 0.04 else rng.uniform(0, 0.3)
     p[s.BROW_COLOUR : s.BROW_COLOUR + 3] = np.minimum(hair * rng.uniform(0.35, 0.9), albedo * 0.5)
     p[s.BROW_LAYER] = rng.integers(len(library.brows))
-    p[s.BROW_SHIFT : s.BROW_SHIFT + 2] = 0, rng.normal(0, 0.004)
+    p[s.BROW_SHIFT : s.BROW_SHIFT + 2] = 0, rng.normal(0, 0.0015)
     p[s.PORES] = rng.uniform(0.0, 0.5) * (0.6 + old)
     p[s.PORE_SCALE] = rng.uniform(4, 10)
     p[s.WRINKLES] = max(old - 0.25, 0.0) * rng.uniform(0.3, 1.6)

@@ -213,7 +213,7 @@ class Renderer:
             screen, lens.triangles, zero, zero[:1], zero[:1] - 1, np.zeros((len(zero), 3, 2), np.float32),
             self.library.hair_alpha, 110, ids, covered,
         )  # fmt: skip
-        share = (ids >= 0).astype(np.float32).reshape(size, 2, size, 2).mean((1, 3))
+        share = cv2.resize((ids >= 0).astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
         rows, columns = np.flatnonzero(share.any(1)), np.flatnonzero(share.any(0))
         if len(rows) == 0:
             return
@@ -259,7 +259,7 @@ def contact_shadow(colour: NDArray, depth: NDArray, focal: float) -> None:
     seen = np.isfinite(depth)
     if not seen.any():
         return
-    middle = float(np.median(depth[seen]))
+    middle = float(depth[seen].mean())
     filled = np.where(seen, depth, middle + 0.05)
     dark = np.zeros_like(filled)
     for reach, strength in ((0.012, 0.35), (0.004, 0.35)):

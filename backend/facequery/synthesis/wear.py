@@ -54,7 +54,8 @@ class Wardrobe:
         phase = bank.uniform(0, 2 * np.pi, (len(_FREQUENCIES), _WAVES, 1))
         self._waves = np.sin(directions @ self._rest.T + phase).astype(np.float32)
         # Only what can carry a shell: not the walls of the eye sockets or the mouth, which lie inside.
-        self._outside = mesh.occlusion[part.vertices] > 0.18
+        outside = mesh.occlusion[part.vertices] > 0.18
+        self._carriers = self._triangles[outside[self._triangles].any(1)]
 
     def dress(
         self, rng: np.random.Generator, scene: Scene, vertices: NDArray, normals: NDArray, settings: SampleSettings
@@ -97,11 +98,16 @@ class Wardrobe:
         drop: NDArray | None = None,
     ) -> Extra | None:
         """The skin where height (S,) > 0, raised by that many metres; drop (S, 3): moved as well."""
-        keep = (height[self._triangles] > 0).all(1) & self._outside[self._triangles].any(1)
-        triangles = self._triangles[keep]
+        grows = height > 0
+        triangles = self._carriers[
+            grows[self._carriers[:, 0]] & grows[self._carriers[:, 1]] & grows[self._carriers[:, 2]]
+        ]
         if len(triangles) < 20:
             return None
-        used, packed = np.unique(triangles, return_inverse=True)
+        taken = np.zeros(len(height), bool)
+        taken[triangles.ravel()] = True
+        used = np.flatnonzero(taken)
+        packed = (np.cumsum(taken, dtype=np.int32) - 1)[triangles]
         points = vertices[used] + normals[used] * height[used, None]
         if drop is not None:
             points = points + drop[used]
@@ -109,7 +115,7 @@ class Wardrobe:
         return Extra(
             camera.astype(np.float32),
             self._rest[used].astype(np.float32),
-            packed.reshape(-1, 3).astype(np.int32),
+            packed,
             material,
         )
 
