@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from facequery.fitting.points import evaluate, eye_angles, eye_matrices, jaw_motion, point_basis
 from facequery.fitting.prepare import frame_times, make_views
-from facequery.fitting.problem import PER_FRAME, Problem, State
+from facequery.fitting.problem import Problem
 from facequery.fitting.settings import FitSettings
+from facequery.fitting.state import PER_FRAME, State
 from facequery.geometry.cameras import Camera
 from facequery.geometry.lens import Lens
 from facequery.geometry.rotations import axis_angle_to_matrix

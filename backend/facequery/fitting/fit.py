@@ -10,15 +10,17 @@ from numpy.typing import NDArray
 
 from facequery.errors import UserError
 from facequery.fitting.arrow import ArrowSystem, solve_arrow
+from facequery.fitting.corrections import Corrections, context, corrected, part_of, pose_targets, spliced
 from facequery.fitting.minimise import Minimum, minimise
 from facequery.fitting.output import assemble
 from facequery.fitting.points import point_basis
 from facequery.fitting.prepare import FEWEST_LANDMARKS, Landmarks, Person, frame_times, make_views
-from facequery.fitting.problem import Problem, State
+from facequery.fitting.problem import Problem
 from facequery.fitting.results import ShotFit
 from facequery.fitting.settings import FitSettings
 from facequery.fitting.shape import shape_modes
 from facequery.fitting.start import extend, initial_state, key_frames, select, spread_landmarks, take, with_focal
+from facequery.fitting.state import State
 from facequery.fitting.statistics import FIRST_MODEL_ERROR, agreement, model_error, set_statistics
 from facequery.geometry.cameras import Camera
 
@@ -38,6 +40,7 @@ def fit_shot(
     cameras: Sequence[Camera | None],
     settings: FitSettings | None = None,
     actor: Person | None = None,
+    corrections: Corrections | None = None,
 ) -> ShotFit:
     """Fit camera, face, skull and jaw to the tracks of one face, over all frames and views together.
 
@@ -48,10 +51,15 @@ def fit_shot(
     tell, is the most probable one unless an actor or known views determine it.
 
     Identity, smooth shape beyond it and cameras come from the key frames that differ most, solved jointly; then every
-    frame is solved with them, all together in time. Raises UserError when there is too little to fit.
+    frame is solved with them, all together in time. `corrections` made by hand hold at their frames.
+    Raises UserError when there is too little to fit.
     """
     started = time.perf_counter()
     settings = settings or FitSettings()
+    pinned: Array | None = None
+    if corrections and tracks:
+        first, pinned = corrected(tracks[0], corrections)
+        tracks = [first, *tracks[1:]]
     views, known = make_views(tracks, cameras, settings)
     queries = tracks[0].queries
     positions = np.asarray(queries.positions, np.float64)
@@ -68,8 +76,8 @@ def fit_shot(
     keys = key_frames(start, seen, settings.key_frames)
     key = _fit_key_frames(problem, start, keys)
     last, result, iterations = key.problem, key.minimum, key.iterations
-    if len(keys) < problem.frames or len(last.basis.rest) < len(positions):
-        last = replace(problem, lock_shared=True, robust=2.0 * settings.robust)
+    if len(keys) < problem.frames or len(last.basis.rest) < len(positions) or corrections:
+        last = replace(problem, lock_shared=True, robust=2.0 * settings.robust, pinned=pinned)
         set_statistics(last, key.problem.model_error, key.problem.expression_weight)
         state = extend(problem, key.minimum.state, keys)
         result = minimise(last, state, settings.iterations // 2, 1e-2)
@@ -77,7 +85,48 @@ def fit_shot(
         again = minimise(last, result.state, settings.iterations)
         iterations += result.iterations + again.iterations
         result = again
+        if corrections and corrections.poses:
+            last = pose_targets(last, result.state, np.asarray(tracks[0].frames, np.int64), corrections)
+            set_statistics(last, key.problem.model_error, key.problem.expression_weight)
+            result = minimise(last, result.state, settings.iterations, 1e-6)
     return assemble(last, result, key.problem, key.minimum, tracks, known, own, extra, iterations, started)
+
+
+def refit_range(
+    model: "HeadModel",
+    tracks: Sequence[Landmarks],
+    before: ShotFit,
+    first: int,
+    last: int,
+    settings: FitSettings | None = None,
+    corrections: Corrections | None = None,
+) -> ShotFit:
+    """Fit the frames from `first` to `last` (file numbers) again; all others, the shape and the cameras stay.
+
+    Raises UserError when the range is not in the tracks.
+    """
+    margin = 12 if corrections is None else 12 + corrections.fade
+    keep = context(np.asarray(tracks[0].frames, np.int64), first, last, margin)
+    parts = [part_of(one, keep) for one in tracks]
+    cameras = [camera.select(np.flatnonzero(keep)) for camera in before.cameras]
+    if corrections is not None:
+        inside = {int(f) for f in parts[0].frames}
+        corrections = replace(
+            corrections,
+            pins=tuple(pin for pin in corrections.pins if pin.frame in inside),
+            poses=tuple(pose for pose in corrections.poses if pose.frame in inside),
+        )
+    part = fit_shot(model, parts, cameras, settings, _Known("", before.face.identity, before.face.offsets), corrections)
+    return spliced(before, part, first, last)
+
+
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """The person of an earlier fit."""
+
+    name: str
+    identity: NDArray[np.float32]
+    offsets: NDArray[np.float32]
 
 
 def _given_shape(model: "HeadModel", actor: Person | None) -> tuple[Array | None, Array]:

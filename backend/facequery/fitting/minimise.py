@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facequery.fitting.arrow import Array, ArrowSystem, solve_arrow, times
-from facequery.fitting.problem import EXPRESSION, Problem, State
+from facequery.fitting.problem import Problem
+from facequery.fitting.state import EXPRESSION, State
 
 _MOST_DAMPING = 1e7
 _ROUNDS = 4  # of finding which expressions end at a bound in one step

@@ -11,8 +11,9 @@ from facequery.fitting.arrow import ArrowSystem, solve_arrow
 from facequery.fitting.minimise import Minimum
 from facequery.fitting.points import eye_matrices, jaw_motion
 from facequery.fitting.prepare import FEWEST_LANDMARKS, Landmarks
-from facequery.fitting.problem import Problem, State
+from facequery.fitting.problem import Problem
 from facequery.fitting.results import BRIDGED, DOUBTFUL, GOOD, FaceFit, FitQuality, RigidFit, ShotFit
+from facequery.fitting.state import State
 from facequery.geometry.cameras import Camera
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facequery.errors import UserError
-from facequery.fitting.problem import View
 from facequery.fitting.settings import FitSettings
+from facequery.fitting.state import View
 from facequery.geometry.cameras import Camera
 
 Array = NDArray[np.float64]

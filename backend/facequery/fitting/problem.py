@@ -17,56 +17,16 @@ from numpy.typing import NDArray
 from facequery.fitting.arrow import ArrowSystem
 from facequery.fitting.points import PointBasis, evaluate, eye_angles, frame_jacobian, jaw_motion
 from facequery.fitting.settings import FitSettings
+from facequery.fitting.state import EXPRESSION, EYES, PER_FRAME, POSE, State, View
 from facequery.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 
 if TYPE_CHECKING:
     from facequery.head.model import HeadModel
 
 Array = NDArray[np.float64]
-POSE, EXPRESSION, EYES = slice(0, 6), slice(6, 58), slice(58, 62)
-PER_FRAME = 62
 _CHUNK = 4000  # landmarks whose Jacobian is held at once
+_TARGET_TURN, _TARGET_MOVE = 2e-5, 1e-5  # radians and metres within which a given pose is met
 _NEAR = 1e-3  # metres: nothing is seen nearer to the camera than this
-
-
-@dataclass(frozen=True)
-class View:
-    """One camera's landmarks, undistorted: `xy` (F, N, 2) ideal pixels, `sigma` (F, N) px, `weight` (F, N) in [0, 1].
-
-    `fx`, `fy`, `cx`, `cy` (F,); `rotation` (F, 3, 3) and `translation` (F, 3) take the world to the camera. What of
-    them is to be found is marked by `solve_focal` (fx and fy scale together) and `solve_pose` (one for all frames).
-    Weight 0 means that there is no landmark; xy and sigma are finite everywhere.
-    """
-
-    xy: Array
-    sigma: Array
-    weight: Array
-    fx: Array
-    fy: Array
-    cx: Array
-    cy: Array
-    rotation: Array
-    translation: Array
-    width: int
-    height: int
-    solve_focal: bool = False
-    solve_pose: bool = False
-
-
-@dataclass(frozen=True)
-class State:
-    """A point in the space of unknowns: identity (K,), expression (F, 52), rotation (F, 3, 3), translation (F, 3), eyes
-    (F, 2, 2) yaw and pitch, and per view: `focal` (factor on the view's fx and fy), `camera_rotation` (3, 3) and
-    `camera_translation` (3) after the view's own pose."""
-
-    identity: Array
-    expression: Array
-    rotation: Array
-    translation: Array
-    eyes: Array
-    focal: Array
-    camera_rotation: Array
-    camera_translation: Array
 
 
 @dataclass
@@ -86,6 +46,9 @@ class Problem:
     expression_weight: float = 1.0  # of the expression prior: less where landmarks agree better than their sigma says
     identity_weight: float = 1.0  # how often the identity prior counts, for frames that are not independent
     focal_tilt: tuple[float, ...] = ()  # per view: slope of a cost that is linear in the logarithm of its focal length
+    target_rotation: Array | None = None  # (F, 3, 3), (F, 3), (F,): poses that are given, and how firmly (1: exactly)
+    target_translation: Array | None = None
+    target_weight: Array | None = None
     pinned: Array | None = None  # (F, N) extra information in 1 / px^2, without a robust kernel
     names: list[str] = field(default_factory=list)
 
@@ -191,6 +154,8 @@ class Problem:
             if view.solve_focal:
                 cost += 0.5 * self._focal_residual(state, v) ** 2
                 cost += float(np.log(state.focal[v])) * (self.focal_tilt[v] if self.focal_tilt else 0.0)
+        gaps, firm = self._target_gaps(state)
+        cost += 0.5 * float((gaps**2 * firm).sum())
         bends, weights = self._bends(state)
         return cost + 0.5 * float(np.log1p(self._grouped(bends**2 * weights)).sum())
 
@@ -222,6 +187,15 @@ class Problem:
         steps = matrix_to_axis_angle(state.rotation[1:] @ np.swapaxes(state.rotation[:-1], 1, 2))
         bends[:, :3] = after * steps[1:] - before * steps[:-1]
         return bends, weights
+
+    def _target_gaps(self, state: State) -> tuple[Array, Array]:
+        """Rotation (radians) and translation (F, 6) beyond the given poses, and 1 / variance (F, 6); 0 without any."""
+        if self.target_rotation is None or self.target_translation is None or self.target_weight is None:
+            return np.zeros((self.frames, 6)), np.zeros((self.frames, 6))
+        turn = matrix_to_axis_angle(state.rotation @ np.swapaxes(self.target_rotation, 1, 2))
+        gaps = np.concatenate([turn, state.translation - self.target_translation], axis=1)
+        scale = np.array([_TARGET_TURN] * 3 + [_TARGET_MOVE] * 3)
+        return gaps, (self.target_weight[:, None] ** 4 / scale) ** 2
 
     @staticmethod
     def _grouped(squares: Array) -> Array:
@@ -361,6 +335,11 @@ class Problem:
                 system.shared[column, column] += 1.0 / s.focal_prior**2
                 system.shared_gradient[column] += self._focal_residual(state, v) / s.focal_prior
                 system.shared_gradient[column] += self.focal_tilt[v] if self.focal_tilt else 0.0
+        gaps, firm = self._target_gaps(state)
+        pose = np.arange(6)
+        grow = np.array([1.0, 1.0, 1.0, 1.0, 1.0, state.focal[0] if self.views[0].solve_focal else 1.0])
+        system.frame_gradient[:, POSE] += gaps * firm * grow
+        system.frame[:, pose, pose] += firm * grow**2
         bends, weights = self._bends(state)
         if not len(bends):
             return

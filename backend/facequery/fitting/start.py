@@ -9,7 +9,8 @@ from facequery.errors import UserError
 from facequery.fitting.initialise import fill_gaps, weak_perspective
 from facequery.fitting.points import PointBasis
 from facequery.fitting.prepare import FEWEST_LANDMARKS
-from facequery.fitting.problem import Problem, State, View
+from facequery.fitting.problem import Problem
+from facequery.fitting.state import State, View
 from facequery.geometry.rotations import matrix_to_axis_angle, project_to_so3, rotation_mean
 
 Array = NDArray[np.float64]

@@ -3,7 +3,8 @@
 import numpy as np
 
 from facequery.fitting.prepare import FEWEST_LANDMARKS
-from facequery.fitting.problem import Problem, State
+from facequery.fitting.problem import Problem
+from facequery.fitting.state import State
 
 FIRST_MODEL_ERROR = 0.0015  # metres, before anything is known
 _NEIGHBOURHOOD = 150  # landmarks beyond which errors that neighbours share no longer average out
