@@ -152,7 +152,12 @@ class TestTrack:
         def full(*_, **__):
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        target = {"preview": (preview.VideoWriter, "add"), "npz": (np, "savez"), "json": (json, "dumps")}[what]
+        targets = {
+            "preview": (preview.VideoWriter, "add"),
+            "npz": (np.lib.format, "write_array"),
+            "json": (json, "dumps"),
+        }
+        target = targets[what]
         monkeypatch.setattr(*target, full)
         assert "disk is full" in fails("track", sequence(), "--out", job)
 

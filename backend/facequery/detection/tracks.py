@@ -2,10 +2,11 @@
 
 import json
 import os
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -238,10 +239,18 @@ def save_array(path: Path, value: NDArray) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with open(temporary, "wb") as file:
-            np.save(file, np.ascontiguousarray(value, dtype=np.float32), allow_pickle=False)
+            # Not the file itself: NumPy would write it by other means, whose error does not say that the disk is full.
+            np.save(_WriteOnly(file), np.ascontiguousarray(value, dtype=np.float32), allow_pickle=False)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+class _WriteOnly:
+    """A file of which only `write` is known."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.write = file.write
 
 
 def save_npz(path: Path, **arrays: NDArray) -> None:
@@ -249,7 +258,15 @@ def save_npz(path: Path, **arrays: NDArray) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with open(temporary, "wb") as file:
-            np.savez(file, **arrays)
+            archive = zipfile.ZipFile(file, "w", zipfile.ZIP_STORED)
+            try:
+                for name, value in arrays.items():
+                    with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                        np.lib.format.write_array(entry, np.asanyarray(value), allow_pickle=False)
+                archive.close()
+            except BaseException:
+                archive.fp = None  # or it would try to finish the archive when it is collected, and complain
+                raise
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
