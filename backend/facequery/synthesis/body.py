@@ -12,10 +12,10 @@ from facequery.synthesis.looks import row
 from facequery.synthesis.meshes import Extra
 from facequery.synthesis.scene import Scene
 
-# Rows of the loft below the neck loop: y, half width, half depth, metres.
+# Rows of the loft below the neck loop: y, half width (hanging arms included), half depth, metres.
 _ROWS = np.array(
     [(-0.178, 0.064, 0.060), (-0.192, 0.078, 0.068), (-0.207, 0.110, 0.080), (-0.226, 0.150, 0.092),
-     (-0.262, 0.185, 0.105), (-0.33, 0.212, 0.115), (-0.50, 0.215, 0.120), (-0.80, 0.200, 0.120)]
+     (-0.262, 0.190, 0.105), (-0.33, 0.232, 0.115), (-0.50, 0.258, 0.120), (-0.80, 0.262, 0.120)]
 )  # fmt: skip
 _PIVOT = np.array([0.0, -0.11, -0.08])  # where the head turns on the neck
 

@@ -7,7 +7,7 @@ import numba
 import numpy as np
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=True, error_model="numpy")
 def fill(screen, triangles, material, culled, alpha_of, corner_uv, alpha, cutoff, ids, best):  # type: ignore[no-untyped-def]
     """Draw triangles into a z-buffer that may already hold others.
 
@@ -69,7 +69,7 @@ def fill(screen, triangles, material, culled, alpha_of, corner_uv, alpha, cutoff
                 v += vx
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=True, error_model="numpy")
 def plan_samples(ids, best, material, group, sample_tri, sample_xy, sample_pixel, sample_weight, depth):  # type: ignore[no-untyped-def]
     """Which points to shade so that edges are smooth and flat places cost one sample a pixel.
 
@@ -141,7 +141,7 @@ def plan_samples(ids, best, material, group, sample_tri, sample_xy, sample_pixel
     return count
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=True, error_model="numpy")
 def vertex_normals(vertices, triangles, normals):  # type: ignore[no-untyped-def]
     """Area-weighted unit normals (V, 3) of vertices (V, 3) and triangles (T, 3), written into `normals`."""
     normals[:] = 0
@@ -166,7 +166,7 @@ def vertex_normals(vertices, triangles, normals):  # type: ignore[no-untyped-def
             normals[i, 2] /= length
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=True, error_model="numpy")
 def project(vertices, fx, fy, cx, cy, scale, screen):  # type: ignore[no-untyped-def]
     """x, y in pixels `scale` times as fine as the picture's, and 1 / z, into screen (V, 4), of camera-space vertices
     (V, 3); 0 for what is nearer than 2 cm or behind."""
@@ -183,7 +183,7 @@ def project(vertices, fx, fy, cx, cy, scale, screen):  # type: ignore[no-untyped
         screen[i, 2] = w
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=True, error_model="numpy")
 def project_light(vertices, basis, centre, half, size, screen):  # type: ignore[no-untyped-def]
     """Orthographic view from a light into screen (V, 4), nearness last: basis (3, 3) rows right, down, towards the
     light; `half` metres to the border."""

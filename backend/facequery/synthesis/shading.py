@@ -66,7 +66,7 @@ SKIN_PARAMETERS = 44
 MASK_LIPS, MASK_BEARD, MASK_SCALP, MASK_BLUSH, MASK_SHADOW, MASK_LINER, MASK_WRINKLE_U, MASK_WRINKLE_V = range(8)
 
 
-@numba.njit(cache=True, fastmath=True, inline="always")
+@numba.njit(cache=True, fastmath=True, error_model="numpy", inline="always")
 def _taps(u, v, width, height):  # type: ignore[no-untyped-def]
     """Texel and weights for a bilinear look-up at u, v in [0, 1] of the texture (v up)."""
     x = u * np.float32(width) - np.float32(0.5)
@@ -77,7 +77,7 @@ def _taps(u, v, width, height):  # type: ignore[no-untyped-def]
     return i, j, y - np.float32(i), x - np.float32(j)  # an int would make doubles of all that follows
 
 
-@numba.njit(cache=True, fastmath=True, inline="always")
+@numba.njit(cache=True, fastmath=True, error_model="numpy", inline="always")
 def _power(base, exponent):  # type: ignore[no-untyped-def]
     """About base ** exponent for a base in [0, 1] (Schlick 1994, A Fast Alternative to Phong's Specular Model), squared
     so that its tail falls off fast enough."""
@@ -85,7 +85,7 @@ def _power(base, exponent):  # type: ignore[no-untyped-def]
     return q * q
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=True, error_model="numpy")
 def shade(  # type: ignore[no-untyped-def]
     count,
     sample_tri,
