@@ -265,6 +265,19 @@ def test_what_cannot_be_fitted_is_refused(head: ToyHead) -> None:
         fit_shot(head, [tracks], [None], actor=ToyActor("x", np.zeros(3)))
 
 
+def test_landmarks_that_are_no_face_are_refused_and_hidden_ones_doubted(head: ToyHead) -> None:
+    truth = make_truth(head, frames=6, count=60)
+    tracks = make_tracks(truth, noise=0.5, sigma=0.5)
+    rng = np.random.default_rng(0)
+    for xy in (rng.uniform(0, 720, tracks.xy.shape), np.full_like(tracks.xy, 400.0), tracks.xy * [1, 0]):
+        with pytest.raises(UserError):
+            fit_shot(head, [replace(tracks, xy=xy)], [truth.camera], PLAIN)
+    hidden = fit_shot(head, [replace(tracks, visible=np.zeros_like(tracks.visible))], [truth.camera], PLAIN)
+    assert set(hidden.quality.status) == {"doubtful"}
+    vague = fit_shot(head, [replace(tracks, sigma=np.full_like(tracks.sigma, 500.0))], [truth.camera], PLAIN)
+    assert set(vague.quality.status) == {"doubtful"}
+
+
 def test_results_survive_saving(head: ToyHead, tmp_path: Path) -> None:
     truth = make_truth(head, frames=4)
     fit = fit_shot(head, [make_tracks(truth, camera) for camera in two_cameras(truth)], list(two_cameras(truth)))

@@ -21,7 +21,8 @@ class ArrowSystem:
     """Normal equations of F frames: `frame` (F, P, P), `border` (F, P, S), `shared` (S, S), and right-hand sides.
 
     `next` (F - 1, P) and `after` (F - 2, P) are the diagonals of the blocks that couple a frame to the next one and to
-    the one after that. `frame_gradient` (F, P) and `shared_gradient` (S,) are gradients: a step solves for their minus.
+    the one after that; `smooth` (F, P) is what that coupling put on the diagonal of `frame`. `frame_gradient` (F, P) and
+    `shared_gradient` (S,) are gradients: a step solves for their minus.
     """
 
     frame: Array
@@ -29,6 +30,7 @@ class ArrowSystem:
     shared: Array
     next: Array
     after: Array
+    smooth: Array
     frame_gradient: Array
     shared_gradient: Array
 
@@ -41,6 +43,7 @@ class ArrowSystem:
             np.zeros((shared, shared)),
             np.zeros((max(frames - 1, 0), per_frame)),
             np.zeros((max(frames - 2, 0), per_frame)),
+            np.zeros((frames, per_frame)),
             np.zeros((frames, per_frame)),
             np.zeros(shared),
         )

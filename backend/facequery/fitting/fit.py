@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 _FOCAL_TRIALS = (0.6, 1.3, 3.0)  # in units of the longer side of the picture
 _FIRST_LANDMARKS = 300  # with which the key frames begin
+_TRACE = 1e-9  # of damping, where a system is only looked at
 _FARTHEST_TILT = 0.25  # of the logarithm of a focal length
+_COARSE_LANDMARKS = 1000  # with which all frames begin
 _SHAPE_LANDMARKS = 4000  # with which they end: more say nothing new about shape and camera
 
 
@@ -77,10 +79,16 @@ def fit_shot(
     key = _fit_key_frames(problem, start, keys)
     last, result, iterations = key.problem, key.minimum, key.iterations
     if len(keys) < problem.frames or len(last.basis.rest) < len(positions) or corrections:
-        last = replace(problem, lock_shared=True, robust=2.0 * settings.robust, pinned=pinned)
+        last = replace(problem, lock_shared=True, pinned=pinned)
         set_statistics(last, key.problem.model_error, key.problem.expression_weight)
         state = extend(problem, key.minimum.state, keys)
-        result = minimise(last, state, settings.iterations // 2, 1e-2)
+        coarse = last
+        if len(positions) > 2 * _COARSE_LANDMARKS:
+            some = spread_landmarks(basis, views, _COARSE_LANDMARKS)
+            coarse = replace(select(problem, np.arange(problem.frames), some), lock_shared=True)
+            set_statistics(coarse, key.problem.model_error, key.problem.expression_weight)
+        coarse.robust = 2.0 * settings.robust
+        result = minimise(coarse, state, settings.iterations // 2, 1e-2)
         last.robust = settings.robust
         again = minimise(last, result.state, settings.iterations)
         iterations += result.iterations + again.iterations
@@ -183,7 +191,10 @@ def _fit_key_frames(problem: Problem, start: State, keys: NDArray[np.int64]) -> 
         if abs(error - before) <= 0.1 * max(error, before) and agreement(last, result.state) > 0.7 * agreed:
             break
     for _ in range(2 if any(view.solve_focal for view in problem.views) else 0):
-        last.focal_tilt = _focal_tilt(last, result.state, result.system)
+        try:
+            last.focal_tilt = _focal_tilt(last, result.state, result.system)
+        except np.linalg.LinAlgError:  # nothing determines the frames; the interval will say so
+            break
         result = minimise(last, result.state, settings.iterations)
         iterations += result.iterations
     return _KeyFit(last, result, iterations)
@@ -200,7 +211,7 @@ def _focal_tilt(problem: Problem, state: State, linearised: ArrowSystem) -> tupl
     """
     step = 0.04
     slopes = []
-    determined = solve_arrow(linearised, 0.0).schur
+    determined = solve_arrow(linearised, _TRACE).schur
     variance = np.diag(np.linalg.pinv(determined, hermitian=True))
     for v, view in enumerate(problem.views):
         if not view.solve_focal:
@@ -214,7 +225,7 @@ def _focal_tilt(problem: Problem, state: State, linearised: ArrowSystem) -> tupl
             moved = replace(state, focal=np.where(here, state.focal * factor, state.focal))
             if v == 0:
                 moved = replace(moved, translation=state.translation * np.array([1.0, 1.0, factor]))
-            volumes.append(solve_arrow(without.linearise(moved)[0], 0.0).log_determinant)
+            volumes.append(solve_arrow(without.linearise(moved)[0], _TRACE).log_determinant)
         slope = 0.5 * (volumes[1] - volumes[0]) / (2.0 * step)
         limit = _FARTHEST_TILT / max(float(variance[problem.focal_column[v]]), 1e-12)
         slopes.append(float(np.clip(slope, -limit, limit)))

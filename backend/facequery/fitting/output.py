@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from facequery.errors import UserError
 from facequery.fitting.arrow import ArrowSystem, solve_arrow
 from facequery.fitting.minimise import Minimum
 from facequery.fitting.points import eye_matrices, jaw_motion
@@ -25,6 +26,9 @@ SKULL_PARTS = ("cranium", "teeth_upper")
 JAW_PARTS = ("mandible", "teeth_lower")
 _CHUNK = 64  # frames whose vertices are made at once
 FOCAL_INFLATION = 2.5  # of the variance: errors of shape are the same in every frame (measured on held-out people)
+_TOO_FAR, _NO_FACE = 0.1, 0.35  # reprojection as a share of the landmarks' spread: look at it; refuse it
+_SEEN = 0.35  # mean weight of the landmarks of a frame, below which the face is hidden
+_ENOUGH = 8  # landmarks in a frame, below which its pose is one of several that fit
 _DETERMINED = 0.10  # standard deviation of the logarithm of a focal length above which it is called not determined
 
 
@@ -158,7 +162,16 @@ def _quality(
         error = np.sqrt(square / total)
     error[count == 0] = np.nan
     sigmas = _frame_sigmas(problem, state, system)
-    status = _status(error, count, sigmas)
+    size, seen = _face_size(problem)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = error / size
+    if np.isfinite(share).any() and np.nanmedian(share) > _NO_FACE:
+        raise UserError(
+            f"The landmarks do not form a face: the nearest one misses them by {np.nanmedian(error):.0f} px.",
+            "Look at the tracks.",
+            "FQ420",
+        )
+    status = _status(error, count, sigmas, (share > _TOO_FAR) | (seen < _SEEN))
     focal, interval, solved, notes = _focal(key_problem, key_minimum)
     suspicion = np.nan_to_num(error, nan=np.inf) / max(float(np.nanmedian(error)), 1e-9) + sigmas[:, 0]
     bad = np.array([s != GOOD for s in status])
@@ -192,7 +205,10 @@ def _quality(
 
 def _frame_sigmas(problem: Problem, state: State, system: ArrowSystem) -> Array:
     """(F, 3) standard deviations of rotation (radians, worst axis), depth (metres), jawOpen, given what is shared."""
-    blocks = system.frame
+    # What smoothness adds says nothing about the frame itself.
+    index = np.arange(system.frame.shape[1])
+    blocks = system.frame.copy()
+    blocks[:, index, index] -= system.smooth * (1.0 - 1e-6)
     inverse = np.linalg.inv(blocks + 1e-9 * np.eye(blocks.shape[1]) * np.einsum("fii->f", blocks)[:, None, None] / 62)
     diagonal = np.sqrt(np.maximum(np.einsum("fii->fi", inverse), 0.0))
     depth = diagonal[:, 5] * (state.focal[0] if problem.views[0].solve_focal else 1.0)
@@ -200,15 +216,28 @@ def _frame_sigmas(problem: Problem, state: State, system: ArrowSystem) -> Array:
     return np.stack([diagonal[:, :3].max(1), depth, jaw], -1)
 
 
-def _status(error: Array, count: NDArray[np.int64], sigmas: Array) -> list[str]:
+def _face_size(problem: Problem) -> tuple[Array, Array]:
+    """(F,) how far landmarks spread in px, and (F,) how visible they are on the whole, in the view that is best."""
+    size, seen = np.full(problem.frames, 1e-9), np.zeros(problem.frames)
+    for view in problem.views:
+        there = view.weight > 0
+        count = np.maximum(there.sum(1), 1)
+        middle = (view.xy * there[..., None]).sum(1) / count[:, None]
+        square = (((view.xy - middle[:, None]) ** 2).sum(-1) * there).sum(1) / count
+        size = np.maximum(size, np.sqrt(square))
+        seen = np.maximum(seen, view.weight.sum(1) / count)
+    return size, seen
+
+
+def _status(error: Array, count: NDArray[np.int64], sigmas: Array, suspect: NDArray[np.bool_]) -> list[str]:
     typical = float(np.nanmedian(error)) if np.isfinite(error).any() else 0.0
     spread = 1.4826 * float(np.nanmedian(np.abs(error - typical))) if np.isfinite(error).any() else 0.0
     limit = typical + 4.0 * spread + 0.25 * typical
     status = []
-    for e, c, s in zip(error, count, sigmas, strict=True):
+    for e, c, s, odd in zip(error, count, sigmas, suspect, strict=True):
         if c < FEWEST_LANDMARKS:
             status.append(BRIDGED)
-        elif e > limit or s[0] > np.radians(3.0):
+        elif e > limit or s[0] > np.radians(3.0) or c < _ENOUGH or odd:
             status.append(DOUBTFUL)
         else:
             status.append(GOOD)
@@ -222,8 +251,11 @@ def _focal(problem: Problem, minimum: Minimum) -> tuple[list[float], list[list[f
     covariance = None
     if problem.shared:
         free = problem.free(minimum.state, minimum.system.frame_gradient)
-        schur = solve_arrow(minimum.system, 0.0, free).schur
-        covariance = np.linalg.pinv(schur, hermitian=True) * FOCAL_INFLATION * problem.identity_weight
+        try:
+            schur = solve_arrow(minimum.system, 1e-9, free).schur
+            covariance = np.linalg.pinv(schur, hermitian=True) * FOCAL_INFLATION * problem.identity_weight
+        except np.linalg.LinAlgError:
+            covariance = np.full((problem.shared, problem.shared), 4.0)
     for v, view in enumerate(problem.views):
         value = float(np.median(view.fx) * minimum.state.focal[v])
         focal.append(value)

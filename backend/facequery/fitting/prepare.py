@@ -131,6 +131,7 @@ def _view(tracks: Landmarks, camera: Camera | None, settings: FitSettings, first
     with np.errstate(invalid="ignore"):
         there &= (xy[..., 0] > -margin) & (xy[..., 0] < width + margin)
         there &= (xy[..., 1] > -margin) & (xy[..., 1] < height + margin)
+    there &= ~_collapsed(xy, there)[:, None]
     weight = settings.visible_floor + (1.0 - settings.visible_floor) * np.clip(visible, 0.0, 1.0)
     return View(
         xy=np.where(there[..., None], xy, 0.0),
@@ -147,6 +148,15 @@ def _view(tracks: Landmarks, camera: Camera | None, settings: FitSettings, first
         solve_focal=camera is None,
         solve_pose=solve_pose,
     )
+
+
+def _collapsed(xy: Array, there: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(F,) frames whose landmarks lie all but on a point or on a line: lost, for no face looks so."""
+    count = np.maximum(there.sum(1), 1)
+    points = np.where(there[..., None], xy, 0.0)
+    centred = np.where(there[..., None], points - (points.sum(1) / count[:, None])[:, None], 0.0)
+    spread = np.sqrt(np.linalg.eigvalsh(np.swapaxes(centred, 1, 2) @ centred / count[:, None, None]).clip(0))
+    return (there.sum(1) >= FEWEST_LANDMARKS) & ((spread[:, 1] < 1.5) | (spread[:, 0] < 0.03 * spread[:, 1]))
 
 
 def frame_times(frames: NDArray[Any], fps: float) -> Array:

@@ -351,6 +351,7 @@ class Problem:
             rows = slice(k, k + len(bends))
             system.frame_gradient[rows] += part * bends * weights
             system.frame[rows, index, index] += part**2 * weights
+            system.smooth[rows] += part**2 * weights
         before, here, after = self._stencil.T[:, :, None]
         system.next[:-1] += before * here * weights
         system.next[1:] += here * after * weights
