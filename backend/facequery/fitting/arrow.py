@@ -21,8 +21,8 @@ class ArrowSystem:
     """Normal equations of F frames: `frame` (F, P, P), `border` (F, P, S), `shared` (S, S), and right-hand sides.
 
     `next` (F - 1, P) and `after` (F - 2, P) are the diagonals of the blocks that couple a frame to the next one and to
-    the one after that; `smooth` (F, P) is what that coupling put on the diagonal of `frame`. `frame_gradient` (F, P) and
-    `shared_gradient` (S,) are gradients: a step solves for their minus.
+    the one after that; `smooth` (F, P) is what that coupling put on the diagonal of `frame`. `frame_gradient` (F, P)
+    and `shared_gradient` (S,) are gradients: a step solves for their minus.
     """
 
     frame: Array

@@ -167,7 +167,7 @@ def _quality(
         share = error / size
     if np.isfinite(share).any() and np.nanmedian(share) > _NO_FACE:
         raise UserError(
-            f"The landmarks do not form a face: the nearest one misses them by {np.nanmedian(error):.0f} px.",
+            f"The landmarks do not form a face: the best one misses them by {np.nanmedian(error):.0f} px.",
             "Look at the tracks.",
             "FQ420",
         )
