@@ -29,7 +29,8 @@ COLUMNS = ("nme68", "nme51", "contour", "brows", "nose", "eyes", "mouth", "fail1
 FAILURES = {
     "landmarks": "The worst faces of the annotated sets: mouths wide open (the opening is underestimated), a hand or a "
     "microphone before the mouth, a collar or hair over half the face, eyes behind dark glasses. The contour of 300-W "
-    "follows the silhouette, ours fixed points of the skin.",
+    "follows the silhouette, ours fixed points of the skin. On photographs sigma is too small: 46 % of the errors lie "
+    "within 1 sigma (68 % would be right), 57 % with calibrated points.",
     "finder": "Faces that touch each other (posters) may merge into one; faces below 9 % of a wide picture's height "
     "and faces half covered by a hand may be missed. Two faces are seen in 100 pictures of landscapes and textures.",
 }

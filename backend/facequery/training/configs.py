@@ -22,6 +22,7 @@ class DataConfig:
     flip: bool = True  # mirror portraits, with left and right points exchanged
     colour: bool = True  # hue, saturation, brightness, contrast, gray, blur, noise, compression (CLD, section 4.3)
     affine: bool = True  # integral and fractional shift, isotropic and anisotropic scale, rotation
+    rare: bool = False  # draw portraits with open mouths and turned heads more often
     cutout: float = 0.35  # probability that shapes cover parts of a portrait
 
 
@@ -30,8 +31,8 @@ class LossConfig:
     """What is minimised; residuals are in pixels of the crop, not in [-1, 1]."""
 
     kind: str = "wing"  # mean by "wing" or "l2" with sigma on the detached residual; "joint": Gaussian likelihood (CLD)
-    wing_width: float = 15.0  # pixels; below it the loss is logarithmic (Feng et al., CVPR 2018, equation 5)
-    wing_curvature: float = 5.0  # pixels; smaller values care less about large errors, such as open mouths
+    wing_width: float = 10.0  # pixels; below it the loss is logarithmic (Feng et al., CVPR 2018, equation 5)
+    wing_curvature: float = 2.0  # pixels; smaller values care less about large errors, such as open mouths
     sigma_weight: float = 0.25  # weight of the likelihood that trains sigma (not of "joint")
     correction_weight: float = 20.0  # weight of the squared length of the data sets' query shifts (network units)
 

@@ -108,7 +108,7 @@ class PortraitSource:
             # views that disagree about a point by 1.5 % of the crop's half side leave it half its weight
             spread = sigma[i] / np.abs(np.linalg.det(crop[:, :2])) ** 0.5
             self.weights[i] = 1 / (1 + (spread / 0.015) ** 2)
-        self.chances = rarity(points)
+        self.chances = rarity(points) if config.rare else np.full(len(names), 1 / len(names))
 
     def sample(self, rng: np.random.Generator) -> Example:
         """A portrait, flipped or not, in a jittered crop, with a random subset of its points."""
