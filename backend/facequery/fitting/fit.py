@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from facequery.errors import UserError
 from facequery.fitting.arrow import ArrowSystem, solve_arrow
@@ -56,8 +57,20 @@ def fit_shot(
     frame is solved with them, all together in time. `corrections` made by hand hold at their frames.
     Raises UserError when there is too little to fit.
     """
+    # The matrices are many and small: a second thread for each costs far more than it brings.
+    with threadpool_limits(1, user_api="blas"):
+        return _fit_shot(model, tracks, cameras, settings or FitSettings(), actor, corrections)
+
+
+def _fit_shot(
+    model: "HeadModel",
+    tracks: Sequence[Landmarks],
+    cameras: Sequence[Camera | None],
+    settings: FitSettings,
+    actor: Person | None,
+    corrections: Corrections | None,
+) -> ShotFit:
     started = time.perf_counter()
-    settings = settings or FitSettings()
     pinned: Array | None = None
     if corrections and tracks:
         first, pinned = corrected(tracks[0], corrections)
