@@ -37,7 +37,8 @@ def fit_job(
 ) -> ShotFit:
     """Fit and write `camera.json`, `fit.json` and, of `fits`, `face.npz`, `skull.npz`, `jaw.npz` into `folder`.
 
-    `tracks`, `cameras`: one a view; results stand in the first view's camera space.
+    `tracks`, `cameras`: one a view; results stand in the first view's camera space. Without an `actor` what the shot
+    taught about the person is written as `actor.npz`, to be given to their other shots.
     """
     settings = FitSettings(pixel_aspect=tracks[0].pixel_aspect)
     person = Actor.load(actor) if actor else None
@@ -45,6 +46,9 @@ def fit_job(
     parts: dict[str, FaceFit | RigidFit] = {"face": fit.face, "skull": fit.skull, "jaw": fit.jaw}
     for name in fits:
         parts[name].save(folder / f"{name}.npz")
+    if person is None:
+        learned = Actor(folder.name, fit.face.identity, offsets=fit.face.offsets, locked=True)
+        learned.save(folder / "actor.npz")
     for view, camera in enumerate(fit.cameras):
         save_camera(camera, camera_file(folder, view), tracks[view].frames)
     save_text(folder / "fit.json", json.dumps(fit.quality.to_dict()))

@@ -118,8 +118,9 @@ def view_folder(folder: Path, index: int, count: int) -> Path:
 
 def result_files(folder: Path) -> list[Path]:
     """The finished results in a job's folder, folders of chunks counted as one."""
-    names = ("tracks", "tracks.json", "tracks.npz", "camera*.json", "face.npz", "skull.npz", "jaw.npz", "fit.json")
-    found = [p for view in ("", "view*/") for name in (*names, "preview.mp4") for p in sorted(folder.glob(view + name))]
+    tracks, fitted = ("tracks", "tracks.json", "tracks.npz"), ("face.npz", "skull.npz", "jaw.npz", "actor.npz")
+    names = (*tracks, "camera*.json", *fitted, "fit.json", "preview.mp4")
+    found = [p for view in ("", "view*/") for name in names for p in sorted(folder.glob(view + name))]
     return sorted(found, key=lambda p: (len(p.relative_to(folder).parts), p.name))
 
 
