@@ -1,7 +1,6 @@
 """preview.mp4: the plate, the landmarks coloured by error, and the fitted face, skull and jaw over the plate."""
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -185,15 +184,3 @@ def _fraction(thousandths: int) -> Any:
     from fractions import Fraction
 
     return Fraction(thousandths, 1000)
-
-
-def read_overlay(folder: Path, view_folder: Path, camera: Camera | None, parts: Sequence[str]) -> Overlay:
-    """The overlay of one view of a finished job: `folder` holds the fits named in `parts`."""
-    tracks = Tracks.load(view_folder)
-    return Overlay(
-        tracks,
-        camera,
-        FaceFit.load(folder / "face.npz") if "face" in parts else None,
-        RigidFit.load(folder / "skull.npz") if "skull" in parts else None,
-        RigidFit.load(folder / "jaw.npz") if "jaw" in parts else None,
-    )
