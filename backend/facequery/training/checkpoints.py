@@ -56,6 +56,25 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise UserError(f'The checkpoint "{path}" is damaged.', "Start without --resume.", "FQ506") from error
 
 
+def start_from(module: nn.Module, path: Path) -> None:
+    """Give a new run the weights of an earlier one: a weights file (.safetensors; its tensors are the module's
+    `network`) or the averaged weights of a checkpoint. What the file does not have keeps its initial values.
+
+    Raises UserError when the file is not readable or is of another network.
+    """
+    if path.suffix == ".safetensors":
+        from facequery.models.weights import load_weights
+
+        state = {f"network.{name}": value for name, value in load_weights(path)[0].items()}
+    else:
+        state = load_checkpoint(path)["average"]["state"]
+    own = module.state_dict()
+    fitting = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
+    if len(fitting) < len(state):
+        raise UserError(f'"{path}" holds weights of another network.', "Start without --init.", "FQ512")
+    module.load_state_dict(fitting, strict=False)
+
+
 def parameter_groups(module: nn.Module, slow: nn.Module, slow_rate: float, rate: float, decay: float) -> list[dict]:
     """Optimiser groups: `slow`'s parameters at a lower rate; weight decay for matrices and kernels alone."""
     slow_ids = {id(p) for p in slow.parameters()}

@@ -38,8 +38,9 @@ def keep_memory() -> None:
             library.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: never give back
 
 
-def start(config: TrainConfig, folder: Path, resume: bool, device: str) -> Trainer:
-    """A trainer for a configuration; with `resume` it goes on from the checkpoint in `folder`."""
+def start(config: TrainConfig, folder: Path, resume: bool, device: str, initial: Path | None = None) -> Trainer:
+    """A trainer for a configuration; with `resume` it goes on from the checkpoint in `folder`, with `initial` a new
+    run starts from the weights in that file."""
     from facequery.training.finder_task import FinderTask
     from facequery.training.landmark_task import LandmarkTask
 
@@ -54,7 +55,8 @@ def start(config: TrainConfig, folder: Path, resume: bool, device: str) -> Train
     tasks: dict[str, Callable[[TrainConfig, bool], Task]] = {"landmarks": LandmarkTask, "finder": FinderTask}
     if config.network not in tasks:
         raise UserError(f'There is no network "{config.network}" to train.', f"Known: {', '.join(tasks)}.", "FQ511")
-    return Trainer(config, tasks[config.network](config, resume), folder, resume, device)
+    task = tasks[config.network](config, resume or initial is not None)
+    return Trainer(config, task, folder, resume, device, initial)
 
 
 def train(
@@ -64,12 +66,13 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Folder of the run; runs/CONFIG by default.")] = None,
     schedule: Annotated[float | None, typer.Option(help="Length of the whole schedule in minutes.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or mps; the best there is by default.")] = None,
+    init: Annotated[Path | None, typer.Option(help="A new run starts from these weights or checkpoint.")] = None,
 ) -> None:
     """Train a network on renders and portraits. Stop it with Ctrl-C at any moment and go on with --resume."""
     chosen = config_by_name(config)
     if schedule or minutes:
         chosen = replace(chosen, minutes=schedule or max(chosen.minutes, minutes or 0.0))
-    trainer = start(chosen, out or Path("runs") / config, resume, pick_device(device))
+    trainer = start(chosen, out or Path("runs") / config, resume, pick_device(device), init)
     trainer.run(minutes, log=lambda text: print(text, flush=True))
 
 

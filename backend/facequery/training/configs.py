@@ -22,7 +22,7 @@ class DataConfig:
     flip: bool = True  # mirror portraits, with left and right points exchanged
     colour: bool = True  # hue, saturation, brightness, contrast, gray, blur, noise, compression (CLD, section 4.3)
     affine: bool = True  # integral and fractional shift, isotropic and anisotropic scale, rotation
-    rare: bool = False  # draw portraits with open mouths and turned heads more often
+    rare: bool = True  # draw portraits with open mouths and turned heads more often
     cutout: float = 0.35  # probability that shapes cover parts of a portrait
 
 
@@ -32,7 +32,7 @@ class LossConfig:
 
     kind: str = "wing"  # mean by "wing" or "l2" with sigma on the detached residual; "joint": Gaussian likelihood (CLD)
     wing_width: float = 10.0  # pixels; below it the loss is logarithmic (Feng et al., CVPR 2018, equation 5)
-    wing_curvature: float = 2.0  # pixels; smaller values care less about large errors, such as open mouths
+    wing_curvature: float = 3.0  # pixels; smaller values care less about large errors, such as open mouths
     sigma_weight: float = 0.25  # weight of the likelihood that trains sigma (not of "joint")
     correction_weight: float = 20.0  # weight of the squared length of the data sets' query shifts (network units)
 
@@ -47,16 +47,16 @@ class TrainConfig:
     data: DataConfig = field(default_factory=DataConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     imagenet: bool = True  # MobileNetV2 starts from the ImageNet weights of the source data
-    frozen_stages: int = 4  # first stages of the encoder that keep their initial weights: quicker, and less to unlearn
+    frozen_stages: int = 3  # first stages of the encoder that keep their initial weights: quicker, and less to unlearn
     batch: int = 32
-    learning_rate: float = 1e-3  # at its peak
+    learning_rate: float = 8e-4  # at its peak
     encoder_rate: float = 0.5  # the encoder's learning rate over the others'
     weight_decay: float = 0.02  # of matrices and kernels alone
     warmup: float = 0.02  # share of the run over which the rate rises; afterwards it falls as a cosine
     final_rate: float = 0.01  # rate at the end, over the peak
     clip: float = 200.0  # largest norm of the gradient; usual are 50 to 150, since the loss is in pixels
     ema: float = 0.998  # decay of the exponential moving average of the weights, which is what is kept
-    minutes: float = 90.0  # length of the schedule in minutes of training; ignored when `steps` is given
+    minutes: float = 150.0  # length of the schedule in minutes of training; ignored when `steps` is given
     steps: int = 0  # length of the schedule in steps
     seed: int = 1
     bf16: bool = True  # automatic mixed precision with bfloat16

@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from facequery.errors import UserError
-from facequery.training.checkpoints import MovingAverage, load_checkpoint, parameter_groups, save_checkpoint
+from facequery.training.checkpoints import (
+    MovingAverage, load_checkpoint, parameter_groups, save_checkpoint, start_from,
+)  # fmt: skip
 from facequery.training.configs import TrainConfig
 
 MOST_BAD_STEPS = 20  # steps in a row without a finite loss after which the run is given up
@@ -45,11 +47,16 @@ class Task(Protocol):
 class Trainer:
     """Trains a task, writing checkpoints, curves, contact sheets and weights into `folder`."""
 
-    def __init__(self, config: TrainConfig, task: Task, folder: Path, resume: bool, device: str = "cpu") -> None:
+    def __init__(
+        self, config: TrainConfig, task: Task, folder: Path, resume: bool, device: str = "cpu",
+        initial: Path | None = None,
+    ) -> None:  # fmt: skip
         self.config, self.task, self.folder, self.device = config, task, folder, device
         folder.mkdir(parents=True, exist_ok=True)
         self.rank = int(os.environ.get("RANK", 0))
         module = task.module.to(device)
+        if initial is not None and not resume:
+            start_from(module, initial)
         self.model: nn.Module = module
         if torch.distributed.is_initialized():
             self.model = nn.parallel.DistributedDataParallel(module)
