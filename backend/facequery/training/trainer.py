@@ -15,7 +15,11 @@ from torch import Tensor, nn
 
 from facequery.errors import UserError
 from facequery.training.checkpoints import (
-    MovingAverage, load_checkpoint, parameter_groups, save_checkpoint, start_from,
+    MovingAverage,
+    load_checkpoint,
+    parameter_groups,
+    save_checkpoint,
+    start_from,
 )  # fmt: skip
 from facequery.training.configs import TrainConfig
 
