@@ -1,12 +1,10 @@
-"""Queried landmark predictors: a descriptor of the image and the code of a 3D query -> 2D landmark and confidence.
+"""Queried landmark predictors: a descriptor of the image and the code of a 3D query -> values of that query's landmark.
 
 Chandran, Zoss, Gotardo, Bradley, "Continuous Landmark Detection with 3D Queries", CVPR 2023, section 3.2.
 """
 
 import torch
 from torch import Tensor, nn
-
-OUTPUTS = 3  # x, y in crop coordinates, and the logarithm of sigma
 
 
 class PositionEncoder(nn.Module):
@@ -30,26 +28,30 @@ class PositionEncoder(nn.Module):
 class MLPPredictor(nn.Module):
     """The 4-layer MLP, every query on its own.
 
-    The first layer is a sum of one matrix times the descriptor and one times the code, so the descriptor's part, by
-    far the larger, is computed once per image and not once per query.
+    The first layer is a sum of one matrix times the descriptor and one times the code. `prepare` computes the
+    descriptor's part, by far the larger: once per image, and not per query or chunk of queries.
     """
 
     attends = False
 
-    def __init__(self, descriptor: int = 768, code: int = 64, hidden: int = 256) -> None:
+    def __init__(self, descriptor: int = 768, code: int = 64, hidden: int = 256, outputs: int = 3) -> None:
         super().__init__()
         self.from_descriptor = nn.Linear(descriptor, hidden)
         self.from_code = nn.Linear(code, hidden, bias=False)
         self.second = nn.Linear(hidden, hidden)
         self.third = nn.Linear(hidden, hidden)
-        self.last = nn.Linear(hidden, OUTPUTS)
+        self.last = nn.Linear(hidden, outputs)
         with torch.no_grad():
             self.last.weight.mul_(0.3)
 
-    def forward(self, descriptor: Tensor, codes: Tensor) -> Tensor:
-        """Descriptors (B, D) and codes (B or 1, N, C) -> (B, N, 3), float32."""
+    def prepare(self, descriptor: Tensor) -> Tensor:
+        """Descriptors (B, D) -> the first layer's part of them (B, 1, hidden)."""
+        return self.from_descriptor(descriptor)[:, None]
+
+    def forward(self, prepared: Tensor, codes: Tensor) -> Tensor:
+        """What `prepare` gave and codes (B or 1, N, C) -> (B, N, outputs), float32."""
         gelu = torch.nn.functional.gelu
-        x = gelu(self.from_descriptor(descriptor)[:, None] + self.from_code(codes))
+        x = gelu(prepared + self.from_code(codes))
         x = gelu(self.third(gelu(self.second(x))))
         # a landmark is wanted to a hundredth of a pixel, which bfloat16 does not hold
         with torch.autocast(x.device.type, enabled=False):
@@ -65,7 +67,7 @@ class TransformerPredictor(nn.Module):
     attends = True
 
     def __init__(
-        self, descriptor: int = 768, code: int = 64, width: int = 256, layers: int = 4, heads: int = 8
+        self, descriptor: int = 768, code: int = 64, width: int = 256, outputs: int = 3, layers: int = 4, heads: int = 8
     ) -> None:
         super().__init__()
         self.from_descriptor = nn.Linear(descriptor, width)
@@ -74,11 +76,14 @@ class TransformerPredictor(nn.Module):
             width, heads, 2 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
         )
         self.layers = nn.TransformerEncoder(layer, layers, norm=nn.LayerNorm(width), enable_nested_tensor=False)
-        self.last = nn.Linear(width, OUTPUTS)
+        self.last = nn.Linear(width, outputs)
 
-    def forward(self, descriptor: Tensor, codes: Tensor) -> Tensor:
-        """Descriptors (B, D) and codes (B or 1, N, C) -> (B, N, 3), float32."""
-        tokens = self.from_descriptor(descriptor)[:, None] + self.from_code(codes)
-        x = self.layers(tokens)
+    def prepare(self, descriptor: Tensor) -> Tensor:
+        """Descriptors (B, D) -> their part of every token (B, 1, width)."""
+        return self.from_descriptor(descriptor)[:, None]
+
+    def forward(self, prepared: Tensor, codes: Tensor) -> Tensor:
+        """What `prepare` gave and codes (B or 1, N, C) -> (B, N, outputs), float32."""
+        x = self.layers(prepared + self.from_code(codes))
         with torch.autocast(x.device.type, enabled=False):
             return self.last(x.float())
