@@ -127,6 +127,58 @@ def run(
 
 
 @app.command()
+def export(
+    job: Annotated[Path, typer.Argument(metavar="JOB", help="Folder of a finished job.")],
+    format: Annotated[str, typer.Option("--format", metavar="NAME", help="See docs/export.md; 'list' lists them.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="[default: JOB/export/SHOT.FORMAT.SUFFIX]", show_default=False)
+    ] = None,
+    layout: Annotated[str | None, typer.Option(metavar="NAME", help="Only this layout's points.")] = None,
+    point: Annotated[list[str] | None, typer.Option(metavar="ID|NAME", help="Only this point; may come again.")] = None,
+    quad: Annotated[
+        list[str] | None,
+        typer.Option(metavar="A,B,C,D", help="Lower left, lower right, upper right, upper left of a corner pin."),
+    ] = None,
+    view: Annotated[int, typer.Option(metavar="I", help="Of several views, which one.")] = 1,
+    undistorted: Annotated[bool, typer.Option("--undistorted", help="Points as a lens without distortion.")] = False,
+    start: Annotated[
+        int | None, typer.Option(metavar="N", help="Number of the first frame in the file. [default: the plate's]")
+    ] = None,
+    keep_hidden: Annotated[bool, typer.Option("--keep-hidden", help="Also hidden and off-screen points.")] = False,
+    timecode: Annotated[str | None, typer.Option(metavar="H:M:S:F", help="Of the first frame.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+) -> None:
+    """Write tracks or fits of a job for another program."""
+    from facequery.export.formats import FORMATS
+
+    if format == "list":
+        table = Table("format", "file", "what it is")
+        for one in FORMATS:
+            table.add_row(one.name, one.suffix, one.title)
+        Console().print(table)
+        return
+    from facequery.pipeline.export import ExportRequest, export_job
+
+    request = ExportRequest(
+        format=format,
+        out=out,
+        layout=layout,
+        points=None if point is None else tuple(point),
+        quads=tuple(tuple(name.strip() for name in one.split(",")) for one in quad or []),
+        view=view,
+        undistorted=undistorted,
+        start=start,
+        keep_hidden=keep_hidden,
+        overwrite=overwrite,
+        timecode=timecode,
+    )
+    with progress_bars() as report:
+        result = export_job(job, request, report, say=print)
+    for note in result.notes:
+        print(f"Note: {note}")
+
+
+@app.command()
 def demo(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="JOB", help="Folder of the results. [default: out/demo/v001, ...]")
@@ -260,10 +312,11 @@ def print_result(result: "JobResult") -> None:
 
 
 def _mount_training() -> None:
+    from facequery.evaluation import cli as evaluation
     from facequery.training import cli as training
 
     app.command("train")(training.train)
-    app.command("eval")(training.evaluate)
+    app.command("eval")(evaluation.evaluate)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -348,6 +348,10 @@ def default_registry() -> Registry:
     """The methods that FaceQuery serves."""
     registry = Registry()
     registry.add("job.run", "facequery.pipeline.methods:run_job_folder")
+    registry.add("export.list", "facequery.pipeline.export_methods:list_formats", quick=True)
+    registry.add("export.write", "facequery.pipeline.export_methods:write_export")
+    registry.add("about", "facequery.pipeline.methods:about")
+    registry.add("sample.volume", "facequery.pipeline.methods:sample_volume")
     return registry
 
 
