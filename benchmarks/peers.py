@@ -19,8 +19,8 @@ import numpy as np
 from facequery.assets import source_data
 from facequery.errors import UserError
 from facequery.geometry.crops import apply_affine
-from facequery.training import annotated
-from facequery.training.evaluation import evaluate_folder
+from facequery.evaluation import annotated
+from facequery.evaluation.folders import evaluate_folder
 from numpy.typing import NDArray
 
 from tools.label_portraits import DEFAULT_ENVIRONMENT, environment_python

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 from facequery.assets import asset, source_data
 from facequery.errors import UserError
+from facequery.evaluation import annotated, calibration
+from facequery.evaluation.folders import evaluate_folder
 from facequery.head.layouts import load_layout
 from facequery.head.model import HeadModel
 from facequery.head.queries import QuerySet
 from facequery.models.weights import load_landmark_net
-from facequery.training import annotated, calibration
-from facequery.training.evaluation import CALIBRATION_SET, evaluate_folder
 
 NAME = "ibug68_300w"
 _FARTHEST = 0.02  # metres a point may move from its clean place: farther, it describes the network, not the face
@@ -35,7 +35,7 @@ def calibrated_layout(weights: Path | str) -> QuerySet:
     """`ibug68` with its positions optimised on the calibration set."""
     network, card = load_landmark_net(weights)
     model, clean = HeadModel.load(), load_layout("ibug68")
-    guide = annotated.load_annotated(source_data(CALIBRATION_SET))
+    guide = annotated.load_annotated(source_data(calibration.CALIBRATION_SET))
     crops = guide.crops()
     descriptors = calibration.describe(network, guide.images(crops, network.config.input_size))
     fitted = calibration.optimise_queries(

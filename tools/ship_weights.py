@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from facequery.assets import source_data
 from facequery.errors import UserError
+from facequery.evaluation.folders import evaluate_folder
 from facequery.models.cost import multiply_accumulates, parameter_count
 from facequery.models.landmarks import LandmarkNet
 from facequery.models.weights import load_network, load_weights, save_weights
-from facequery.training.evaluation import evaluate_folder
 
 _ASSETS = Path(__file__).resolve().parents[1] / "assets" / "weights"
 SETS = (  # folder, crop, calibrated

@@ -1,4 +1,3 @@
-import json
 
 import cv2
 import numpy as np
@@ -6,17 +5,7 @@ import pytest
 from facequery.errors import UserError
 from facequery.geometry.crops import apply_affine, crop_from_similarity, invert_affine, sample_crop
 from facequery.training import augment
-from facequery.training.annotated import (
-    AnnotatedSet,
-    area_under_curve,
-    load_annotated,
-    normalised_errors,
-    spearman,
-    summary,
-    to_crop,
-)
 from facequery.training.configs import DataConfig
-from facequery.training.evaluation import Prediction, place_on_canvas, sigma_figures
 from facequery.training.examples import PortraitSource
 
 from tools.label_portraits import mirror_numbering
@@ -115,63 +104,3 @@ def test_mirrored_numbering_is_found_from_symmetric_shapes():
     noisy = 100 * (shape + rng.normal(0, 0.002, (30, 478, 2)))
     mirror = mirror_numbering(noisy)
     assert (mirror[lefts] == rights).mean() > 0.95 and mirror[291] == 61 and mirror[473] == 468
-
-
-def annotated(points, layout="ibug68"):
-    return AnnotatedSet("set", layout, tuple(), np.asarray(points, float))
-
-
-def test_a_missed_face_counts_as_all_wrong_and_groups_add_up():
-    rng = np.random.default_rng(0)
-    truth = rng.uniform(100, 200, (4, 68, 2))
-    chosen = annotated(truth)
-    predicted = truth.copy()
-    predicted[:, :, 0] += 0.05 * chosen.ocular[:, None]
-    predicted[3] = np.nan
-    errors = normalised_errors(predicted, truth, chosen.ocular)
-    figures = summary(errors, chosen)
-    assert figures["nme68"] == pytest.approx((3 * 5 + 100) / 4, abs=0.01)
-    assert figures["fail10"] == 25.0 and figures["auc10"] == pytest.approx(37.5, abs=0.01)
-    parts = sum(figures[g] * n for g, n in (("contour", 17), ("brows", 10), ("nose", 9), ("eyes", 12), ("mouth", 20)))
-    assert parts / 68 == pytest.approx(figures["nme68"], abs=0.01)
-    assert area_under_curve(np.zeros(3)) == 1.0 and area_under_curve(np.ones(3)) == 0.0
-
-
-def test_annotations_are_read_with_half_a_pixel_added(tmp_path):
-    rows = [{"image": "a.jpg", "layout": "ibug68", "points": np.arange(136.0).reshape(68, 2).tolist()}]
-    (tmp_path / "landmarks.json").write_text(json.dumps(rows))
-    read = load_annotated(tmp_path)
-    assert read.points[0, 0].tolist() == [0.5, 1.5] and read.layout == "ibug68"
-    crops = read.crops()
-    inside = to_crop(read.points, crops)
-    assert (np.abs(inside) < 1).all()
-    for text in ("{", json.dumps([{"image": "a"}]), json.dumps([{**rows[0], "layout": "other"}])):
-        (tmp_path / "landmarks.json").write_text(text)
-        with pytest.raises(UserError):
-            load_annotated(tmp_path)
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_a_canvas_shows_the_face_where_its_matrix_says(seed):
-    rng = np.random.default_rng(seed)
-    points = np.array([[150.0, 140], [250, 150], [200, 260], [170, 200]])
-    canvas, matrix = place_on_canvas(dot_picture(points), points, rng)
-    moved = apply_affine(matrix, points)
-    assert (moved > 0).all() and (moved < [canvas.shape[1], canvas.shape[0]]).all()
-    height = 120 * np.sqrt(np.linalg.det(matrix[:, :2])) / canvas.shape[0]
-    assert 0.079 < height < 0.601
-    if height > 0.25:
-        assert np.abs(dots_in(canvas, moved) - moved).max() < 1.0
-
-
-def test_sigma_figures_of_a_gaussian_are_those_of_a_gaussian():
-    rng = np.random.default_rng(0)
-    sigma = np.exp(rng.normal(0, 0.5, (400, 6)))
-    truth = np.zeros((400, 6, 2))
-    xy = truth + sigma[..., None] * rng.normal(size=(400, 6, 2))
-    figures = sigma_figures(Prediction(xy, sigma, np.zeros(400, bool), 1.0), truth, np.full(400, 60.0))
-    assert figures["inside_1_sigma"] == pytest.approx(68.3, abs=2) and figures["inside_2_sigma"] == pytest.approx(
-        95.4, abs=1
-    )
-    assert 0.3 < figures["sigma_rank"] < 0.8
-    assert spearman(np.arange(5), np.arange(5) ** 3) == pytest.approx(1.0)

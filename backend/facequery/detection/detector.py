@@ -68,6 +68,11 @@ class Detector:
             xy[part], sigma[part] = where.float().cpu().numpy(), log_sigma.float().exp().cpu().numpy()
         return xy, sigma
 
+    def look(self, crops: NDArray[np.uint8], positions: NDArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Crops (B, S, S, 3), uint8 RGB, and canonical positions (N, 3) or (B, N, 3), metres -> xy (B, N, 2) and sigma
+        (B, N) in crop coordinates: `encode` and `decode` in one."""
+        return self.decode(self.encode(crops), positions)
+
     def landmarks(
         self, image: NDArray[np.uint8], queries: QuerySet, crop: NDArray | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -16,6 +16,7 @@ from facequery_protocol.errors import ProtocolError
 from facequery_protocol.job import check_region
 from numpy.typing import NDArray
 
+from facequery.detection.anchors import Anchors
 from facequery.detection.detector import Detector
 from facequery.detection.faces import (
     Face,
@@ -29,16 +30,13 @@ from facequery.detection.faces import (
 from facequery.detection.finder import FaceFinder
 from facequery.detection.tracks import CHUNK, save_npz
 from facequery.errors import UserError
-from facequery.geometry.crops import apply_affine, compose, crop_from_box, crop_from_points, invert_affine, sample_crop
+from facequery.geometry.crops import compose, crop_from_box, crop_from_points, invert_affine, sample_crop
 from facequery.head.model import HeadModel
 from facequery.shots.shot import Shot
 
 Report = Callable[[int, int], None]  # frames done, frames in all
 
 STRIDE = 4  # every how many frames the whole picture is searched; more often where the face moves
-_REFINE_SIGMA = 0.12  # crop units: above it the landmarks' own four points are not better than the finder's
-_LOST_SIGMA = 0.30  # above it there is no face in the crop
-_MOST_FACES = 6  # per frame
 _BATCH_BYTES = 200_000_000  # of full pictures held at once
 _SEARCH = 1.6  # a region is searched with this much more around it
 
@@ -114,21 +112,6 @@ def load_path(file: Path) -> FacePath:
         raise UserError(f"{file} is damaged.", "Delete it and run the job again.", "FQ323") from error
 
 
-class Anchors:
-    """The four points of the normalisation, from landmarks at the corners of eyes and mouth."""
-
-    def __init__(self, detector: Detector, model: HeadModel) -> None:
-        self.detector = detector
-        self.positions = model.rest[model.normalisation_vertices]  # right eye's two corners, left eye's, mouth's
-
-    def refine(self, pictures: NDArray[np.uint8], crops: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Crop pictures (B, S, S, 3) and their crops (B, 2, 3) -> four points (B, 4, 2), sigma (B,) in crop units."""
-        inside, sigma = self.detector.decode(self.detector.encode(pictures), self.positions)
-        corners = apply_affine(crops, inside)
-        eyes = 0.5 * (corners[:, [0, 2]] + corners[:, [1, 3]])
-        return np.concatenate([eyes, corners[:, 4:]], axis=1), sigma.mean(axis=1).astype(np.float64)
-
-
 def boxes_at(regions: Sequence[Region], shot: Shot) -> NDArray[np.float64] | None:
     """(F, 4) x, y, w, h in square pixels of the region in every frame, or None without regions.
 
@@ -192,7 +175,7 @@ class _Search:
                 else:
                     boxes = self.boxes[frames]
                     faces = [_in_region(self.finder, p, box) for p, box in zip(pictures, boxes, strict=True)]
-                found += _refine(pictures, faces, self.anchors, keep=self.boxes is not None)
+                found += self.anchors.look_again(pictures, faces, keep=self.boxes is not None)
                 frames, pictures = [], []
                 if self.report:
                     self.report(index + 1, len(shot))
@@ -259,26 +242,6 @@ def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float,
     h = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
     both = max(w, 0.0) * max(h, 0.0)
     return both / (a[2] * a[3] + b[2] * b[3] - both)
-
-
-def _refine(
-    pictures: Sequence[NDArray], faces: Sequence[Sequence[Face]], anchors: Anchors, keep: bool
-) -> list[list[Face]]:
-    """Replace the finder's four points by the landmarks' own, once; drop what the landmarks do not take for a face."""
-    flat = [(i, face) for i, group in enumerate(faces) for face in list(group)[:_MOST_FACES]]
-    result: list[list[Face]] = [[] for _ in pictures]
-    if not flat:
-        return result
-    crops = np.stack([crop_from_points(face.points) for _, face in flat])
-    size = anchors.detector.size
-    cut = np.stack([sample_crop(pictures[i], crop, size) for (i, _), crop in zip(flat, crops, strict=True)])
-    points, sigma = anchors.refine(cut, crops)
-    for (i, face), four, doubt in zip(flat, points, sigma, strict=True):
-        if doubt < _REFINE_SIGMA:
-            result[i].append(face_from_points(four, face.score))
-        elif keep or doubt < _LOST_SIGMA:
-            result[i].append(face)
-    return result
 
 
 def _save_detections(file: Path, detections: list[list[Face]]) -> None:

@@ -1,8 +1,7 @@
-"""Commands `facequery train` and `facequery eval` (mounted by facequery.cli)."""
+"""Command `facequery train` (mounted by facequery.cli)."""
 
 import contextlib
 import ctypes
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -74,24 +73,3 @@ def train(
         chosen = replace(chosen, minutes=schedule or max(chosen.minutes, minutes or 0.0))
     trainer = start(chosen, out or Path("runs") / config, resume, pick_device(device), init)
     trainer.run(minutes, log=lambda text: print(text, flush=True))
-
-
-def evaluate(
-    folders: Annotated[list[Path], typer.Argument(help="Folders of annotated pictures with landmarks.json.")],
-    weights: Annotated[str, typer.Option(help="A weights file, or the name of weights that ship.")] = "landmarks",
-    crop: Annotated[str, typer.Option(help="points: from the annotation's box; auto: found by the pipeline.")] = "auto",
-    layout: Annotated[str | None, typer.Option(help="Query positions; by default the set's own layout.")] = None,
-    calibrate: Annotated[bool, typer.Option("--calibrate", help="Optimise the 68 queries on lfpw first.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON per folder.")] = False,
-) -> None:
-    """Measure a detector on annotated photographs."""
-    from facequery.training.evaluation import evaluate_folder
-
-    if crop not in ("auto", "points"):
-        raise UserError(f'There is no crop "{crop}".', 'Use "auto" or "points".', "FQ526")
-    for folder in folders:
-        figures = evaluate_folder(folder, weights, crop, layout, calibrate)  # type: ignore[arg-type]
-        if as_json:
-            print(json.dumps(figures), flush=True)
-        else:
-            print("  ".join(f"{name} {value}" for name, value in figures.items()), flush=True)

@@ -12,12 +12,12 @@ from torch.nn import functional as F
 
 from facequery.assets import source_data
 from facequery.errors import UserError
+from facequery.evaluation.annotated import load_annotated, read_rgb
 from facequery.models.encoders import channels_last
 from facequery.models.finder import FinderConfig, FinderNet, cell_centres, face_sizes, level_size
 from facequery.models.landmarks import images_to_input
 from facequery.models.mobilenet_v2 import MobileNetV2
 from facequery.models.weights import save_weights
-from facequery.training.annotated import load_annotated, read_rgb
 from facequery.training.configs import DataConfig, TrainConfig
 from facequery.training.examples import Mix, Source
 from facequery.training.landmark_task import IMAGENET, checkout_path

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from facequery.assets import source_data
 from facequery.errors import UserError
+from facequery.evaluation import annotated, calibration
+from facequery.evaluation.errors import normalised_errors, summary
 from facequery.models.correction import SemanticCorrection
 from facequery.models.encoders import channels_last
 from facequery.models.landmarks import LandmarkNet, images_to_input
 from facequery.models.mobilenet_v2 import MobileNetV2
 from facequery.models.weights import save_weights
-from facequery.training import annotated, calibration
 from facequery.training.configs import DataConfig, TrainConfig
 from facequery.training.examples import Mix, PortraitSource, Source
 from facequery.training.losses import landmark_loss
@@ -141,8 +142,8 @@ class LandmarkTask:
             for suffix, queries in (("", start), ("_fit", fitted)):
                 xy, _ = calibration.locate(network, descriptors, queries)
                 image_xy = xy @ np.swapaxes(crops[..., :2], -1, -2) + crops[:, None, :, 2]
-                errors = annotated.normalised_errors(image_xy, chosen.points, chosen.ocular)
-                for name, value in annotated.summary(errors, chosen).items():
+                errors = normalised_errors(image_xy, chosen.points, chosen.ocular)
+                for name, value in summary(errors, chosen.layout).items():
                     if name in ("nme68", "nme51", "mouth", "eyes", "brows", "nose", "contour", "fail10"):
                         figures[f"{chosen.name}{suffix}_{name}"] = value
         return figures

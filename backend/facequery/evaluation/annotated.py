@@ -1,4 +1,4 @@
-"""Folders of photographs with points set by hand, and errors measured on them. Evaluation only, never training."""
+"""Folders of photographs with points set by hand. Evaluation only, never training."""
 
 import json
 from dataclasses import dataclass
@@ -9,14 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facequery.errors import UserError
+from facequery.evaluation.errors import OUTER_EYE_CORNERS, inter_ocular
 from facequery.geometry.crops import crop_from_box, invert_affine, sample_crop
-
-GROUPS_68 = {
-    "contour": range(0, 17), "brows": range(17, 27), "nose": range(27, 36), "eyes": range(36, 48),
-    "mouth": range(48, 68),
-}  # fmt: skip
-OUTER_EYE_CORNERS = {"ibug68": (36, 45), "frl189": (18, 27)}  # the subject's right, left: inter-ocular distance
-NOT_SKIN_189 = range(134, 158)  # hair line and outer oval: no fixed points of the skin
 
 
 @dataclass(frozen=True)
@@ -31,14 +25,12 @@ class AnnotatedSet:
     @property
     def ocular(self) -> NDArray[np.float64]:
         """(n,) distance of the outer eye corners, pixels."""
-        first, second = OUTER_EYE_CORNERS[self.layout]
-        return np.linalg.norm(self.points[:, first] - self.points[:, second], axis=-1)
+        return inter_ocular(self.points, self.layout)
 
-    @property
-    def core(self) -> list[int]:
-        """Points of the layout that are fixed points of the skin."""
-        skipped = NOT_SKIN_189 if self.layout == "frl189" else ()
-        return [i for i in range(self.points.shape[1]) if i not in skipped]
+    def subset(self, chosen: NDArray) -> "AnnotatedSet":
+        """The pictures at `chosen`, numbers or booleans."""
+        index = np.arange(len(self.paths))[chosen]
+        return AnnotatedSet(self.name, self.layout, tuple(self.paths[i] for i in index), self.points[index])
 
     def crops(self) -> NDArray[np.float64]:
         """(n, 2, 3) crop_to_image from the tight box of the annotation, as the 300-W protocol has it.
@@ -87,34 +79,6 @@ def load_annotated(folder: Path) -> AnnotatedSet:
             f'"{file}" must hold one of the layouts {", ".join(OUTER_EYE_CORNERS)}.', "Split it by layout.", "FQ523"
         )
     return AnnotatedSet(folder.name, layouts.pop(), paths, points + 0.5)
-
-
-def normalised_errors(predicted: NDArray, truth: NDArray, ocular: NDArray) -> NDArray[np.float64]:
-    """Errors (n, N) of points (n, N, 2) over the inter-ocular distance (n,). A face that was missed (NaN) counts 1."""
-    errors = np.linalg.norm(predicted - truth, axis=-1) / ocular[:, None]
-    return np.where(np.isfinite(errors), errors, 1.0)
-
-
-def area_under_curve(per_face: NDArray, limit: float = 0.10) -> float:
-    """Area under the cumulative distribution of faces' errors (n,) from 0 to `limit`, as a fraction of the whole."""
-    return float(np.clip(1 - per_face / limit, 0, 1).mean())
-
-
-def summary(errors: NDArray[np.float64], annotated: AnnotatedSet) -> dict[str, float]:
-    """Figures of errors (n, N): NME in percent over all points, over the core, and for ibug68 by group."""
-    figures = {"nme": 100 * errors.mean(), "nme_core": 100 * errors[:, annotated.core].mean()}
-    if annotated.layout == "ibug68":
-        per_face = errors.mean(1)
-        figures |= {"nme68": 100 * per_face.mean(), "nme51": 100 * errors[:, 17:].mean()}
-        figures |= {name: 100 * errors[:, list(group)].mean() for name, group in GROUPS_68.items()}
-        figures |= {"fail10": 100 * float((per_face > 0.10).mean()), "auc10": 100 * area_under_curve(per_face)}
-    return {name: round(float(value), 3) for name, value in figures.items()}
-
-
-def spearman(a: NDArray, b: NDArray) -> float:
-    """Rank correlation of two arrays (n,)."""
-    ranks = [np.argsort(np.argsort(values)).astype(float) for values in (a, b)]
-    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
 
 def to_crop(points: NDArray, crops: NDArray) -> NDArray[np.float64]:

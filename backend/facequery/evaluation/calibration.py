@@ -8,7 +8,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from facequery.assets import source_data
+from facequery.errors import UserError
+from facequery.evaluation.annotated import AnnotatedSet, load_annotated, to_crop
 from facequery.models.landmarks import LandmarkNet, images_to_input
+
+CALIBRATION_SET = "real_dev/lfpw"  # the only set that queries may be optimised on
 
 
 @torch.no_grad()
@@ -52,3 +57,35 @@ def locate(network: LandmarkNet, descriptors: Tensor, queries: NDArray) -> tuple
     """Landmarks (n, N, 2) and sigma (n, N), crop coordinates, of queries (N, 3) in network units."""
     xy, log_sigma = network.decode(descriptors, torch.from_numpy(np.asarray(queries, np.float32)))
     return xy.double().numpy(), log_sigma.exp().double().numpy()
+
+
+def calibrated_queries(network: LandmarkNet, chosen: AnnotatedSet, start: NDArray) -> NDArray[np.float32]:
+    """Queries (n, 68, 3), network units, of every picture, optimised on `real_dev/lfpw` from `start` (68, 3).
+
+    The faces of that set itself are split in two folds, so that none is scored with points placed on it.
+    Raises UserError for another layout than ibug68.
+    """
+    if chosen.layout != "ibug68":
+        raise UserError(
+            f'Queries are calibrated for "ibug68" alone, not "{chosen.layout}".', "Drop --calibrate.", "FQ525"
+        )
+    guide = load_annotated(source_data(CALIBRATION_SET))
+    crops = guide.crops()
+    descriptors = describe(network, guide.images(crops, network.config.input_size))
+    target = to_crop(guide.points, crops)
+    if chosen.name != guide.name:
+        fitted = optimise_queries(network, descriptors, target, start)
+        return np.broadcast_to(fitted, (len(chosen.paths), *fitted.shape))
+    fold = two_folds(len(guide.paths))
+    each = np.empty((2, *start.shape), np.float32)
+    for part in (0, 1):
+        others = fold != part
+        kept = descriptors[torch.from_numpy(others)]
+        each[part] = optimise_queries(network, kept, target[others], start)
+    place = {path.name: number for path, number in zip(guide.paths, fold, strict=True)}
+    return each[[place[path.name] for path in chosen.paths]]
+
+
+def two_folds(count: int) -> NDArray[np.int64]:
+    """Which of two folds each of `count` pictures is in: every other one."""
+    return np.arange(count) % 2

@@ -1,0 +1,75 @@
+"""Dense error: thousands of points of the skin on rendered pictures whose truth is exact."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facequery.detection.detector import Detector, to_pixels
+from facequery.evaluation.errors import YAW_BINS
+from facequery.geometry.crops import crop_from_points, sample_crop
+from facequery.head.layouts import load_layout
+from facequery.head.model import HeadModel
+from facequery.head.queries import QuerySet
+from facequery.head.sampling import uniform
+from facequery.synthesis.cycles.dataset import DESCRIPTION, CyclesSet
+
+QUERIES = 5000
+
+
+def is_rendered(folder: Path) -> bool:
+    """Whether a folder holds a set that Cycles rendered, with truth for any query."""
+    return (folder / DESCRIPTION).exists()
+
+
+def dense_queries(model: HeadModel, count: int = QUERIES, seed: int = 0) -> QuerySet:
+    """`count` points of the face's skin, evenly spread by area."""
+    points = uniform(model, count, np.random.default_rng(seed), weights=model.region_mask("face").astype(float))
+    return QuerySet.from_positions(model, points.positions.astype(np.float32), name="dense")
+
+
+def dense_figures(detector: Detector, rendered: CyclesSet, count: int = QUERIES) -> dict[str, Any]:
+    """Error in percent of the distance of the outer eye corners over `count` surface points of every picture.
+
+    `dense_nme` counts all points, as CLD does, `dense_seen` those that are seen, `dense_frontal` all points of faces
+    turned by less than 30 degrees (in profile the eye corners fall together, and the measure with them),
+    `dense_median` the median over faces. Crops come from the true points.
+    """
+    model = HeadModel.load()
+    queries = dense_queries(model, count)
+    binding = model.bind(queries.positions)
+    eyes = load_layout("ibug68").subset(np.array([36, 45]))
+    four = model.rest[model.normalisation_vertices]
+    corners = model.bind(four)
+    errors, seen, yaw = [], [], []
+    for index in range(len(rendered)):
+        truth, _, visible = rendered.points(index, model, binding)
+        at = rendered.points(index, model, corners)[0]
+        crop = crop_from_points(np.concatenate([0.5 * (at[[0, 2]] + at[[1, 3]]), at[4:]]))
+        picture = sample_crop(rendered.image(index), crop, detector.size)
+        inside, spread = detector.look(picture[None], queries.positions)
+        xy, _ = to_pixels(inside[0], spread[0], crop)
+        first, second = rendered.points(index, model, eyes)[0]
+        errors.append(np.linalg.norm(xy - truth, axis=-1) / np.linalg.norm(first - second))
+        seen.append(visible)
+        yaw.append(abs(turned(rendered.label(index)["rotation"])))
+    return _figures(np.array(errors), np.array(seen), np.array(yaw))
+
+
+def turned(rotation: NDArray) -> float:
+    """Degrees of yaw of a head that `rotation` (3, 3) takes to the camera's axes."""
+    forward = np.asarray(rotation) @ [0.0, 0.0, 1.0]
+    return float(np.degrees(np.arctan2(forward[0], -forward[2])))
+
+
+def _figures(errors: NDArray, seen: NDArray, yaw: NDArray) -> dict[str, Any]:
+    per_face = 100 * errors.mean(1)
+    frontal = yaw < YAW_BINS[0][1]
+    figures = {
+        "dense_points": errors.shape[1], "dense_nme": per_face.mean(), "dense_seen": 100 * errors[seen].mean(),
+        "dense_median": np.median(per_face),
+    }  # fmt: skip
+    if frontal.any():
+        figures["dense_frontal"] = per_face[frontal].mean()
+    return {k: v if isinstance(v, int) else round(float(v), 3) for k, v in figures.items()}

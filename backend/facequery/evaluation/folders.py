@@ -1,0 +1,92 @@
+"""`facequery eval`: figures of a detector on one folder of annotated pictures."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facequery.detection.detector import Detector
+from facequery.detection.finder import FaceFinder
+from facequery.errors import UserError
+from facequery.evaluation import errors as measures
+from facequery.evaluation.annotated import AnnotatedSet, load_annotated
+from facequery.evaluation.calibration import calibrated_queries
+from facequery.evaluation.dense import dense_figures, is_rendered
+from facequery.evaluation.pose import yaw_of
+from facequery.evaluation.predict import FindFaces, Prediction, false_detections, predict_auto, predict_points
+from facequery.evaluation.sigma import sigma_figures
+from facequery.head.layouts import layout_names, load_layout
+from facequery.synthesis.cycles.dataset import CyclesSet
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """`figures`: what `facequery eval --json` prints; errors (n,) of faces over sqrt(h w) of their boxes; yaw (n,) in
+    degrees, None where it cannot be told."""
+
+    figures: dict[str, Any]
+    box_errors: NDArray[np.float64]
+    yaw: NDArray[np.float64] | None
+
+
+def evaluate_folder(
+    folder: Path, weights: Path | str = "landmarks", crop: Literal["points", "auto"] = "points",
+    layout: str | None = None, calibrate: bool = False,
+) -> dict[str, Any]:  # fmt: skip
+    """The figures of `evaluate` for weights given by file or name."""
+    return evaluate(folder, Detector.from_pretrained(str(weights)), crop, layout, calibrate).figures
+
+
+def evaluate(
+    folder: Path, detector: Detector, crop: Literal["points", "auto"] = "points", layout: str | None = None,
+    calibrate: bool = False, finder: FaceFinder | None = None,
+) -> Evaluation:  # fmt: skip
+    """Figures of a detector on one folder of annotated pictures (see `load_annotated` for its form).
+
+    `crop` "points": crops from the annotation's box, as protocols have it; "auto": the whole pipeline, every picture
+    pasted onto a canvas so that the face is 8-60 % of its height, anywhere, turned by up to 45 degrees, from a seed;
+    a missed face counts as an error of 100 %. `layout`: the query positions, by default the set's own layout.
+    `calibrate`: queries are optimised on `real_dev/lfpw` first; on that set itself in two folds, so that no face is
+    scored with points placed on it. `finder` replaces the shipped face finder.
+    """
+    chosen = load_annotated(folder)
+    name = layout or chosen.layout
+    positions = load_layout(name).positions
+    if len(positions) != chosen.points.shape[1]:
+        raise UserError(
+            f'The layout "{name}" has {len(positions)} points, the pictures in "{folder}" have '
+            f"{chosen.points.shape[1]}.", f"Layouts: {', '.join(layout_names())}.", "FQ524",
+        )  # fmt: skip
+    each = np.broadcast_to(positions, (len(chosen.paths), *positions.shape))
+    if calibrate:
+        each = calibrated_queries(detector.network, chosen, positions * detector.units_per_metre)
+        each = each / np.float32(detector.units_per_metre)
+    extra: dict[str, Any] = {}
+    if crop == "points":
+        prediction = predict_points(detector, chosen, each)
+    else:
+        find = FindFaces(detector, finder or FaceFinder.from_pretrained(device=str(detector.device)))
+        prediction = predict_auto(detector, find, chosen, each)
+        extra["false_per_100"] = false_detections(find)
+    if is_rendered(folder):
+        extra |= dense_figures(detector, CyclesSet.open(folder))
+    title = name + ("+calibrated" if calibrate else "")
+    return summarised(chosen, prediction, {"set": chosen.name, "crop": crop, "layout": title}, extra)
+
+
+def summarised(chosen: AnnotatedSet, prediction: Prediction, head: dict[str, Any], extra: dict[str, Any]) -> Evaluation:
+    """All figures of a prediction, led by `head`, with `extra` before the time."""
+    size = measures.inter_ocular(prediction.truth, chosen.layout)
+    box = measures.box_size(prediction.truth)
+    box_errors = measures.normalised_errors(prediction.xy, prediction.truth, box).mean(1)
+    yaw = yaw_of(chosen.points) if chosen.layout == "ibug68" else None
+    figures = {
+        **head, "faces": len(chosen.paths), "missed": int(prediction.missed.sum()),
+        **measures.summary(measures.normalised_errors(prediction.xy, prediction.truth, size), chosen.layout),
+        "nme_box": round(100 * float(box_errors.mean()), 3),
+        **({} if yaw is None else measures.by_yaw(box_errors, yaw)),
+        **extra, **sigma_figures(prediction, size), "ms_per_face": round(prediction.milliseconds, 2),
+    }  # fmt: skip
+    return Evaluation(figures, box_errors, yaw)

@@ -1,0 +1,89 @@
+"""A detector's landmarks of a whole set of pictures: in given crops, or found by the pipeline."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facequery.detection.anchors import Anchors
+from facequery.detection.detector import Detector, to_pixels
+from facequery.detection.faces import Face
+from facequery.detection.finder import FaceFinder
+from facequery.evaluation.annotated import AnnotatedSet
+from facequery.evaluation.canvas import FACELESS, canvases, faceless, nearest_face
+from facequery.geometry.crops import crop_from_points, sample_crop
+from facequery.head.model import HeadModel
+
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Landmarks of n pictures: `xy` (n, N, 2) pixels (NaN where the face was missed), `sigma` (n, N) pixels, the
+    `truth` (n, N, 2) in the same pixels, and the milliseconds a face took."""
+
+    xy: NDArray[np.float64]
+    sigma: NDArray[np.float64]
+    truth: NDArray[np.float64]
+    milliseconds: float
+
+    @property
+    def missed(self) -> NDArray[np.bool_]:
+        """(n,) whether the face was not found."""
+        return np.isnan(self.xy[:, 0, 0])
+
+
+class FindFaces:
+    """Pictures to faces as the pipeline has them: the face finder's, their four points placed by the landmarks."""
+
+    def __init__(self, detector: Detector, finder: FaceFinder) -> None:
+        self.finder = finder
+        self.anchors = Anchors(detector, HeadModel.load())
+
+    def __call__(self, picture: NDArray[np.uint8]) -> list[Face]:
+        """Faces of one picture (H, W, 3), the surest first."""
+        return self.anchors.look_again([picture], [self.finder.find(picture)])[0]
+
+
+def predict_points(detector: Detector, chosen: AnnotatedSet, positions: NDArray) -> Prediction:
+    """Landmarks in crops from the annotation's boxes, as protocols have it.
+
+    `positions` (n, N, 3) canonical metres, one set of queries for each picture.
+    """
+    crops = chosen.crops()
+    images = chosen.images(crops, detector.size)
+    xy = np.empty((*positions.shape[:2], 2))
+    sigma = np.empty(positions.shape[:2])
+    begin = time.perf_counter()
+    for start in range(0, len(images), _BATCH):
+        part = slice(start, start + _BATCH)
+        inside, spread = detector.look(images[part], positions[part])
+        xy[part], sigma[part] = to_pixels(inside, spread, crops[part])
+    spent = 1000 * (time.perf_counter() - begin) / len(images)
+    return Prediction(xy, sigma, chosen.points, spent)
+
+
+def predict_auto(detector: Detector, find: FindFaces, chosen: AnnotatedSet, positions: NDArray) -> Prediction:
+    """Landmarks found on canvases (see `canvases`), in canvas pixels. `positions` (n, N, 3) canonical metres."""
+    xy = np.full(chosen.points.shape, np.nan)
+    sigma = np.full(chosen.points.shape[:2], np.nan)
+    truth = np.empty_like(chosen.points)
+    spent = 0.0
+    for i, (canvas, points) in enumerate(canvases(chosen)):
+        truth[i] = points
+        begin = time.perf_counter()
+        faces = find(canvas)
+        which = nearest_face(np.array([face.points.mean(0) for face in faces]), points)
+        if which is not None:
+            crop = crop_from_points(faces[which].points)
+            image = sample_crop(canvas, crop, detector.size)
+            inside, spread = detector.look(image[None], positions[i : i + 1])
+            xy[i], sigma[i] = to_pixels(inside[0], spread[0], crop)
+        spent += time.perf_counter() - begin
+    return Prediction(xy, sigma, truth, 1000 * spent / len(truth))
+
+
+def false_detections(find: FindFaces, count: int = FACELESS) -> float:
+    """Faces found per 100 pictures without one."""
+    return 100.0 * sum(len(find(picture)) for picture in faceless(count)) / count

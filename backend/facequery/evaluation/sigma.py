@@ -1,0 +1,42 @@
+"""Whether sigma means what it says, and the one-line mending of it."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facequery.evaluation.errors import spearman
+from facequery.evaluation.predict import Prediction
+
+
+def sigma_figures(prediction: Prediction, ocular: NDArray) -> dict[str, float]:
+    """How far sigma can be trusted, over faces of inter-ocular distance `ocular` (n,).
+
+    Shares (percent) of |dx|, |dy| inside 1 and 2 sigma (a Gaussian has 68.3 and 95.4); the mean negative logarithm of
+    the likelihood of an axis' residual, both over the inter-ocular distance; and Spearman's rank correlation of error
+    and sigma, both over the inter-ocular distance, per landmark across faces, averaged. Empty for under three faces.
+    """
+    seen = ~prediction.missed
+    if seen.sum() < 3:
+        return {}
+    size = ocular[seen, None]
+    residual = np.abs(prediction.xy - prediction.truth)[seen] / size[..., None]
+    sigma = prediction.sigma[seen] / size
+    error = np.linalg.norm(residual, axis=-1)
+    rank = [spearman(error[:, k], sigma[:, k]) for k in range(error.shape[1])]
+    return {
+        **inside(residual, sigma),
+        "nll": round(negative_log_likelihood(residual, sigma), 3),
+        "sigma_rank": round(float(np.mean(rank)), 3),
+    }
+
+
+def inside(residual: NDArray, sigma: NDArray) -> dict[str, float]:
+    """Shares, in percent, of residuals |dx|, |dy| (..., 2) inside 1 and 2 sigma (...)."""
+    return {
+        f"inside_{k}_sigma": round(100 * float((np.abs(residual) < k * sigma[..., None]).mean()), 1) for k in (1, 2)
+    }
+
+
+def negative_log_likelihood(residual: NDArray, sigma: NDArray) -> float:
+    """Mean of -log N(residual; 0, sigma^2) over the axes of residuals (..., 2) with sigma (...), in the same unit."""
+    spread = sigma[..., None]
+    return float((0.5 * (residual / spread) ** 2 + np.log(spread) + 0.5 * np.log(2 * np.pi)).mean())
