@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from facequery import __version__
+from facequery import __version__, cli_apps
 from facequery.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Track any point of a face through a shot, and fit the face, the skull and the jaw in 3D.",
 )
+cli_apps.register(app)
 _TRAINING = ("train", "eval")
 
 

@@ -352,6 +352,7 @@ def default_registry() -> Registry:
     registry.add("export.write", "facequery.pipeline.export_methods:write_export")
     registry.add("about", "facequery.pipeline.methods:about")
     registry.add("sample.volume", "facequery.pipeline.methods:sample_volume")
+    registry.add("pick.points", "facequery.pipeline.app_methods:pick_points_in_job")
     return registry
 
 

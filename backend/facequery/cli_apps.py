@@ -1,0 +1,94 @@
+"""The commands for what artists do with a tracked face: pick, segment, project."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from facequery.errors import UserError
+
+ShotOrJob = Annotated[
+    str, typer.Argument(metavar="SHOT|JOB", help="A shot as for `facequery track`, or a job's folder.")
+]
+Out = Annotated[Path | None, typer.Option("--out", metavar="JOB", help="Folder of the results, for a SHOT.")]
+Frames = Annotated[str | None, typer.Option(metavar="A-B", help="Numbers in the file names; video counts from 1.")]
+Regions = Annotated[list[str] | None, typer.Option("--region", metavar="x,y,w,h", help="Where the face is, in pixels.")]
+Face = Annotated[int, typer.Option(metavar="I", help="Which face, 1 being the largest.")]
+Colorspace = Annotated[str | None, typer.Option(metavar="S", help="Of the plate, where the files are silent.")]
+Exposure = Annotated[float, typer.Option(metavar="STOPS", help="Brightens what the detector sees.")]
+Gaps = Annotated[bool, typer.Option("--allow-gaps", help="Go around missing frames.")]
+Fps = Annotated[float | None, typer.Option(help="Where the files name none, or a wrong one.")]
+Weights = Annotated[str, typer.Option(metavar="NAME|FILE", help="Which detector; see `facequery models`.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(pick)
+
+
+def pick(
+    shot: ShotOrJob,
+    more: Annotated[list[str] | None, typer.Argument(metavar="[x,y ...]", help="Further marks.")] = None,
+    points: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--points",
+            metavar="x,y ...",
+            help="Marks in plate pixels: x,y or FRAME:x,y or NAME=FRAME:x,y. The k-th mark of a frame is the same point "
+            "as the k-th of any other.",
+        ),
+    ] = None,
+    frame: Annotated[int | None, typer.Option(metavar="N", help="The frame of marks that name none.")] = None,
+    out: Out = None,
+    frames: Frames = None,
+    region: Regions = None,
+    face: Face = 1,
+    colorspace: Colorspace = None,
+    exposure: Exposure = 0.0,
+    allow_gaps: Gaps = False,
+    fps: Fps = None,
+    actor: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep the points in this actor file too.")] = None,
+    weights: Weights = "landmarks",
+    device: Device = "auto",
+    preview: Annotated[bool, typer.Option("--preview/--no-preview", help="Write preview.mp4.")] = True,
+) -> None:
+    """Mark pixels in a frame: they become points of the head, and are tracked through the shot.
+
+    The points are written to picked.json in JOB, a layout for any other footage of the same person.
+    """
+    from facequery.cli import print_result, progress_bars
+    from facequery.pipeline.pick import FILE, parse_marks, run_pick
+
+    marks = parse_marks([*(points or []), *(more or [])], frame)
+    if out is None:
+        raise UserError("There is no folder for the results.", "Name one with --out.", "FQ605")
+    request = _request(shot, frames, region, face, colorspace, exposure, allow_gaps, fps, weights, preview=preview)
+    with progress_bars() as report:
+        picks, result = run_pick(request, out, marks, actor, report, device)
+    for mark, residual, sigma in zip(marks, picks.residual, picks.sigma, strict=True):
+        print(f'Point "{mark.name}", frame {mark.frame}: {residual:.2f} px from the mark, error {sigma:.1f} px')
+    print(out / FILE)
+    print_result(result)
+
+
+def _request(
+    shot: str,
+    frames: str | None,
+    region: list[str] | None,
+    face: int,
+    colorspace: str | None,
+    exposure: float,
+    allow_gaps: bool,
+    fps: float | None,
+    weights: str,
+    **others: Any,
+) -> Any:
+    """The JobRequest of the options that all these commands have."""
+    from facequery.cli import parse_frames
+    from facequery.pipeline.job import JobRequest
+
+    return JobRequest(
+        shots=(shot,), frames=parse_frames(frames), face=face, regions=tuple(region or []), colorspace=colorspace,
+        exposure=exposure, allow_gaps=allow_gaps, fps=fps, weights=weights, **others,
+    )  # fmt: skip
