@@ -10,7 +10,6 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from facequery.assets import source_data
 from facequery.head.model import HeadModel
@@ -18,6 +17,7 @@ from facequery.synthesis.cycles import backdrop, hairdos
 from facequery.synthesis.cycles.dress import Look, dress, shirt
 from facequery.synthesis.cycles.performance import Keys, Performance, perform
 from facequery.synthesis.cycles.person import Person, stranger
+from facequery.synthesis.cycles.plates import develop
 from facequery.synthesis.cycles.run import render_take
 from facequery.synthesis.cycles.take import Take, TakeCamera
 from facequery.synthesis.cycles.truth import SampleTruth
@@ -177,19 +177,6 @@ def write_truth(shot: Shot, path: Path) -> SampleTruth:
     if worst > 3e-5:
         raise SystemExit("the truth does not give back the rendered vertices")
     return again
-
-
-def develop(frames: Path, plates: Path) -> None:
-    """PNG frames to JPEG plates with a little sensor noise, different in every frame."""
-    plates.mkdir(parents=True, exist_ok=True)
-    for source in sorted(frames.glob("[0-9]*.png")):
-        picture = cv2.imread(str(source)).astype(np.float32)
-        rng = np.random.default_rng(int(source.stem))
-        noise = rng.normal(size=(*picture.shape[:2], 1)) + 0.6 * rng.normal(size=picture.shape)
-        noise = cv2.GaussianBlur(noise, (0, 0), 0.55)
-        developed = picture + noise * (1.1 + 1.5 * np.sqrt(picture.mean(-1, keepdims=True) / 255))
-        target = plates / f"shot.{source.stem}.jpg"
-        cv2.imwrite(str(target), developed.round().clip(0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 93])
 
 
 def main() -> None:

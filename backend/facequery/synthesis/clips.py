@@ -14,6 +14,7 @@ from facequery.geometry.crops import crop_from_points, crop_parameters
 from facequery.geometry.rotations import euler_to_matrix
 from facequery.head.binding import Binding
 from facequery.synthesis.backgrounds import draw_background
+from facequery.synthesis.expressions import ExpressionSampler
 from facequery.synthesis.labels import labels, surface_points
 from facequery.synthesis.picture import composed, develop, exposure
 from facequery.synthesis.samples import FaceSampler
@@ -61,18 +62,27 @@ def smooth_walk(
     return spread * path[:frames]
 
 
-def expression_path(rng: np.random.Generator, sampler: FaceSampler, frames: int, fps: float) -> NDArray[np.float32]:
-    """Weights (F, 52) that ease from one drawn expression to the next, with blinks and a wandering gaze."""
-    pause = max(int(rng.uniform(0.4, 1.2) * fps), 3)
+def expression_path(
+    rng: np.random.Generator,
+    expressions: ExpressionSampler,
+    frames: int,
+    fps: float,
+    seconds: tuple[float, float] = (0.4, 1.2),
+) -> NDArray[np.float32]:
+    """Weights (F, 52) that ease from one drawn expression to the next, with blinks and a wandering gaze.
+
+    seconds: the shortest and the longest time from one expression to the next.
+    """
+    pause = max(int(rng.uniform(*seconds) * fps), 3)
     count = frames // pause + 3
-    keys = np.stack([sampler.expressions.draw(rng) for _ in range(count)])
+    keys = np.stack([expressions.draw(rng) for _ in range(count)])
     start = rng.uniform(0, pause)
     at = (np.arange(frames) + start) / pause
     low = at.astype(int)
     ease = np.clip((at - low) * 1.4 - 0.2, 0, 1)
     ease = (ease * ease * (3 - 2 * ease))[:, None]
     weights = keys[low] * (1 - ease) + keys[low + 1] * ease
-    names = sampler.expressions.names
+    names = expressions.names
     time = np.arange(frames) / fps
     for blink in np.cumsum(rng.exponential(2.5, 8)) - rng.uniform(0, 2.5):
         closed = np.clip(1.15 - np.abs(time - blink) / 0.11, 0, 1) ** 0.7
@@ -125,7 +135,7 @@ def sample_clip(
     """
     settings = settings or ClipSettings()
     scene = sampler.draw_scene(rng)
-    expression = expression_path(rng, sampler, frames, settings.fps)
+    expression = expression_path(rng, sampler.expressions, frames, settings.fps)
     four = sampler.model.normalisation_points(scene.identity, expression).astype(np.float64)
     views = _views(rng, scene, four, settings)
     index = np.arange(len(binding)) if n_queries is None else rng.integers(len(binding), size=n_queries)

@@ -12,7 +12,7 @@ from facequery.head.model import HeadModel
 from facequery.synthesis import shading
 from facequery.synthesis.cycles import backdrop, hairdos
 from facequery.synthesis.cycles.dress import Look, dress
-from facequery.synthesis.cycles.person import Person, off_basis
+from facequery.synthesis.cycles.person import Person, outsider
 from facequery.synthesis.cycles.take import Take, TakeCamera
 from facequery.synthesis.cycles.veil import hair_depth
 from facequery.synthesis.library import Library
@@ -37,6 +37,72 @@ class Staged:
     hair_depth: np.ndarray
     person: Person
     record: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Lit:
+    """Light of a scene as Take has it: lamps, environment by its `name`, and the exposure in stops."""
+
+    name: str
+    lamps: list[dict[str, Any]]
+    environment: dict[str, Any]
+    exposure: float
+
+
+def illuminate(rng: np.random.Generator, scene: Scene, library: Library, folder: Path, middle: np.ndarray) -> Lit:
+    """The light of a scene for a head about `middle` (3,), camera space. `folder` keeps blurred environments."""
+    light = scene.light
+    name = library.environments[light.environment].name
+    source = source_data("hdri") / f"{name}.hdr"
+    blur = float(rng.choice([1.0, 3.0, 6.0]))
+    blurred = folder / f"{name}_{blur:.0f}.hdr"
+    if not blurred.exists():
+        backdrop.defocus(source, blurred, blur)
+    mean = float(np.mean(np.minimum(cv2.imread(str(source), cv2.IMREAD_UNCHANGED), 20.0)))
+    strength = light.ambient / max(mean, 0.05) * 0.55
+    lamps = []
+    for direction, colour in zip(light.lamps, light.colours, strict=True):
+        strongest = float(colour.max())
+        lamps.append(
+            {
+                "position": [float(v) for v in middle + 1.2 * direction],
+                "target": [float(v) for v in middle],
+                "size": float(rng.uniform(0.08, 0.6)),
+                "power": 9.0 * strongest,
+                "color": [float(v) for v in colour / max(strongest, 1e-6)],
+            }
+        )
+    # A photographer exposes for the face: half of what its albedo lacks, and for the light on it.
+    exposure = rng.normal(0.1, 0.35) + 0.45 * np.log2(0.35 / max(float(np.mean(scene.albedo)), 0.02)).clip(0, 4)
+    front = np.clip(-light.lamps[:, 2], 0, 1) @ light.colours.max(1, initial=0.0) if len(light.lamps) else 0.0
+    exposure -= 0.75 * np.log2((0.45 * light.ambient + front) / 0.9)
+    environment = {
+        "light": str(source),
+        "background": str(blurred),
+        "matrix": map_from_world(light.turn).tolist(),
+        "strength": strength,
+        "backdrop_strength": strength,
+    }
+    return Lit(name, lamps, environment, float(exposure))
+
+
+def map_from_world(turn: np.ndarray) -> np.ndarray:
+    """Blender's world to the environment's map (3, 3), for a turn (3, 3) of the environment to camera space."""
+    result: np.ndarray = _MAP_FROM_ENVIRONMENT @ turn.T @ _CAMERA_FROM_WORLD
+    return result
+
+
+def card_opacity(look: Look) -> dict[str, np.ndarray]:
+    """Opacity (H, W) in 0..1 of the hair cards that a look wears, by the name of their mesh."""
+    if look.hair_cards is None:
+        return {}
+    picture = cv2.imread(str(source_data("hair") / f"{look.hair_cards}_diffuse.png"), cv2.IMREAD_UNCHANGED)
+    return {"hair_cards": picture[..., 3] / 255.0}
+
+
+def hair_name(look: Look) -> str:
+    """What hair a look has, in words."""
+    return look.hair_cards or ("none" if look.hair is None else f"grown, {look.hair.points} points")
 
 
 def draw_look(rng: np.random.Generator, scene: Scene, library: Library) -> Look:
@@ -100,12 +166,15 @@ def stage(
 ) -> Staged:
     """The take of a scene at `size` pixels. `folder` keeps blurred environments for reuse.
 
-    margin: how much wider than the scene's crop the picture is. shape: metres RMS of the shape beside the basis.
+    margin: how much wider than the scene's crop the picture is. shape: metres RMS of a shape beside the basis; with
+    one, the person is an `outsider` instead of the scene's.
     """
-    view, light = scene.view, scene.light
-    tissue = rng.normal(size=len(model.tissue_names)).clip(-2, 2)
-    offsets = off_basis(rng, model, shape) if shape > 0 else np.zeros((len(model.rest), 3))
-    person = Person("", np.asarray(scene.identity, float), tissue, offsets)
+    view = scene.view
+    if shape > 0:
+        person = outsider(rng, model, shape)
+    else:
+        tissue = rng.normal(size=len(model.tissue_names)).clip(-2, 2)
+        person = Person("", np.asarray(scene.identity, float), tissue, np.zeros((len(model.rest), 3)))
     expression = np.asarray(scene.expression, float)[None]
     canonical = person.vertices(model, expression, np.asarray(model.gaze(expression), float))
     posed = canonical @ view.rotation.T + view.translation
@@ -115,37 +184,13 @@ def stage(
     focal = view.focal * size / margin
     camera = (focal, focal, (0.5 + (view.cx - 0.5) / margin) * size, (0.5 + (view.cy - 0.5) / margin) * size)
     middle = view.rotation @ np.array([0.0, -0.02, 0.0]) + view.translation
-    environment = library.environments[light.environment].name
-    source = source_data("hdri") / f"{environment}.hdr"
-    blur = float(rng.choice([1.0, 3.0, 6.0]))
-    blurred = folder / f"{environment}_{blur:.0f}.hdr"
-    if not blurred.exists():
-        backdrop.defocus(source, blurred, blur)
-    mean = float(np.mean(np.minimum(cv2.imread(str(source), cv2.IMREAD_UNCHANGED), 20.0)))
-    strength = light.ambient / max(mean, 0.05) * 0.55
-    lights = []
-    for direction, colour in zip(light.lamps, light.colours, strict=True):
-        strongest = float(colour.max())
-        lights.append(
-            {
-                "position": [float(v) for v in middle + 1.2 * direction],
-                "target": [float(v) for v in middle],
-                "size": float(rng.uniform(0.08, 0.6)),
-                "power": 9.0 * strongest,
-                "color": [float(v) for v in colour / max(strongest, 1e-6)],
-            }
-        )
-    matrix = _MAP_FROM_ENVIRONMENT @ light.turn.T @ _CAMERA_FROM_WORLD
-    # A photographer exposes for the face: half of what its albedo lacks, and for the light on it.
-    exposure = rng.normal(0.1, 0.35) + 0.45 * np.log2(0.35 / max(float(np.mean(scene.albedo)), 0.02)).clip(0, 4)
-    front = np.clip(-light.lamps[:, 2], 0, 1) @ light.colours.max(1, initial=0.0) if len(light.lamps) else 0.0
-    exposure -= 0.75 * np.log2((0.45 * light.ambient + front) / 0.9)
+    lit = illuminate(rng, scene, library, folder, middle)
     record = {
         "skin": look.skin,
         "eyes": look.eyes,
         "brows": look.brows,
-        "environment": environment,
-        "hair": look.hair_cards or ("none" if look.hair is None else f"grown, {look.hair.points} points"),
+        "environment": lit.name,
+        "hair": hair_name(look),
         "tone": round(scene.tone, 3),
         "yaw": round(float(np.degrees(view.yaw)), 2),
         "pitch": round(float(np.degrees(view.pitch)), 2),
@@ -157,25 +202,15 @@ def stage(
         meshes=dressed.meshes,
         strands=dressed.strands,
         materials=dressed.materials,
-        lights=lights,
-        environment={
-            "light": str(source),
-            "background": str(blurred),
-            "matrix": matrix.tolist(),
-            "strength": strength,
-            "backdrop_strength": strength,
-        },
+        lights=lit.lamps,
+        environment=lit.environment,
         output={
             "samples": samples,
             "threads": threads,
             "look": str(rng.choice(VIEWS)),
-            "exposure": float(exposure),
+            "exposure": lit.exposure,
             "seed": int(rng.integers(1 << 20)),
         },
     )
-    alphas = {}
-    if look.hair_cards is not None:
-        picture = cv2.imread(str(source_data("hair") / f"{look.hair_cards}_diffuse.png"), cv2.IMREAD_UNCHANGED)
-        alphas["hair_cards"] = picture[..., 3] / 255.0
-    hair = hair_depth(take, 0, alphas, rng)
+    hair = hair_depth(take, 0, card_opacity(look), rng)
     return Staged(take, canonical[0], view.rotation, view.translation, camera, hair, person, record)

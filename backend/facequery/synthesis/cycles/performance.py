@@ -63,15 +63,24 @@ def perform(
                 expression[:, order[full]] += curve(keys, frames)
     yaw, pitch, roll = (np.radians(curve(head.get(k, [(0, 0.0)]), frames)) for k in ("yaw", "pitch", "roll"))
     shift = np.stack([curve(head.get(k, [(0, 0.0)]), frames) for k in "xyz"], -1)
-    rotation = FACING @ euler_to_matrix(yaw, -pitch, roll)
-    translation = seat + shift + FACING @ NECK - rotation @ NECK
-    # The neck of the canonical head does not twist: the torso follows far enough that it stays inside the collar.
-    body = FACING @ euler_to_matrix(0.45 * yaw, -0.5 * pitch, 0.5 * roll)
-    body_translation = seat + 0.9 * shift + FACING @ NECK - body @ NECK
     look_yaw, look_pitch = (np.radians(curve(gaze.get(k, [(0, 0.0)]), frames, 0.5)) for k in ("yaw", "pitch"))
     # The look is given in camera space; the eyes make up for the head, as far as they can turn.
     eye = np.stack([look_yaw - yaw, look_pitch - pitch], -1).clip(np.radians([-32, -22]), np.radians([32, 18]))
     sampler = ExpressionSampler(names)
     for index in range(frames):
         sampler.set_gaze(expression[index], *np.degrees(eye[index]))
-    return Performance(expression.clip(0, 1), eye, rotation, translation, body, body_translation)
+    return seated(expression.clip(0, 1), eye, np.stack([yaw, pitch, roll], -1), shift, seat)
+
+
+def seated(
+    expression: np.ndarray, gaze: np.ndarray, turn: np.ndarray, shift: np.ndarray, seat: np.ndarray
+) -> Performance:
+    """A performance from what was drawn by frame: turn (F, 3) yaw, pitch, roll in radians, shift (F, 3) metres in
+    camera space, the rest as Performance has it; seat as `perform`."""
+    yaw, pitch, roll = turn.T
+    rotation = FACING @ euler_to_matrix(yaw, -pitch, roll)
+    translation = seat + shift + FACING @ NECK - rotation @ NECK
+    # The neck of the canonical head does not twist: the torso follows far enough that it stays inside the collar.
+    body = FACING @ euler_to_matrix(0.45 * yaw, -0.5 * pitch, 0.5 * roll)
+    body_translation = seat + 0.9 * shift + FACING @ NECK - body @ NECK
+    return Performance(expression, gaze, rotation, translation, body, body_translation)

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial import cKDTree
 
+from facequery.assets import asset, source_data
 from facequery.head.model import HeadModel
 
 _FAINT = 0.0003  # metres RMS over the face: an identity mode with less effect is left alone
@@ -62,6 +64,18 @@ def smooth_field(rng: np.random.Generator, points: np.ndarray, scale: float, wav
     return result
 
 
+def _seat_eyes(model: HeadModel, field: np.ndarray) -> None:
+    """Gives, in place, every eyeball one offset (of a field (V, 3)), and the lids near it the same."""
+    rest, skin = np.asarray(model.rest, float), model.parts["skin"].vertices
+    for name in ("eye_left", "eye_right"):
+        centre = rest[model.parts[name].vertices].mean(0)
+        distance = np.linalg.norm(rest[skin] - centre, axis=1)
+        own = field[skin][np.argsort(distance)[:200]].mean(0)
+        near = np.exp(-((distance / 0.021) ** 4))[:, None]
+        field[skin] = field[skin] * (1 - near) + near * own
+        field[model.parts[name].vertices] = own
+
+
 def off_basis(rng: np.random.Generator, model: HeadModel, rms: float = 0.0015, depth: float = 0.0006) -> np.ndarray:
     """Offsets (V, 3) that the identity basis cannot make: smooth, `rms` metres over the face, nothing of the basis.
 
@@ -70,8 +84,6 @@ def off_basis(rng: np.random.Generator, model: HeadModel, rms: float = 0.0015, d
     """
     rest = np.asarray(model.rest, float)
     skin = model.parts["skin"].vertices
-    count = skin.stop - skin.start
-    centres = [rest[model.parts[name].vertices].mean(0) for name in ("eye_left", "eye_right")]
     field = smooth_field(rng, rest, 0.035) + 0.5 * smooth_field(rng, rest, 0.018)
     # What the basis could explain over the face, which is where a fit looks, is taken away.
     face = np.flatnonzero(model.region_mask("face"))
@@ -80,11 +92,7 @@ def off_basis(rng: np.random.Generator, model: HeadModel, rms: float = 0.0015, d
     gram = basis @ basis.T / len(face) + _FAINT**2 * np.eye(len(basis))
     coefficients = np.linalg.solve(gram, basis @ field[skin][face].ravel() / len(face))
     field = field - np.einsum("k,kvc->vc", coefficients, np.asarray(model.identity_basis, float))
-    for name, centre in zip(("eye_left", "eye_right"), centres, strict=True):
-        own = field[skin][np.argsort(np.linalg.norm(rest[skin] - centre, axis=1))[:200]].mean(0)
-        near = np.exp(-((np.linalg.norm(rest[:count] - centre, axis=1) / 0.021) ** 4))[:, None]
-        field[skin] = field[skin] * (1 - near) + near * own
-        field[model.parts[name].vertices] = own
+    _seat_eyes(model, field)
     field *= rms / np.sqrt((field[skin][face] ** 2).sum(1).mean())
     for name in BONES:
         if name not in model.parts:
@@ -94,6 +102,45 @@ def off_basis(rng: np.random.Generator, model: HeadModel, rms: float = 0.0015, d
         outward /= np.linalg.norm(outward, axis=1, keepdims=True)
         field[part] += depth * smooth_field(rng, rest[part], 0.05)[:, :1] * outward
     return field
+
+
+def source_person(rng: np.random.Generator, model: HeadModel, spread: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
+    """A person of the source's own 100 modes, of which the model keeps 80, symmetric ones: identity (K,), and offsets
+    (V, 3) metres, all that those leave of the shape: asymmetry and faint modes.
+
+    Mouth, eyes and bones take the offsets of the skin near them. Raises UserError where the source data is absent.
+    """
+    with np.load(source_data("head") / "ict_facekit.npz", allow_pickle=False) as data:
+        modes = data["identity"]
+        ranges = dict(zip(data["region_names"].tolist(), data["region_vertex_range"].tolist(), strict=True))
+    with np.load(asset("head/head.npz"), allow_pickle=False) as data:
+        source = data["source_vertex"]
+    rest, skin = np.asarray(model.rest, float), model.parts["skin"].vertices
+    coefficients = (spread * rng.normal(size=len(modes))).clip(-2.2, 2.2) * 0.01  # the source has centimetres
+    every = np.tensordot(coefficients, modes.astype(np.float32), 1)
+    eyes = np.stack([every[slice(*ranges[name])].mean(0) for name in ("eyeball_L", "eyeball_R")])
+    # Heads of the model have their origin between the eyes.
+    shape = every[source[skin]] - eyes.mean(0) * [0, 1, 1]
+    basis = np.asarray(model.identity_basis, float)[:, skin].reshape(model.identity_size, -1)
+    gram = basis @ basis.T / len(shape) + (0.03 * _FAINT) ** 2 * np.eye(len(basis))
+    identity = np.linalg.solve(gram, basis @ shape.ravel() / len(shape))
+    left = shape - (identity @ basis).reshape(-1, 3)
+    offsets = np.zeros_like(rest)
+    offsets[skin] = left
+    inner = np.arange(skin.stop, len(rest))
+    distance, index = cKDTree(rest[skin]).query(rest[inner], k=40)
+    weight = 1 / (distance + 0.004)
+    offsets[inner] = (left[index] * (weight / weight.sum(1, keepdims=True))[..., None]).sum(1)
+    _seat_eyes(model, offsets)
+    return identity, offsets
+
+
+def outsider(rng: np.random.Generator, model: HeadModel, rms: float = 0.0015) -> Person:
+    """A person for tests: all modes of the source, a smooth shape beside them of `rms` metres over the face, bones at
+    depths of their own. Raises UserError where the source data is absent."""
+    identity, offsets = source_person(rng, model)
+    tissue = rng.normal(size=len(model.tissue_names)).clip(-2, 2)
+    return Person("", identity, tissue, offsets + off_basis(rng, model, rms))
 
 
 def stranger(seed: int, model: HeadModel, name: str = "", spread: float = 0.9) -> Person:
