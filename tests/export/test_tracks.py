@@ -144,7 +144,9 @@ def test_nuke_corner_pin(tmp_path):
 def keyframes(text: str) -> tuple[dict[str, str], dict[tuple[str, ...], dict[int, list[float]]]]:
     lines = text.split("\n")
     assert lines[0] == "Adobe After Effects 8.0 Keyframe Data" and lines[-2:] == ["End of Keyframe Data", ""]
-    settings, blocks, block = {}, {}, None
+    settings: dict[str, str] = {}
+    blocks: dict[tuple[str, ...], dict[int, list[float]]] = {}
+    block = None
     for line in lines[1:-2]:
         words = line.split("\t")
         if not line:
@@ -209,7 +211,7 @@ def test_after_effects_corner_pin(tmp_path):
 @pytest.mark.parametrize("start", [None, 0, 86400])
 def test_3dequalizer(tmp_path, start):
     lines = iter(written("3dequalizer", tmp_path, start=start).splitlines())
-    found = {}
+    found: dict[int, dict] = {}
     for _ in range(int(next(lines))):
         name, colour, count = next(lines), int(next(lines)), int(next(lines))
         assert re.fullmatch(r"\w+", name) and 0 <= colour <= 11
@@ -243,7 +245,7 @@ def test_syntheyes(tmp_path):
 def test_pftrack(tmp_path):
     text = written("pftrack", tmp_path)
     blocks = [b.splitlines() for b in re.sub(r"(?m)^#.*\n", "", text).strip().split("\n\n")]
-    found = {}
+    found: dict[int, dict] = {}
     for name, clip, count, *rows in blocks:
         assert re.fullmatch(r'"\w+"', name) and clip == "1" and int(count) == len(rows)
         frames = found[POINTS[name.strip('"')]] = {}

@@ -49,6 +49,10 @@ FORMATS = (
     Format("mmsolver", "mmSolver, UV tracks", ".uv", "mmsolver"),
     Format("csv", "CSV, every point in every frame", ".csv", "csv_tracks", drops_hidden=False),
     Format("json", "JSON, every point in every frame", ".json", "json_tracks", drops_hidden=False),
+    Format("arkit-csv", "ARKit-52 curves, Live Link Face's CSV", ".csv", "arkit_csv", "face", False, False),
+    Format("arkit-json", "ARKit-52 curves, JSON", ".json", "arkit_json", "face", False, False),
+    Format("pc2", "PC2 point cache of the face, with .obj", ".pc2", "pc2", "face", False, False),
+    Format("usd", "USD: camera, face, skull and jaw", ".usdc", "usd", "face", False, False),
 )
 
 

@@ -26,8 +26,7 @@ def write(source: Source, path: Path) -> list[Path]:
         for corner, point in enumerate(quad, 1):
             x, y = (curve(source.frames[rows], xy[rows, point, axis]) for axis in (0, 1))
             knobs.append(f"to{corner} {{{x} {y}}}")
-        for corner, (x, y) in enumerate(((0, 0), (w, 0), (w, h), (0, h)), 1):
-            knobs.append(f"from{corner} {{{x} {y}}}")
+        knobs += [f"from{i} {{{x} {y}}}" for i, (x, y) in enumerate(((0, 0), (w, 0), (w, h), (0, h)), 1)]
         names = ", ".join(source.names[point] for point in quad)
         knobs += [f"name FaceQuery_Pin{index}", f"label {quoted(names)}"]
         text += node("CornerPin2D", knobs)

@@ -26,8 +26,8 @@ class Source:
     [0, 1)), or those of an ideal pinhole camera when `undistorted`; NaN where there is nothing. `usable` (F, N): there
     is a position, the point is seen and in the picture (or only the first, if hidden points are kept). `quads` (Q, 4)
     are columns: lower left, lower right, upper right, upper left of each corner pin. `camera` has the frames'
-    rows, or one; `face`, `skull`, `jaw` have F rows in the camera space of the first view. `timecode` is that of the
-    first frame, or None.
+    rows, or one; `first_camera` is that of the first view, in whose camera space `face`, `skull` and `jaw` stand, with
+    F rows each. `timecode` is that of the first frame, or None.
     """
 
     name: str
@@ -46,6 +46,7 @@ class Source:
     pixel_aspect: float = 1.0
     undistorted: bool = False
     camera: Camera | None = None
+    first_camera: Camera | None = None
     face: FaceFit | None = None
     skull: RigidFit | None = None
     jaw: RigidFit | None = None
@@ -90,6 +91,7 @@ def source_from_tracks(
     start: int | None = None,
     keep_hidden: bool = False,
     timecode: str | None = None,
+    first_camera: Camera | None = None,
     face: FaceFit | None = None,
     skull: RigidFit | None = None,
     jaw: RigidFit | None = None,
@@ -140,6 +142,7 @@ def source_from_tracks(
         pixel_aspect=tracks.pixel_aspect,
         undistorted=undistorted,
         camera=here,
+        first_camera=here if first_camera is None else first_camera.for_frames(tracks.frames),
         face=face,
         skull=skull,
         jaw=jaw,

@@ -99,6 +99,7 @@ def job_source(folder: Path, request: ExportRequest) -> Source:
         start=request.start,
         keep_hidden=request.keep_hidden,
         timecode=request.timecode,
+        first_camera=job_camera(folder),
         face=_optional(folder / "face.npz", FaceFit),
         skull=_optional(folder / "skull.npz", RigidFit),
         jaw=_optional(folder / "jaw.npz", RigidFit),
