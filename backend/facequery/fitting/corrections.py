@@ -1,34 +1,38 @@
-"""What the user corrects by hand: pinned landmarks, keyed poses, ignored landmarks; and a range of frames fitted anew.
+"""What the user corrects by hand: landmarks pinned, poses keyed, landmarks ignored, as values and as a JSON document.
 
-A correction holds at its own frame and fades out around it, over `fade` frames on either side.
+    {"schema": "facequery.corrections", "version": 1, "fade": 8,
+     "pins": [{"frame": 1012, "landmark": "ibug68.30", "xy": [812.4, 501.2], "view": 1}],
+     "poses": [{"frame": 1030, "rotation": [[1, 0, 0], [0, -1, 0], [0, 0, -1]], "translation": [0.0, 0.0, 0.7]}],
+     "ignored": [{"landmark": "ibug68.8", "first": 1001, "last": 1048, "view": 1}]}
+
+Frames are file numbers. A landmark is the id or the name of a point, or its column (a number) in the tracks. `view`
+counts from 1 and may be left out: 1 for a pin, every view for what is ignored. Pixels are those of the plate; a pose
+takes canonical space to the camera space of the first view.
 """
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facequery.errors import UserError
 from facequery.fitting.prepare import Landmarks
-from facequery.fitting.results import FitQuality, RigidFit, ShotFit
-from facequery.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-
-if TYPE_CHECKING:
-    from facequery.fitting.problem import Problem
-    from facequery.fitting.state import State
 
 Array = NDArray[np.float64]
-_PIN_SIGMA = 0.03  # px: how exactly a pinned landmark is met, as far as the head can reach it
+SCHEMA, VERSION = "facequery.corrections", 1
 
 
 @dataclass(frozen=True)
 class Pin:
-    """Landmark `landmark` (its index) belongs at `xy` plate pixels of the first view, in file number `frame`."""
+    """Landmark `landmark` (its index) belongs at `xy` plate pixels of view `view` (from 0), in file number `frame`."""
 
     frame: int
     landmark: int
     xy: tuple[float, float]
+    view: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,16 +46,18 @@ class KeyedPose:
 
 @dataclass(frozen=True)
 class Ignored:
-    """Landmark `landmark` (its index) says nothing from file number `first` to `last`, both included."""
+    """Landmark `landmark` (its index) says nothing from file number `first` to `last`, both included; `view` from 0,
+    None: in every view."""
 
     landmark: int
     first: int
     last: int
+    view: int | None = None
 
 
 @dataclass(frozen=True)
 class Corrections:
-    """All corrections of a shot; `fade` in frames."""
+    """All corrections of a shot. They hold at their own frames and fade out over `fade` frames on either side."""
 
     pins: tuple[Pin, ...] = ()
     poses: tuple[KeyedPose, ...] = ()
@@ -62,12 +68,12 @@ class Corrections:
         return bool(self.pins or self.poses or self.ignored)
 
 
-def fade_weights(frames: NDArray[np.int64], keys: NDArray[np.int64], fade: int) -> Array:
-    """(F, K) share of each key in each frame: 1 at its own frame, 0 at the next key or after `fade` frames."""
+def fade_weights(frames: NDArray[np.int64], keys: NDArray[np.int64], fade: int, stops: Sequence[int] = ()) -> Array:
+    """(F, K) share of each key in each frame: 1 at its own frame, 0 at the next key, at a stop, or after `fade`."""
     out = np.zeros((len(frames), len(keys)))
     for k, key in enumerate(keys):
         for side in (-1, 1):
-            others = [abs(int(o) - int(key)) for o in keys if (int(o) - int(key)) * side > 0]
+            others = [abs(int(o) - int(key)) for o in (*keys, *stops) if (int(o) - int(key)) * side > 0]
             reach = min([fade + 1, *others])
             gap = (frames - key) * side
             inside = (gap >= 0) & (gap < reach)
@@ -75,42 +81,8 @@ def fade_weights(frames: NDArray[np.int64], keys: NDArray[np.int64], fade: int) 
     return out
 
 
-def corrected(tracks: Landmarks, corrections: Corrections) -> tuple["CorrectedTracks", Array]:
-    """Tracks with what is ignored removed and pins drawn in, and extra information (F, N) in 1 / px^2 where pins are.
-
-    Raises UserError for a frame or a landmark that the tracks do not have.
-    """
-    frames = np.asarray(tracks.frames, np.int64)
-    xy = np.array(tracks.xy, np.float64)
-    sigma = np.array(tracks.sigma, np.float64)
-    information = np.zeros(sigma.shape)
-    count = sigma.shape[1]
-    for landmark in [pin.landmark for pin in corrections.pins] + [one.landmark for one in corrections.ignored]:
-        if not 0 <= landmark < count:
-            raise UserError(f"A correction names landmark {landmark}; there are {count}.", code="FQ430")
-    for ignored in corrections.ignored:
-        sigma[(frames >= ignored.first) & (frames <= ignored.last), ignored.landmark] = np.nan
-    for landmark in sorted({pin.landmark for pin in corrections.pins}):
-        pins = [pin for pin in corrections.pins if pin.landmark == landmark]
-        keys = np.array([pin.frame for pin in pins])
-        rows = np.array([_row(frames, pin.frame) for pin in pins])
-        wanted = np.array([pin.xy for pin in pins], np.float64)
-        lost = ~np.isfinite(xy[rows, landmark]).all(-1)
-        move = np.where(lost[:, None], 0.0, wanted - xy[rows, landmark])
-        share = fade_weights(frames, keys, corrections.fade)
-        xy[:, landmark] += share @ move
-        xy[rows, landmark] = wanted
-        sigma[rows, landmark] = np.where(np.isfinite(sigma[rows, landmark]), sigma[rows, landmark], 1.0)
-        strength = share.max(1)
-        information[:, landmark] = np.where(np.isfinite(xy[:, landmark]).all(-1), (strength**4 / _PIN_SIGMA) ** 2, 0.0)
-    made = CorrectedTracks(
-        xy, sigma, np.asarray(tracks.visible), frames, tracks.queries, tracks.width, tracks.height, tracks.fps
-    )
-    return made, information
-
-
 @dataclass(frozen=True, eq=False)
-class CorrectedTracks:
+class SomeTracks:
     """Tracks as a fit reads them."""
 
     xy: NDArray[Any]
@@ -123,81 +95,122 @@ class CorrectedTracks:
     fps: float
 
 
-def _row(frames: NDArray[np.int64], frame: int) -> int:
+def without_ignored(tracks: Landmarks, corrections: Corrections, view: int) -> SomeTracks:
+    """Tracks of a view (from 0) without what is ignored: no value in its frames, less certain in those around them.
+
+    Raises UserError for a frame, a landmark or a view that is not there.
+    """
+    frames = np.asarray(tracks.frames, np.int64)
+    sigma = np.array(tracks.sigma, np.float64)
+    count = sigma.shape[1]
+    for landmark in [one.landmark for one in (*corrections.pins, *corrections.ignored)]:
+        if not 0 <= landmark < count:
+            raise UserError(f"A correction names landmark {landmark}; there are {count}.", code="FQ430")
+    for frame in [one.frame for one in (*corrections.pins, *corrections.poses)]:
+        row_of(frames, frame)
+    for one in corrections.ignored:
+        if one.view is not None and one.view != view:
+            continue
+        gap = np.maximum(np.maximum(one.first - frames, frames - one.last), 0)
+        share = 0.5 + 0.5 * np.cos(np.pi * np.minimum(gap / (corrections.fade + 1), 1.0))
+        with np.errstate(divide="ignore"):
+            sigma[:, one.landmark] /= np.sqrt(1.0 - share)
+        sigma[gap == 0, one.landmark] = np.nan
+    return SomeTracks(
+        np.asarray(tracks.xy), sigma, np.asarray(tracks.visible), frames, tracks.queries, tracks.width, tracks.height,
+        tracks.fps,
+    )  # fmt: skip
+
+
+def part_of(tracks: Landmarks, keep: NDArray[np.bool_]) -> SomeTracks:
+    """Tracks of some of the frames."""
+    return SomeTracks(
+        np.asarray(tracks.xy)[keep], np.asarray(tracks.sigma)[keep], np.asarray(tracks.visible)[keep],
+        np.asarray(tracks.frames, np.int64)[keep], tracks.queries, tracks.width, tracks.height, tracks.fps,
+    )  # fmt: skip
+
+
+def row_of(frames: NDArray[np.int64], frame: int) -> int:
+    """Array index of a file number. Raises UserError when the tracks do not have it."""
     at = np.flatnonzero(frames == frame)
     if not len(at):
         raise UserError(f"A correction is at frame {frame}, which the tracks do not have.", code="FQ431")
     return int(at[0])
 
 
-def pose_targets(problem: "Problem", state: "State", frames: NDArray[np.int64], corrections: Corrections) -> "Problem":
-    """The problem with keyed poses as targets: exact at their frames, the difference to `state` fading out."""
-    view = problem.views[0]
-    keys = np.array([pose.frame for pose in corrections.poses])
-    share = fade_weights(frames, keys, corrections.fade)
-    rotation, translation = state.rotation.copy(), state.translation.copy()
-    turn, move = np.zeros((len(keys), 3)), np.zeros((len(keys), 3))
-    for k, pose in enumerate(corrections.poses):
-        f = _row(frames, pose.frame)
-        wanted = np.asarray(pose.rotation, np.float64)
-        if np.abs(wanted @ wanted.T - np.eye(3)).max() > 1e-3 or not np.isfinite(pose.translation).all():
-            raise UserError(f"The pose keyed at frame {pose.frame} is not a rigid motion.", code="FQ432")
-        back = view.rotation[f].T
-        turn[k] = matrix_to_axis_angle(back @ wanted @ state.rotation[f].T)
-        move[k] = back @ (np.asarray(pose.translation) - view.translation[f]) - state.translation[f]
-    rotation = axis_angle_to_matrix(share @ turn) @ rotation
-    translation = translation + share @ move
-    return replace(problem, target_rotation=rotation, target_translation=translation, target_weight=share.max(1))
+def named_landmarks(document: dict[str, Any]) -> list[str]:
+    """The ids or names of landmarks that a corrections document speaks of."""
+    entries = [*document.get("pins", []), *document.get("ignored", [])]
+    return [e["landmark"] for e in entries if isinstance(e, dict) and isinstance(e.get("landmark"), str)]
 
 
-def part_of(tracks: Landmarks, keep: NDArray[np.bool_]) -> CorrectedTracks:
-    """Tracks of some of the frames."""
-    return CorrectedTracks(
-        np.asarray(tracks.xy)[keep], np.asarray(tracks.sigma)[keep], np.asarray(tracks.visible)[keep],
-        np.asarray(tracks.frames, np.int64)[keep], tracks.queries, tracks.width, tracks.height, tracks.fps,
-    )  # fmt: skip
+def corrections_from_dict(document: Any, ids: Sequence[str], names: Sequence[str], views: int = 1) -> Corrections:
+    """Corrections of a JSON document (see above), for tracks whose landmarks have `ids` and `names`.
+
+    Raises UserError with one sentence on anything else.
+    """
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        raise UserError("These are no corrections.", f'They are a JSON object with "schema": "{SCHEMA}".', "FQ434")
+    if not isinstance(document.get("version"), int) or document["version"] > VERSION:
+        raise UserError("The corrections were written by a newer FaceQuery.", "Update FaceQuery.", "FQ434")
+    unknown = sorted(document.keys() - {"schema", "version", "fade", "pins", "poses", "ignored"})
+    if unknown:
+        raise UserError(f'Corrections have no "{unknown[0]}".', "Use pins, poses, ignored and fade.", "FQ434")
+    by_name = {name: k for k, name in reversed(list(enumerate(names)))}
+    by_name |= {one: k for k, one in enumerate(ids)}
+
+    def landmark(entry: dict[str, Any]) -> int:
+        value = entry.get("landmark")
+        if isinstance(value, str):
+            if value not in by_name:
+                raise UserError(f'The corrections name a landmark "{value}" that was not tracked.', code="FQ430")
+            return by_name[value]
+        return _whole(entry, "landmark")
+
+    def view(entry: dict[str, Any]) -> int:
+        value = _whole(entry, "view") if "view" in entry else 1
+        if not 1 <= value <= views:
+            raise UserError(f"A correction is in view {value}; there are {views}.", code="FQ430")
+        return value - 1
+
+    pins, poses, ignored = [], [], []
+    for entry in _entries(document, "pins"):
+        x, y = _numbers(entry, "xy", (2,))
+        pins.append(Pin(_whole(entry, "frame"), landmark(entry), (float(x), float(y)), view(entry)))
+    for entry in _entries(document, "poses"):
+        rotation, translation = _numbers(entry, "rotation", (3, 3)), _numbers(entry, "translation", (3,))
+        poses.append(KeyedPose(_whole(entry, "frame"), rotation, translation))
+    for entry in _entries(document, "ignored"):
+        first, last = _whole(entry, "first"), _whole(entry, "last")
+        if last < first:
+            raise UserError(f"What is ignored from frame {first} ends before, at {last}.", code="FQ434")
+        ignored.append(Ignored(landmark(entry), first, last, view(entry) if "view" in entry else None))
+    fade = _whole(document, "fade") if "fade" in document else Corrections.fade
+    if not 0 <= fade <= 1000:
+        raise UserError("Corrections fade out over 0 to 1000 frames.", code="FQ434")
+    return Corrections(tuple(pins), tuple(poses), tuple(ignored), fade)
 
 
-def spliced(before: ShotFit, part: ShotFit, first: int, last: int) -> ShotFit:
-    """`before` with the frames from `first` to `last` (file numbers) taken from `part`, a fit of the same person."""
-    new = (part.face.frames >= first) & (part.face.frames <= last)
-    old = np.isin(before.face.frames, part.face.frames[new])
-
-    def mixed(one: NDArray[Any], two: NDArray[Any]) -> NDArray[Any]:
-        out = one.copy()
-        out[old] = two[new]
-        return out
-
-    def rigid(one: RigidFit, two: RigidFit) -> RigidFit:
-        return replace(
-            one, rotation=mixed(one.rotation, two.rotation), translation=mixed(one.translation, two.translation)
-        )
-
-    names = ("vertices", "expression", "eye_rotation", "rotation", "translation")
-    changed: dict[str, Any] = {name: mixed(getattr(before.face, name), getattr(part.face, name)) for name in names}
-    face = replace(before.face, **changed)
-    return ShotFit(
-        before.cameras, face, rigid(before.skull, part.skull), rigid(before.jaw, part.jaw),
-        _mixed_quality(before.quality, part.quality, old, new),
-    )  # fmt: skip
+def _entries(document: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    entries = document.get(name, [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise UserError(f'"{name}" of the corrections must be a list of objects.', code="FQ434")
+    return entries
 
 
-def _mixed_quality(one: FitQuality, two: FitQuality, old: NDArray[np.bool_], new: NDArray[np.bool_]) -> FitQuality:
-    lists: dict[str, Any] = {}
-    for name in ("reprojection", "landmarks", "rotation_sigma", "depth_sigma", "jaw_sigma", "status"):
-        values, fresh = list(getattr(one, name)), list(getattr(two, name))
-        for i, j in zip(np.flatnonzero(old), np.flatnonzero(new), strict=True):
-            values[i] = fresh[j]
-        lists[name] = values
-    error = np.nan_to_num(np.array(lists["reprojection"]), nan=np.inf)
-    doubtful = np.array([s != "good" for s in lists["status"]])
-    worst = [int(one.frames[i]) for i in np.lexsort((-error, ~doubtful))[:10]]
-    return replace(one, worst_frames=worst, iterations=two.iterations, seconds=two.seconds, **lists)
+def _whole(entry: dict[str, Any], name: str) -> int:
+    value = entry.get(name)
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > 2**40:
+        raise UserError(f'"{name}" in the corrections must be a whole number.', code="FQ434")
+    return value
 
 
-def context(frames: NDArray[np.int64], first: int, last: int, margin: int) -> NDArray[np.bool_]:
-    """Mask of the frames of a range and of some around it, which tell it where to begin. Raises UserError if empty."""
-    inside = (frames >= first) & (frames <= last)
-    if not inside.any():
-        raise UserError(f"The tracks have no frame from {first} to {last}.", "Choose frames of the shot.", "FQ433")
-    return (frames >= first - margin) & (frames <= last + margin)
+def _numbers(entry: dict[str, Any], name: str, shape: tuple[int, ...]) -> Array:
+    try:
+        value = np.array(entry.get(name), np.float64)
+    except (TypeError, ValueError):
+        value = np.zeros(0)
+    if value.shape != shape or not all(map(math.isfinite, value.ravel())):
+        size = " x ".join(map(str, shape))
+        raise UserError(f'"{name}" in the corrections must hold {size} numbers.', code="FQ434")
+    return value

@@ -1,7 +1,7 @@
 """`fit_shot`: tracks in; camera, face, skull, jaw and how far to trust them out."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,8 @@ from threadpoolctl import threadpool_limits
 
 from facequery.errors import UserError
 from facequery.fitting.arrow import ArrowSystem, solve_arrow
-from facequery.fitting.corrections import Corrections, context, corrected, part_of, pose_targets, spliced
+from facequery.fitting.corrections import Corrections, without_ignored
+from facequery.fitting.hold import held
 from facequery.fitting.minimise import Minimum, minimise
 from facequery.fitting.output import assemble
 from facequery.fitting.points import point_basis
@@ -44,6 +45,7 @@ def fit_shot(
     settings: FitSettings | None = None,
     actor: Person | None = None,
     corrections: Corrections | None = None,
+    tick: Callable[[], None] | None = None,
 ) -> ShotFit:
     """Fit camera, face, skull and jaw to the tracks of one face, over all frames and views together.
 
@@ -54,12 +56,12 @@ def fit_shot(
     tell, is the most probable one unless an actor or known views determine it.
 
     Identity, smooth shape beyond it and cameras come from the key frames that differ most, solved jointly; then every
-    frame is solved with them, all together in time. `corrections` made by hand hold at their frames.
-    Raises UserError when there is too little to fit.
+    frame is solved with them, all together in time. `corrections` made by hand hold at their frames. `tick` is called
+    now and then and may raise to end the work. Raises UserError when there is too little to fit.
     """
     # The matrices are many and small: a second thread for each costs far more than it brings.
     with threadpool_limits(1, user_api="blas"):
-        return _fit_shot(model, tracks, cameras, settings or FitSettings(), actor, corrections)
+        return _fit_shot(model, tracks, cameras, settings or FitSettings(), actor, corrections, tick)
 
 
 def _fit_shot(
@@ -69,12 +71,68 @@ def _fit_shot(
     settings: FitSettings,
     actor: Person | None,
     corrections: Corrections | None,
+    tick: Callable[[], None] | None,
 ) -> ShotFit:
     started = time.perf_counter()
-    pinned: Array | None = None
-    if corrections and tracks:
-        first, pinned = corrected(tracks[0], corrections)
-        tracks = [first, *tracks[1:]]
+    ready = prepared(model, tracks, cameras, settings, actor, corrections)
+    problem = ready.problem
+    start = initial_state(problem, ready.identity)
+    seen = np.asarray(sum((view.weight > 0).sum(1) for view in problem.views)) >= FEWEST_LANDMARKS
+    keys = key_frames(start, seen, settings.key_frames)
+    key = _fit_key_frames(problem, start, keys, tick)
+    last, result, iterations = key.problem, key.minimum, key.iterations
+    if len(keys) < problem.frames or len(last.basis.rest) < len(ready.problem.basis.rest):
+        last = replace(problem, lock_shared=True)
+        set_statistics(last, key.problem.model_error, key.problem.expression_weight)
+        state = extend(problem, key.minimum.state, keys)
+        result = all_frames(last, state, tick)
+        iterations += result.iterations
+    touched, notes = np.zeros(problem.frames, bool), list[str]()
+    if corrections:
+        state, touched, notes = held(last, result.state, result.system, ready.frames, corrections, ready.known)
+        result = replace(result, state=state)
+    return assemble(ready, last, result, key.problem, key.minimum, iterations, started, touched, notes)
+
+
+def all_frames(problem: Problem, state: State, tick: Callable[[], None] | None = None) -> Minimum:
+    """All frames of a problem whose shared unknowns are locked: first with some of the landmarks, then with all."""
+    settings = problem.settings
+    coarse = problem
+    if len(problem.basis.rest) > 2 * _COARSE_LANDMARKS:
+        some = spread_landmarks(problem.basis, problem.views, _COARSE_LANDMARKS)
+        coarse = replace(select(problem, np.arange(problem.frames), some), lock_shared=True, frozen=problem.frozen)
+        set_statistics(coarse, problem.model_error, problem.expression_weight)
+    coarse.robust = 2.0 * settings.robust
+    first = minimise(coarse, state, settings.iterations // 2, 1e-2, tick=tick)
+    problem.robust = settings.robust
+    last = minimise(problem, first.state, settings.iterations, tick=tick)
+    return replace(last, iterations=first.iterations + last.iterations)
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A problem and what its results need: where the shape begins `identity` (K,), the person's `own` offsets (V, 3)
+    or None, further shape modes `extra` (M, V, 3) or None, `known` cameras at the shot's `frames` (F,)."""
+
+    problem: Problem
+    identity: Array
+    own: Array | None
+    extra: NDArray[np.float32] | None
+    known: list[Camera | None]
+    frames: NDArray[np.int64]
+
+
+def prepared(
+    model: "HeadModel",
+    tracks: Sequence[Landmarks],
+    cameras: Sequence[Camera | None],
+    settings: FitSettings,
+    actor: Person | None,
+    corrections: Corrections | None,
+) -> Prepared:
+    """The problem of a shot. Raises UserError when there is too little to fit, or input that does not fit together."""
+    if corrections:
+        tracks = [without_ignored(one, corrections, v) for v, one in enumerate(tracks)]
     views, known = make_views(tracks, cameras, settings)
     queries = tracks[0].queries
     positions = np.asarray(queries.positions, np.float64)
@@ -85,69 +143,7 @@ def _fit_shot(
     basis = point_basis(model, positions, model.bind(queries.positions), own, extra)
     times = frame_times(tracks[0].frames, tracks[0].fps)
     problem = Problem(model, basis, views, settings, times, lock_identity=actor is not None)
-
-    start = initial_state(problem, identity)
-    seen = np.asarray(sum((view.weight > 0).sum(1) for view in views)) >= FEWEST_LANDMARKS
-    keys = key_frames(start, seen, settings.key_frames)
-    key = _fit_key_frames(problem, start, keys)
-    last, result, iterations = key.problem, key.minimum, key.iterations
-    if len(keys) < problem.frames or len(last.basis.rest) < len(positions) or corrections:
-        last = replace(problem, lock_shared=True, pinned=pinned)
-        set_statistics(last, key.problem.model_error, key.problem.expression_weight)
-        state = extend(problem, key.minimum.state, keys)
-        coarse = last
-        if len(positions) > 2 * _COARSE_LANDMARKS:
-            some = spread_landmarks(basis, views, _COARSE_LANDMARKS)
-            coarse = replace(select(problem, np.arange(problem.frames), some), lock_shared=True)
-            set_statistics(coarse, key.problem.model_error, key.problem.expression_weight)
-        coarse.robust = 2.0 * settings.robust
-        result = minimise(coarse, state, settings.iterations // 2, 1e-2)
-        last.robust = settings.robust
-        again = minimise(last, result.state, settings.iterations)
-        iterations += result.iterations + again.iterations
-        result = again
-        if corrections and corrections.poses:
-            last = pose_targets(last, result.state, np.asarray(tracks[0].frames, np.int64), corrections)
-            set_statistics(last, key.problem.model_error, key.problem.expression_weight)
-            result = minimise(last, result.state, settings.iterations, 1e-6)
-    return assemble(last, result, key.problem, key.minimum, tracks, known, own, extra, iterations, started)
-
-
-def refit_range(
-    model: "HeadModel",
-    tracks: Sequence[Landmarks],
-    before: ShotFit,
-    first: int,
-    last: int,
-    settings: FitSettings | None = None,
-    corrections: Corrections | None = None,
-) -> ShotFit:
-    """Fit the frames from `first` to `last` (file numbers) again; all others, the shape and the cameras stay.
-
-    Raises UserError when the range is not in the tracks.
-    """
-    margin = 12 if corrections is None else 12 + corrections.fade
-    keep = context(np.asarray(tracks[0].frames, np.int64), first, last, margin)
-    parts = [part_of(one, keep) for one in tracks]
-    cameras = [camera.select(np.flatnonzero(keep)) for camera in before.cameras]
-    if corrections is not None:
-        inside = {int(f) for f in parts[0].frames}
-        corrections = replace(
-            corrections,
-            pins=tuple(pin for pin in corrections.pins if pin.frame in inside),
-            poses=tuple(pose for pose in corrections.poses if pose.frame in inside),
-        )
-    part = fit_shot(model, parts, cameras, settings, _Known("", before.face.identity, before.face.offsets), corrections)
-    return spliced(before, part, first, last)
-
-
-@dataclass(frozen=True, eq=False)
-class _Known:
-    """The person of an earlier fit."""
-
-    name: str
-    identity: NDArray[np.float32]
-    offsets: NDArray[np.float32]
+    return Prepared(problem, identity, own, extra, known, np.asarray(tracks[0].frames, np.int64))
 
 
 def _given_shape(model: "HeadModel", actor: Person | None) -> tuple[Array | None, Array]:
@@ -170,7 +166,9 @@ class _KeyFit:
     iterations: int
 
 
-def _fit_key_frames(problem: Problem, start: State, keys: NDArray[np.int64]) -> _KeyFit:
+def _fit_key_frames(
+    problem: Problem, start: State, keys: NDArray[np.int64], tick: Callable[[], None] | None
+) -> _KeyFit:
     """Shape, cameras and the key frames together, from several focal lengths where it is not known."""
     settings = problem.settings
     some = spread_landmarks(problem.basis, problem.views, _FIRST_LANDMARKS)
@@ -185,12 +183,14 @@ def _fit_key_frames(problem: Problem, start: State, keys: NDArray[np.int64]) -> 
         trial.robust = first.robust
         set_statistics(trial, FIRST_MODEL_ERROR)
         begin = take(state, few)
-        results = [minimise(trial, with_focal(problem, begin, f / settings.focal_guess), 6) for f in _FOCAL_TRIALS]
+        results = [
+            minimise(trial, with_focal(problem, begin, f / settings.focal_guess), 6, tick=tick) for f in _FOCAL_TRIALS
+        ]
         best = min(results, key=lambda r: r.cost)
         iterations += sum(r.iterations for r in results)
         state = with_focal(problem, state, float(best.state.focal[[v.solve_focal for v in problem.views]][0]))
         state = replace(state, identity=best.state.identity)
-    result = minimise(first, state, settings.iterations, 1e-3)
+    result = minimise(first, state, settings.iterations, 1e-3, tick=tick)
     iterations += result.iterations
     last = select(problem, keys, spread_landmarks(problem.basis, problem.views, _SHAPE_LANDMARKS))
     last.robust = settings.robust
@@ -198,7 +198,7 @@ def _fit_key_frames(problem: Problem, start: State, keys: NDArray[np.int64]) -> 
     for _ in range(3):
         agreed = agreement(last, result.state)
         set_statistics(last, error, agreed)
-        result = minimise(last, result.state, settings.iterations)
+        result = minimise(last, result.state, settings.iterations, tick=tick)
         iterations += result.iterations
         before, error = error, model_error(last, result.state)
         if abs(error - before) <= 0.1 * max(error, before) and agreement(last, result.state) > 0.7 * agreed:
@@ -208,7 +208,7 @@ def _fit_key_frames(problem: Problem, start: State, keys: NDArray[np.int64]) -> 
             last.focal_tilt = _focal_tilt(last, result.state, result.system)
         except np.linalg.LinAlgError:  # nothing determines the frames; the interval will say so
             break
-        result = minimise(last, result.state, settings.iterations)
+        result = minimise(last, result.state, settings.iterations, tick=tick)
         iterations += result.iterations
     return _KeyFit(last, result, iterations)
 

@@ -1,5 +1,6 @@
 """Levenberg-Marquardt on a `Problem`: projected to the bounds, every step accepted lowers the cost."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,12 +26,18 @@ class Minimum:
 
 
 def minimise(
-    problem: Problem, state: State, iterations: int, tolerance: float = 1e-4, damping: float = 1e-4
+    problem: Problem,
+    state: State,
+    iterations: int,
+    tolerance: float = 1e-4,
+    damping: float = 1e-4,
+    tick: Callable[[], None] | None = None,
 ) -> Minimum:
     """Lower the cost of `problem` from `state` for at most `iterations` linearisations.
 
     Ends when a step lowers the cost by less than `tolerance` of it. Expressions stay in [0, 1]: one that lies at a
-    bound and is pushed outwards is held (projected Newton; Bertsekas, SIAM J. Control 20, 1982).
+    bound and is pushed outwards is held (projected Newton; Bertsekas, SIAM J. Control 20, 1982). `tick` is called
+    after every linearisation and may raise to end the work.
     """
     system, precision = problem.linearise(state)
     cost = problem.cost(state, precision)
@@ -59,6 +66,8 @@ def minimise(
         damping = max(damping * 0.2, 1e-9)
         system, precision = problem.linearise(state)
         done += 1
+        if tick:
+            tick()
         cost = problem.cost(state, precision)
         if gain <= tolerance * abs(cost) + 1e-9:
             converged = True

@@ -11,13 +11,14 @@ from facequery.errors import UserError
 from facequery.fitting.arrow import ArrowSystem, solve_arrow
 from facequery.fitting.minimise import Minimum
 from facequery.fitting.points import eye_matrices, jaw_motion
-from facequery.fitting.prepare import FEWEST_LANDMARKS, Landmarks
+from facequery.fitting.prepare import FEWEST_LANDMARKS
 from facequery.fitting.problem import Problem
 from facequery.fitting.results import BRIDGED, DOUBTFUL, GOOD, FaceFit, FitQuality, RigidFit, ShotFit
 from facequery.fitting.state import State
 from facequery.geometry.cameras import Camera
 
 if TYPE_CHECKING:
+    from facequery.fitting.fit import Prepared
     from facequery.head.model import HeadModel
 
 Array = NDArray[np.float64]
@@ -42,32 +43,31 @@ def part_mesh(model: "HeadModel", parts: Sequence[str]) -> tuple[NDArray[np.int6
 
 
 def assemble(
+    ready: "Prepared",
     problem: Problem,
     minimum: Minimum,
     key_problem: Problem,
     key_minimum: Minimum,
-    tracks: Sequence[Landmarks],
-    known: Sequence[Camera | None],
-    offsets: Array | None,
-    extra: NDArray[np.float32] | None,
     iterations: int,
     started: float,
+    touched: NDArray[np.bool_],
+    notes: Sequence[str],
 ) -> ShotFit:
     """Results in the camera space of the first view.
 
-    `minimum` of `problem` holds the frames, `key_minimum` what the key frames say of shape and cameras. `offsets`
-    (V, 3) and the modes `extra` (M, V, 3) make the person's own shape beyond identity.
+    `minimum` of `problem` holds the frames, `key_minimum` what the key frames say of shape and cameras; `touched` (F,)
+    are the frames that were corrected by hand, `notes` what else is to be said.
     """
     model, state = problem.model, minimum.state
     first = problem.views[0]
     rotation = first.rotation @ state.rotation
     translation = np.einsum("fij,fj->fi", first.rotation, state.translation) + first.translation
-    frames = np.asarray(tracks[0].frames, np.int64)
+    frames = ready.frames
     modes = len(model.identity_basis)
     identity = state.identity[:modes]
-    own = np.zeros((len(model.rest), 3), np.float32) if offsets is None else offsets.astype(np.float32)
-    if extra is not None:
-        own = own + np.tensordot(state.identity[modes:].astype(np.float32), extra, 1)
+    own = np.zeros((len(model.rest), 3), np.float32) if ready.own is None else ready.own.astype(np.float32)
+    if ready.extra is not None:
+        own = own + np.tensordot(state.identity[modes:].astype(np.float32), ready.extra, 1)
     eyes = eye_matrices(state.eyes)
 
     vertices, triangles = part_mesh(model, FACE_PARTS)
@@ -106,8 +106,9 @@ def assemble(
         np.einsum("fij,fj->fi", rotation, jaw.translation) + translation,
         frames,
     )
-    quality = _quality(problem, minimum, key_problem, key_minimum, frames, iterations, started)
-    return ShotFit(_cameras(problem, state, known), face, skull, jaw_fit, quality)
+    quality = _quality(problem, minimum, key_problem, key_minimum, frames, iterations, started, touched)
+    quality.notes.extend(notes)
+    return ShotFit(_cameras(problem, state, ready.known), face, skull, jaw_fit, quality)
 
 
 def _cameras(problem: Problem, state: State, known: Sequence[Camera | None]) -> list[Camera]:
@@ -146,6 +147,7 @@ def _quality(
     frames: NDArray[np.int64],
     iterations: int,
     started: float,
+    touched: NDArray[np.bool_],
 ) -> FitQuality:
     state, system = minimum.state, minimum.system
     pixels, _ = problem.project(state)
@@ -172,6 +174,7 @@ def _quality(
             "FQ420",
         )
     status = _status(error, count, sigmas, (share > _TOO_FAR) | (seen < _SEEN))
+    status = [GOOD if by_hand else one for one, by_hand in zip(status, touched, strict=True)]
     focal, interval, solved, notes = _focal(key_problem, key_minimum)
     suspicion = np.nan_to_num(error, nan=np.inf) / max(float(np.nanmedian(error)), 1e-9) + sigmas[:, 0]
     bad = np.array([s != GOOD for s in status])

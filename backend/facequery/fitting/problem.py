@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from facequery.fitting.arrow import ArrowSystem
 from facequery.fitting.points import PointBasis, evaluate, eye_angles, frame_jacobian, jaw_motion
 from facequery.fitting.settings import FitSettings
-from facequery.fitting.state import EXPRESSION, EYES, PER_FRAME, POSE, State, View
+from facequery.fitting.state import EXPRESSION, EYES, PER_FRAME, State, View
 from facequery.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 _CHUNK = 4000  # landmarks whose Jacobian is held at once
-_TARGET_TURN, _TARGET_MOVE = 2e-5, 1e-5  # radians and metres within which a given pose is met
 _NEAR = 1e-3  # metres: nothing is seen nearer to the camera than this
 
 
@@ -46,10 +45,7 @@ class Problem:
     expression_weight: float = 1.0  # of the expression prior: less where landmarks agree better than their sigma says
     identity_weight: float = 1.0  # how often the identity prior counts, for frames that are not independent
     focal_tilt: tuple[float, ...] = ()  # per view: slope of a cost that is linear in the logarithm of its focal length
-    target_rotation: Array | None = None  # (F, 3, 3), (F, 3), (F,): poses that are given, and how firmly (1: exactly)
-    target_translation: Array | None = None
-    target_weight: Array | None = None
-    pinned: Array | None = None  # (F, N) extra information in 1 / px^2, without a robust kernel
+    frozen: NDArray[np.bool_] | None = None  # (F,) frames that stay as they are
     names: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -133,11 +129,8 @@ class Problem:
         total = self.prior_cost(state)
         c2 = self.robust**2
         for v, view in enumerate(self.views):
-            gap = ((pixels[v] - view.xy) ** 2).sum(-1)
-            square = gap * precision[v]
+            square = ((pixels[v] - view.xy) ** 2).sum(-1) * precision[v]
             total += 0.5 * self.data_weight * float((view.weight * square * c2 / (c2 + square)).sum())
-            if self.pinned is not None and v == 0:
-                total += 0.5 * float((self.pinned * gap).sum())
         return total
 
     def prior_cost(self, state: State) -> float:
@@ -154,8 +147,6 @@ class Problem:
             if view.solve_focal:
                 cost += 0.5 * self._focal_residual(state, v) ** 2
                 cost += float(np.log(state.focal[v])) * (self.focal_tilt[v] if self.focal_tilt else 0.0)
-        gaps, firm = self._target_gaps(state)
-        cost += 0.5 * float((gaps**2 * firm).sum())
         bends, weights = self._bends(state)
         return cost + 0.5 * float(np.log1p(self._grouped(bends**2 * weights)).sum())
 
@@ -187,15 +178,6 @@ class Problem:
         steps = matrix_to_axis_angle(state.rotation[1:] @ np.swapaxes(state.rotation[:-1], 1, 2))
         bends[:, :3] = after * steps[1:] - before * steps[:-1]
         return bends, weights
-
-    def _target_gaps(self, state: State) -> tuple[Array, Array]:
-        """Rotation (radians) and translation (F, 6) beyond the given poses, and 1 / variance (F, 6); 0 without any."""
-        if self.target_rotation is None or self.target_translation is None or self.target_weight is None:
-            return np.zeros((self.frames, 6)), np.zeros((self.frames, 6))
-        turn = matrix_to_axis_angle(state.rotation @ np.swapaxes(self.target_rotation, 1, 2))
-        gaps = np.concatenate([turn, state.translation - self.target_translation], axis=1)
-        scale = np.array([_TARGET_TURN] * 3 + [_TARGET_MOVE] * 3)
-        return gaps, (self.target_weight[:, None] ** 4 / scale) ** 2
 
     @staticmethod
     def _grouped(squares: Array) -> Array:
@@ -236,8 +218,6 @@ class Problem:
             precision.append(inverse)
             gap = pixels[v] - view.xy
             weight = inverse * self._weights((gap**2).sum(-1) * inverse, view.weight)
-            if self.pinned is not None and v == 0:
-                weight = weight + self.pinned
             weight = np.where(depths[v] > _NEAR, weight, 0.0)
             for f in range(self.frames):
                 used = np.flatnonzero(weight[f])
@@ -335,11 +315,6 @@ class Problem:
                 system.shared[column, column] += 1.0 / s.focal_prior**2
                 system.shared_gradient[column] += self._focal_residual(state, v) / s.focal_prior
                 system.shared_gradient[column] += self.focal_tilt[v] if self.focal_tilt else 0.0
-        gaps, firm = self._target_gaps(state)
-        pose = np.arange(6)
-        grow = np.array([1.0, 1.0, 1.0, 1.0, 1.0, state.focal[0] if self.views[0].solve_focal else 1.0])
-        system.frame_gradient[:, POSE] += gaps * firm * grow
-        system.frame[:, pose, pose] += firm * grow**2
         bends, weights = self._bends(state)
         if not len(bends):
             return
@@ -360,10 +335,13 @@ class Problem:
     # ---- moving --------------------------------------------------------------------------------------------------
 
     def free(self, state: State, gradient: Array) -> NDArray[np.bool_]:
-        """(F, 62) which unknowns may move: an expression at a bound that the gradient pushes outwards may not."""
+        """(F, 62) which unknowns may move: not those of a frozen frame, nor an expression at a bound that the gradient
+        pushes outwards."""
         free = np.ones(gradient.shape, bool)
         pull = gradient[:, EXPRESSION]
         free[:, EXPRESSION] = ~(((state.expression <= 0) & (pull > 0)) | ((state.expression >= 1) & (pull < 0)))
+        if self.frozen is not None:
+            free[self.frozen] = False
         return free
 
     def step(self, state: State, frame: Array, shared: Array) -> State:

@@ -1,0 +1,159 @@
+"""Holding a fit to what was corrected by hand: exactly at the corrected frames, fading out around them.
+
+At a corrected frame the unknowns move as little as the landmarks allow (in the metric of the frame's own normal
+equations) such that its pins are met and its keyed pose is taken. The frames around it get a share of that movement,
+so that frames beyond the fade stay bit for bit what they were.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facequery.errors import UserError
+from facequery.fitting.arrow import ArrowSystem
+from facequery.fitting.corrections import Corrections, KeyedPose, Pin, fade_weights, row_of
+from facequery.fitting.problem import Problem
+from facequery.fitting.start import select, take
+from facequery.fitting.state import EXPRESSION, EYES, PER_FRAME, POSE, State
+from facequery.geometry.cameras import Camera
+from facequery.geometry.rotations import matrix_to_axis_angle
+
+Array = NDArray[np.float64]
+_ROUNDS = 10  # linearisations of a frame's pins
+_STIFF = 0.01  # share of the smoothness terms' weight that keeps still what no landmark determines
+_MISSED = 0.5  # px from which on a pin is said to be out of reach
+
+
+def held(
+    problem: Problem,
+    state: State,
+    system: ArrowSystem,
+    frames: NDArray[np.int64],
+    corrections: Corrections,
+    cameras: Sequence[Camera | None],
+    stops: Sequence[int] = (),
+) -> tuple[State, NDArray[np.bool_], list[str]]:
+    """The state with pins and keyed poses met; the frames (F,) that were corrected; and sentences for the user.
+
+    `state` is a minimum of `problem` (nothing shared in it moves), `system` its normal equations there; `frames` (F,)
+    file numbers; `cameras` what is known of the views' cameras, for their lenses; `stops` file numbers at which no
+    correction may arrive. Raises UserError for a pose that is no rigid motion.
+    """
+    keys = sorted({one.frame for one in (*corrections.pins, *corrections.poses)})
+    touched = np.zeros(len(frames), bool)
+    moves = np.zeros((len(keys), PER_FRAME))
+    notes: list[str] = []
+    for k, frame in enumerate(keys):
+        row = row_of(frames, frame)
+        touched[row] = True
+        pins = [pin for pin in corrections.pins if pin.frame == frame]
+        poses = [pose for pose in corrections.poses if pose.frame == frame]
+        moves[k], gaps = _move(problem, state, system, row, pins, poses[-1] if poses else None, cameras)
+        for pin, gap in zip(pins, gaps, strict=True):
+            if gap > _MISSED:
+                notes.append(
+                    f"The pin of landmark {pin.landmark} in frame {frame} is missed by {gap:.1f} px: the head cannot "
+                    "reach it together with what else is given there."
+                )
+    share = fade_weights(frames, np.array(keys, np.int64), corrections.fade, stops)
+    return problem.step(state, share @ moves, np.zeros(problem.shared)), touched, notes
+
+
+def _move(
+    problem: Problem,
+    state: State,
+    system: ArrowSystem,
+    row: int,
+    pins: Sequence[Pin],
+    pose: KeyedPose | None,
+    cameras: Sequence[Camera | None],
+) -> tuple[Array, list[float]]:
+    """Step (62,) of one frame that meets its pins and takes its pose, and how far the pins are missed, px."""
+    landmarks = np.array(sorted({pin.landmark for pin in pins}), np.int64)
+    one = replace(select(problem, np.array([row]), landmarks), lock_shared=True)
+    start = now = take(state, np.array([row]))
+    metric = system.frame[row] - np.diag(system.smooth[row]) + _STIFF * np.diag(problem.smooth_weights())
+    pull = system.frame_gradient[row].copy()
+    grow = np.array([1.0, 1.0, state.focal[0] if problem.views[0].solve_focal else 1.0])
+    fixed = np.zeros(PER_FRAME, bool)
+    if pose is not None:
+        now = _posed(problem, now, row, pose)
+        fixed[POSE] = True
+    wanted = [_ideal(pin, row, cameras[pin.view]) for pin in pins]
+    columns = np.searchsorted(landmarks, [pin.landmark for pin in pins]) if pins else np.zeros(0, np.int64)
+    gap = np.zeros((0, 2))
+    for _ in range(_ROUNDS if pins else 1):
+        jacobian = np.zeros((0, PER_FRAME))
+        if pins:
+            jacobians = [one.jacobian(now, v, 0).astype(np.float64) for v in range(len(problem.views))]
+            pixels = one.project(now)[0]
+            at = list(zip(pins, columns, strict=True))
+            jacobian = np.concatenate([jacobians[pin.view][c, :, :PER_FRAME] for pin, c in at])
+            gap = np.array([pixels[pin.view][0, c] for pin, c in at]) - wanted
+        moved = _difference(start, now, grow)
+        step = _constrained(metric, pull + metric @ moved, jacobian, -gap.ravel(), now.expression[0], fixed)
+        now = one.step(now, step[None], np.zeros(0))
+        if np.abs(step[EXPRESSION]).max() < 1e-6 and np.abs(step[POSE]).max() < 1e-8:
+            break
+    if pins:
+        pixels = one.project(now)[0]
+        gap = np.array([pixels[pin.view][0, c] for pin, c in zip(pins, columns, strict=True)]) - wanted
+    return _difference(start, now, grow), [float(g) for g in np.linalg.norm(gap, axis=1)]
+
+
+def _posed(problem: Problem, state: State, row: int, pose: KeyedPose) -> State:
+    """The state of one frame with its pose replaced."""
+    wanted = np.asarray(pose.rotation, np.float64)
+    rigid = np.abs(wanted @ wanted.T - np.eye(3)).max() < 1e-3 and np.linalg.det(wanted) > 0
+    if not rigid or not np.isfinite(pose.translation).all():
+        raise UserError(f"The pose keyed at frame {pose.frame} is not a rigid motion.", code="FQ432")
+    view = problem.views[0]
+    back = view.rotation[row].T
+    move = back @ (np.asarray(pose.translation, np.float64) - view.translation[row])
+    return replace(state, rotation=(back @ wanted)[None], translation=move[None])
+
+
+def _ideal(pin: Pin, row: int, camera: Camera | None) -> Array:
+    """(2,) undistorted pixels of a pin."""
+    xy = np.array(pin.xy, np.float64)
+    return xy if camera is None else camera.select([row]).undistort(xy[None, None])[0, 0]
+
+
+def _difference(one: State, two: State, grow: Array) -> Array:
+    """Step (62,) that leads from one state of a single frame to another."""
+    out = np.zeros(PER_FRAME)
+    out[0:3] = matrix_to_axis_angle(two.rotation[0] @ one.rotation[0].T)
+    out[3:6] = (two.translation[0] - one.translation[0]) / grow
+    out[EXPRESSION] = two.expression[0] - one.expression[0]
+    out[EYES] = (two.eyes[0] - one.eyes[0]).ravel()
+    return out
+
+
+def _constrained(
+    metric: Array, pull: Array, jacobian: Array, wanted: Array, expression: Array, fixed: NDArray[np.bool_]
+) -> Array:
+    """Step s (62,) with the least s' M s / 2 + g' s such that J s = wanted, expressions stay in [0, 1] and what is
+    `fixed` does not move. Constraints that contradict each other are met in the least-squares sense."""
+    step = np.zeros(PER_FRAME)
+    fixed = fixed.copy()
+    for _ in range(PER_FRAME):
+        free = ~fixed
+        inverse = np.linalg.inv(metric[np.ix_(free, free)])
+        force = (pull + metric[:, fixed] @ step[fixed])[free]
+        move = -inverse @ force
+        if len(wanted):
+            j = jacobian[:, free]
+            square = j @ inverse @ j.T
+            square += 1e-7 * np.trace(square) / len(square) * np.eye(len(square))
+            missing = wanted - jacobian[:, fixed] @ step[fixed] - j @ move
+            move = move + inverse @ j.T @ np.linalg.solve(square, missing)
+        step[free] = move
+        target = expression + step[EXPRESSION]
+        leaving = free[EXPRESSION] & ((target < 0.0) | (target > 1.0))
+        if not leaving.any():
+            break
+        step[EXPRESSION][leaving] = (np.clip(target, 0.0, 1.0) - expression)[leaving]
+        fixed[EXPRESSION] |= leaving
+    return step
