@@ -14,6 +14,7 @@ from facequery.assets import source_data
 from facequery.head.model import HeadModel
 from facequery.synthesis.cutouts import lash_texture, strand_texture
 from facequery.synthesis.meshes import source_uv
+from facequery.synthesis.portrait_skins import PortraitSkin
 from facequery.synthesis.surface import BROW_RIGHT, Surface, bake, texel_of
 
 TEXTURE_SIDE = 512  # texels of one UV tile
@@ -88,6 +89,7 @@ class Library:
     lash_layer: int
     strand_layer: int
     names: dict[str, list[str]] = field(default_factory=dict)
+    portraits: list[PortraitSkin] = field(default_factory=list)  # their index goes on after that of the skins
 
     @staticmethod
     def load(model: HeadModel, split: str = "train") -> "Library":

@@ -16,7 +16,8 @@ _TO_CAMERA = np.diag([1.0, -1.0, -1.0])  # y up, z towards the viewer -> OpenCV'
 @dataclass(frozen=True)
 class Light:
     """environment: index into the library; turn (3, 3) environment -> camera space; ambient: its strength; lamps
-    (L, 3) unit directions towards the lamps, camera space; colours (L, 3) linear; shadow: 0..1 of the first lamp."""
+    (L, 3) unit directions towards the lamps, camera space; colours (L, 3) linear; shadow: 0..1 of the first lamp;
+    flat: 0..1, how far the environment's light comes evenly from everywhere."""
 
     environment: int
     turn: NDArray[np.float64]
@@ -24,6 +25,7 @@ class Light:
     lamps: NDArray[np.float32]
     colours: NDArray[np.float32]
     shadow: float
+    flat: float = 0.0
 
 
 def temperature(kelvin: float) -> NDArray[np.float64]:

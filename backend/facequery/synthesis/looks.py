@@ -30,6 +30,9 @@ def linear(srgb: NDArray | tuple) -> NDArray[np.float64]:
     return v * (v * (v * 0.305306011 + 0.682171111) + 0.012522878)  # within 0.002 of the standard's two pieces
 
 
+TONE_LUMINANCE = linear(_TONES).mean(1)  # of the scale's tones, light to dark
+
+
 def draw_tone(rng: np.random.Generator) -> tuple[float, NDArray[np.float64]]:
     """Place on the scale of tones (0 light .. 1 dark) and linear albedo (3,)."""
     place = float(rng.beta(1.0, 1.55))

@@ -65,6 +65,12 @@ class Renderer:
         self._levels = [_Level([s.texture for s in library.skins], library.surface.masks, library.brows)]
         for _ in range(2):
             self._levels.append(self._levels[-1].coarser())
+        # Portraits are kept at half the resolution, so their finest level is the second.
+        portraits = [p.texture for p in library.portraits]
+        for k, level in enumerate(self._levels):
+            if k > 1:
+                portraits = [_halved(p) for p in portraits]
+            level.skins.extend(portraits)
         height = library.surface.covered.shape[0]
         along = np.diff(library.surface.positions[height // 4 : height // 2, height // 4 : 3 * height // 4], axis=1)
         self._texel = float(np.median(np.linalg.norm(along, axis=-1)))  # metres, in the middle of the face
@@ -170,8 +176,10 @@ class Renderer:
         if len(light.lamps) and light.shadow > 0:
             shadow_map, basis = self._shadow_map(a, light.lamps[0], middle, culled)
         sh = irradiance(library.environments[light.environment], light.turn, light.ambient)
+        sh[1:] *= np.float32(1 - light.flat)
         pixel = float(middle[2]) / float(focal)  # metres
-        level = self._levels[int(np.clip(np.log2(max(pixel / self._texel, 1e-3)) + 0.4, 0, len(self._levels) - 1))]
+        finest = int(scene.skin >= len(library.skins))
+        level = self._levels[int(np.clip(np.log2(max(pixel / self._texel, 1e-3)) + 0.4, finest, len(self._levels) - 1))]
         parameters = scene.skin_parameters
         if overlay is not None:
             parameters = parameters.copy()
@@ -269,6 +277,10 @@ def contact_shadow(colour: NDArray, depth: NDArray, focal: float) -> None:
     colour *= (1 - np.minimum(dark, 0.6))[..., None]
 
 
+def _halved(texture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.resize(texture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
+
+
 @dataclass(frozen=True)
 class _Level:
     """The skin's textures at one resolution: skins, each (H, W, 3), masks (H, W, 8), brows (L, H, H)."""
@@ -281,7 +293,7 @@ class _Level:
         """Half the resolution; a pixel then covers about a texel, and nothing flickers."""
         if min(self.masks.shape[0], self.brows.shape[1]) < 16:
             return self
-        skins = [cv2.resize(s, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for s in self.skins]
+        skins = [_halved(s) for s in self.skins]
         halves = (self.masks[..., :4], self.masks[..., 4:])  # OpenCV resizes four channels at most
         masks = [cv2.resize(m, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for m in halves]
         brows = [cv2.resize(b, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for b in self.brows]

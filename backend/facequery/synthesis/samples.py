@@ -1,6 +1,7 @@
 """Training samples: a face crop with the labels of a set of queries, made on the fly."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from facequery.synthesis.library import SPLITS, Library
 from facequery.synthesis.occluders import draw_occluder
 from facequery.synthesis.paint import Painter
 from facequery.synthesis.picture import composed, defocus, develop, exposure
+from facequery.synthesis.portrait_skins import load_portrait_skins
 from facequery.synthesis.render import Render, Renderer
 from facequery.synthesis.scene import Scene, sample_scene
 from facequery.synthesis.settings import SampleSettings
@@ -68,6 +70,11 @@ class FaceSampler:
         self.settings = settings or SampleSettings()
         self.model = model or HeadModel.load()
         self.library = library or Library.load(self.model, split)
+        if self.settings.portrait_skins > 0 and split == "train":
+            sizes = self.model.identity_size, len(self.model.expression_names)
+            self.library = replace(
+                self.library, portraits=load_portrait_skins(Path(self.settings.portrait_folder), *sizes)
+            )
         self.renderer = Renderer(self.model, self.library)
         self.wardrobe = Wardrobe(self.model, self.library, self.renderer.mesh)
         self.painter = Painter(self.library.surface)

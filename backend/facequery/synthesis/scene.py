@@ -13,6 +13,7 @@ from facequery.synthesis.expressions import ExpressionSampler
 from facequery.synthesis.library import Library
 from facequery.synthesis.lighting import Light, draw_light
 from facequery.synthesis.looks import draw_eyes, draw_hair_colour, draw_mouth, draw_skin, draw_tone
+from facequery.synthesis.portrait_looks import draw_shape, over_portrait, softened, tone_of
 from facequery.synthesis.settings import SampleSettings
 
 TO_CAMERA = np.diag([1.0, -1.0, -1.0])  # canonical axes -> OpenCV's axes of a camera that looks at the face
@@ -130,8 +131,17 @@ def sample_scene(
     identity = rng.normal(0, settings.identity_spread, model.identity_size).clip(-2.6, 2.6).astype(np.float32)
     expression = expressions.draw(rng) * np.float32(rng.random() >= settings.neutral)
     tone, albedo = draw_tone(rng)
+    portrait = None
+    if library.portraits and rng.random() < settings.portrait_skins:
+        portrait = int(rng.integers(len(library.portraits)))
+        own = library.portraits[portrait]
+        tone = tone_of(own)
+        identity, expression = draw_shape(rng, own, identity, expression)
     hair = draw_hair_colour(rng, tone)
     skin, parameters = draw_skin(rng, library, settings, tone, albedo, hair)
+    if portrait is not None:
+        skin = len(library.skins) + portrait
+        parameters, albedo = over_portrait(rng, own, parameters)
     rows = [np.zeros_like(draw_mouth(rng, tone)[0])]
     rows += draw_eyes(rng, library, model.eye_centres_rest, model.limbus_angle, tone)
     rows += draw_mouth(rng, tone)
@@ -142,6 +152,8 @@ def sample_scene(
         four = four + np.concatenate([0.5 * (corners[[0, 2]] + corners[[1, 3]]), corners[4:]])
     view = draw_view(rng, four, settings)
     light = draw_light(rng, library.environments, settings)
+    if portrait is not None:
+        light = softened(rng, light)
     return Scene(
         identity, expression, view, light, tone, albedo, hair, skin, parameters, rows, int(rng.integers(2**31)), shape
     )
