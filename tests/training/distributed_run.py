@@ -9,6 +9,7 @@ import torch
 from facequery.training import landmark_task
 from facequery.training.cli import start
 from facequery.training.configs import CONFIGS
+from facequery.training.progress import Lines
 
 from tests.training.fakes import QUERIES, blob_mix
 
@@ -20,7 +21,7 @@ def main() -> None:
     config = replace(tiny, data=replace(tiny.data, queries=QUERIES, portraits=1.0), steps=3, batch=4)
     trainer = start(config, folder, False, "cpu")
     first = float(trainer.task.batch(0)[2].sum())
-    trainer.run(log=lambda text: None)
+    trainer.run(display=Lines(lambda text: None))
     weights = sum(float(p.detach().double().abs().sum()) for p in trainer.task.module.parameters())
     (folder / f"rank{os.environ['RANK']}.txt").write_text(f"{weights!r} {first!r} {trainer.samples}")
     torch.distributed.destroy_process_group()

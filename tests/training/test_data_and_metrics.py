@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from facequery.errors import UserError
 from facequery.geometry.crops import apply_affine, crop_from_similarity, invert_affine, sample_crop
+from facequery.head.model import HeadModel
 from facequery.training import augment
 from facequery.training.configs import DataConfig
-from facequery.training.examples import PortraitSource
+from facequery.training.query_space import QuerySpace
+from facequery.training.readers import PortraitReader
+from facequery.training.set_sources import SetSource
 
 from tools.label_portraits import mirror_numbering
 
@@ -53,9 +56,10 @@ def test_portrait_labels_stay_on_the_picture_through_crop_and_flip(portraits, se
     numbers = np.zeros((478, 3), np.float32)
     numbers[:, 0] = np.arange(478)
     config = DataConfig(queries=478, colour=False, cutout=0.0)
-    source = PortraitSource(portraits, numbers, 160, config)
+    space = QuerySpace(HeadModel.load(), 3)
+    source = SetSource(PortraitReader(portraits, numbers, space), 160, config)
     example = source.sample(np.random.default_rng(seed))
-    order = example.query[:, 0].astype(int).argsort()
+    order = example.query[:, 0].argsort()
     xy = (example.xy[order] + 1) * 80
     chosen = [33, 263, 61, 291]
     inside = [i for i in chosen if (xy[i] > 6).all() and (xy[i] < 154).all()]
@@ -67,7 +71,7 @@ def test_portrait_labels_stay_on_the_picture_through_crop_and_flip(portraits, se
 
 def test_missing_labels_name_the_command(tmp_path):
     with pytest.raises(UserError, match="label_portraits"):
-        PortraitSource(tmp_path / "none.npz", np.zeros((478, 3), np.float32), 64, DataConfig())
+        PortraitReader(tmp_path / "none.npz", np.zeros((478, 3), np.float32), QuerySpace(HeadModel.load(), 3))
 
 
 def test_jittered_crops_carry_points_exactly():

@@ -12,6 +12,7 @@ from facequery.models.weights import load_landmark_net
 from facequery.training import landmark_task
 from facequery.training.checkpoints import MovingAverage
 from facequery.training.configs import CONFIGS, TrainConfig, config_by_name
+from facequery.training.progress import Lines
 from facequery.training.trainer import Trainer, seed_everything
 
 from tests.training.fakes import QUERIES, blob_mix
@@ -42,7 +43,7 @@ def run(config, folder, resume=False, stop_at=-1):
     task = Stopping(config, resume)
     task.stop_at = stop_at
     task.trainer = Trainer(config, task, folder, resume)
-    task.trainer.run(log=lambda text: None)
+    task.trainer.run(display=Lines(lambda text: None))
     return task
 
 
@@ -69,7 +70,7 @@ def test_it_learns_and_writes_weights_that_can_be_read(config, tmp_path):
         return losses[-1]
 
     trainer._one_step = watched  # type: ignore[method-assign]
-    trainer.run(log=lambda text: None)
+    trainer.run(display=Lines(lambda text: None))
     first, last = (np.mean([part["error"] for part in some]) for some in (losses[:5], losses[-5:]))
     assert last < 0.4 * first
     net, card = load_landmark_net(tmp_path / "landmarks.safetensors")
@@ -85,7 +86,7 @@ def test_a_loss_that_is_no_number_changes_nothing_and_ends_the_run(config, tmp_p
     plain = task.batch
     task.batch = lambda step: (*plain(0)[:2], plain(0)[2] * float("nan"), *plain(0)[3:])  # type: ignore[method-assign]
     with pytest.raises(UserError, match="not a number"):
-        trainer.run(log=lambda text: None)
+        trainer.run(display=Lines(lambda text: None))
     learned = dict(task.module.named_parameters())
     assert all(torch.equal(before[n], v) for n, v in learned.items())
 

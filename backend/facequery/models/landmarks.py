@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from facequery.errors import UserError
-from facequery.models.encoders import DescriptorHead, make_encoder
 from facequery.models.canonical import CameraHead, Lifted
+from facequery.models.encoders import DescriptorHead, make_encoder
 from facequery.models.predictors import MLPPredictor, PositionEncoder, TransformerPredictor
 from facequery.models.spatial_transformer import Localiser, carry_back, resample
 

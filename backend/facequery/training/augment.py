@@ -46,8 +46,14 @@ def _hue_rotation(angle: float) -> NDArray[np.float32]:
     return cv2.Rodrigues(vector)[0].astype(np.float32)
 
 
-def degrade(rng: np.random.Generator, image: NDArray[Any]) -> NDArray[Any]:
-    """What cameras and codecs do: fewer pixels, blur, motion, noise, compression."""
+def degrade(
+    rng: np.random.Generator, image: NDArray[Any], grain: np.random.Generator | None = None
+) -> NDArray[Any]:
+    """What cameras and codecs do: fewer pixels, blur, motion, noise, compression.
+
+    `grain` draws the noise itself, so that the frames of a clip share all of `rng` but not their noise.
+    """
+    grain = grain or rng
     size = image.shape[0]
     if rng.random() < 0.3:
         small = int(size * rng.uniform(0.25, 0.9))
@@ -64,10 +70,11 @@ def degrade(rng: np.random.Generator, image: NDArray[Any]) -> NDArray[Any]:
         cv2.line(kernel, (x0, y0), (x1, y1), (1.0,), 1)
         image = cv2.filter2D(image, -1, kernel / kernel.sum())
     if rng.random() < 0.35:
-        grain = int(rng.choice([1, 1, 2]))
-        side = -(-size // grain)
-        noise = rng.standard_normal((side, side, 3 if rng.random() < 0.5 else 1), dtype=np.float32)
-        noise = noise.repeat(grain, 0).repeat(grain, 1)[:size, :size] * np.float32(rng.uniform(1, 14))
+        coarse = int(rng.choice([1, 1, 2]))
+        side = -(-size // coarse)
+        channels, strength = (3 if rng.random() < 0.5 else 1), np.float32(rng.uniform(1, 14))
+        noise = grain.standard_normal((side, side, channels), dtype=np.float32) * strength
+        noise = noise.repeat(coarse, 0).repeat(coarse, 1)[:size, :size]
         image = np.clip(image + noise, 0, 255).astype(np.uint8)
     if rng.random() < 0.3:
         done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(15, 85))])

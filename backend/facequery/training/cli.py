@@ -13,7 +13,8 @@ import torch
 import typer
 
 from facequery.errors import UserError
-from facequery.training.configs import TrainConfig, config_by_name
+from facequery.training.configs import TrainConfig, changed, config_by_name
+from facequery.training.progress import Bar, Lines
 from facequery.training.trainer import Task, Trainer, seed_everything
 
 
@@ -59,17 +60,21 @@ def start(config: TrainConfig, folder: Path, resume: bool, device: str, initial:
 
 
 def train(
-    config: Annotated[str, typer.Argument(help="Name of the configuration: default, finder, tiny.")],
+    config: Annotated[str, typer.Argument(help="Name of the configuration: default, finder, dense520, tiny.")],
     minutes: Annotated[float | None, typer.Option(help="Train for this long, then write the checkpoint.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder of the run; runs/CONFIG by default.")] = None,
     schedule: Annotated[float | None, typer.Option(help="Length of the whole schedule in minutes.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda or mps; the best there is by default.")] = None,
     init: Annotated[Path | None, typer.Option(help="A new run starts from these weights or checkpoint.")] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="FIELD=VALUE of the configuration, such as model.space=3d.")
+    ] = None,
 ) -> None:
     """Train a network on renders and portraits. Stop it with Ctrl-C at any moment and go on with --resume."""
-    chosen = config_by_name(config)
+    chosen = changed(config_by_name(config), changes or [])
     if schedule or minutes:
         chosen = replace(chosen, minutes=schedule or max(chosen.minutes, minutes or 0.0))
     trainer = start(chosen, out or Path("runs") / config, resume, pick_device(device), init)
-    trainer.run(minutes, log=lambda text: print(text, flush=True))
+    display = Bar() if sys.stdout.isatty() and not trainer.rank else Lines(lambda text: print(text, flush=True))
+    trainer.run(minutes, display)

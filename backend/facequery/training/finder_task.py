@@ -20,7 +20,8 @@ from facequery.models.mobilenet_v2 import MobileNetV2
 from facequery.models.weights import save_weights
 from facequery.training.configs import DataConfig, TrainConfig
 from facequery.training.examples import Mix, Source
-from facequery.training.landmark_task import IMAGENET, checkout_path
+from facequery.training.landmark_task import IMAGENET
+from facequery.training.sources import checkout_path, maker_processes
 from facequery.training.stream import DirectStream, SharedStream, stream_seed
 from facequery.training.whole_pictures import MOST_FACES, PastedPortraitSource, RenderedPictureSource
 
@@ -127,7 +128,7 @@ class FinderTask:
             shares = [s for s in (data.renders, data.portraits) if s > 0]
             self.stream = SharedStream(
                 make_finder_mix, (data, PICTURE), [s / sum(shares) for s in shares], PICTURE, data.queries,
-                data.slots, data.reuse, data.processes,
+                data.slots, data.reuse, maker_processes(config),
                 stream_seed(config.seed, checkpointed),
             )  # fmt: skip
 

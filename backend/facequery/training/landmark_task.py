@@ -7,80 +7,22 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from facequery.assets import source_data
 from facequery.errors import UserError
 from facequery.evaluation import annotated, calibration
 from facequery.evaluation.errors import normalised_errors, summary
-from facequery.models.correction import SemanticCorrection
 from facequery.models.encoders import channels_last
-from facequery.models.landmarks import LandmarkNet, images_to_input
+from facequery.models.landmarks import LandmarkNet
 from facequery.models.mobilenet_v2 import MobileNetV2
 from facequery.models.weights import save_weights
-from facequery.training.configs import DataConfig, TrainConfig
-from facequery.training.examples import Mix, PortraitSource, Source
-from facequery.training.losses import landmark_loss
+from facequery.training.configs import TrainConfig
+from facequery.training.learner import Learner
+from facequery.training.sources import learner_mix, make_mix, maker_processes, shares_and_frames
 from facequery.training.stream import DirectStream, SharedStream, stream_seed
 
-_CHECKOUT = Path(__file__).resolve().parents[3]
 IMAGENET = "weights/mobilenetv2_imagenet_bnfolded_f16.npz"  # in the source data
-
-
-class Learner(nn.Module):
-    """Network and semantic correction together; the forward pass gives the loss."""
-
-    def __init__(self, config: TrainConfig, datasets: int = 2) -> None:
-        super().__init__()
-        self.config = config
-        self.network = LandmarkNet(config.model)
-        self.correction = SemanticCorrection(datasets)
-
-    def forward(
-        self, images: Tensor, query: Tensor, xy: Tensor, weight: Tensor, dataset: Tensor
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """uint8 images (B, S, S, 3), queries (B, n, 3), targets (B, n, 2), weights (B, n), data set numbers (B,)."""
-        shift = self.correction(query, dataset)
-        predicted, log_sigma = self.network(images_to_input(images), query + shift)
-        loss, parts = landmark_loss(
-            predicted.float(), log_sigma.float(), xy, weight, self.config.model.input_size, self.config.loss
-        )
-        shifted = shift.square().sum(-1).mean()
-        parts["shift"] = shifted.detach().sqrt()
-        with torch.no_grad():
-            distance = (predicted - xy).norm(dim=-1) * self.config.model.input_size / 2
-            for number, name in enumerate(("renders", "portraits")):
-                mask = weight * (dataset == number)[:, None]
-                parts[name] = (distance * mask).sum() / mask.sum().clamp(min=1e-6)
-        return loss + self.config.loss.correction_weight * shifted, parts
-
-
-def make_mix(config: DataConfig, size: int, deterministic: bool = False) -> Mix:
-    """The sources of a run with their weights. Called in every process that makes images."""
-    sources: list[Source] = []
-    weights: list[float] = []
-    if config.renders > 0:
-        from facequery.training.renders import RenderSource
-
-        sources.append(RenderSource(size, config))
-        weights.append(config.renders)
-    if config.portraits > 0:
-        sources.append(PortraitSource(checkout_path(config.portrait_labels), mediapipe_positions(), size, config))
-        weights.append(config.portraits)
-    return Mix(sources, weights)
-
-
-def checkout_path(name: str) -> Path:
-    """A path as it is when absolute, else relative to the checkout."""
-    return Path(name) if Path(name).is_absolute() else _CHECKOUT / name
-
-
-def mediapipe_positions() -> NDArray[np.float32]:
-    """(478, 3) queries of the layout `mediapipe478` in network units."""
-    from facequery.head.layouts import load_layout
-    from facequery.head.model import HeadModel
-
-    return (load_layout("mediapipe478").positions * HeadModel.load().scale).astype(np.float32)
 
 
 class LandmarkTask:
@@ -96,22 +38,20 @@ class LandmarkTask:
             self.encoder.load_imagenet(source_data(IMAGENET))
         for stage in self.encoder.stages()[: config.frozen_stages]:
             stage.requires_grad_(False)
-        size, data = config.model.input_size, config.data
         self.stream: DirectStream | SharedStream
         if config.deterministic:
-            self.stream = DirectStream(make_mix(data, size), stream_seed(config.seed))
+            self.stream = DirectStream(make_mix(*learner_mix(config)), stream_seed(config.seed))
         else:
-            shares = [s for s in (data.renders, data.portraits) if s > 0]
-            shares = [s / sum(shares) for s in shares]
+            data, (shares, frames) = config.data, shares_and_frames(config.data)
             self.stream = SharedStream(
-                make_mix, (data, size), shares, size, data.queries, data.slots, data.reuse, data.processes,
-                stream_seed(config.seed, checkpointed),
+                make_mix, learner_mix(config), shares, config.model.picture, data.queries, data.slots, data.reuse,
+                maker_processes(config), stream_seed(config.seed, checkpointed), frames,
             )  # fmt: skip
         self.sets: list[tuple[annotated.AnnotatedSet, NDArray, NDArray]] | None = None
 
     def batch(self, step: int) -> tuple[Tensor, ...]:
-        batch = self.stream.batch(step, self.config.batch)
-        arrays = (batch.images, batch.query, batch.xy, batch.weight, batch.dataset)
+        b = self.stream.batch(step, self.config.batch)
+        arrays = (b.images, b.query, b.xy, b.weight, b.dataset, b.unit, b.clip)
         return tuple(torch.from_numpy(np.ascontiguousarray(a)) for a in arrays)
 
     def network(self, state: dict[str, Tensor]) -> LandmarkNet:
@@ -131,6 +71,8 @@ class LandmarkTask:
         from facequery.head.model import HeadModel
 
         network = self.network(state)
+        if self.config.model.query_dims != 3 or self.config.model.spatial:
+            return {}  # the sets have normalised crops and canonical queries
         start = load_layout("ibug68").positions * HeadModel.load().scale
         figures: dict[str, float] = {}
         fitted = None
@@ -162,14 +104,11 @@ class LandmarkTask:
 
     def sheet(self, state: dict[str, Tensor], path: Path) -> None:
         """Contact sheet of a training batch: labels green, predictions red."""
-        network = self.network(state)
-        images, query, xy, weight, dataset = self.batch(0)
-        correction = SemanticCorrection(2)
-        correction.load_state_dict(
-            {k[len("correction.") :]: v for k, v in state.items() if k.startswith("correction.")}
-        )
+        learner = Learner(self.config, self.module.names)
+        learner.load_state_dict({name: value.cpu() for name, value in state.items()})
+        images, query, xy, weight, dataset, *_ = self.batch(0)
         with torch.no_grad():
-            predicted, _ = network(images_to_input(images), query + correction(query, dataset))
+            predicted = channels_last(learner.eval()).predict(images, query, dataset)[0]
         write_sheet(path, images.numpy(), xy.numpy(), predicted.numpy(), weight.numpy())
 
     def export(self, state: dict[str, Tensor], path: Path, metrics: dict[str, Any]) -> None:
@@ -184,17 +123,20 @@ class LandmarkTask:
 def landmark_card(config: TrainConfig, metrics: dict[str, Any]) -> dict[str, Any]:
     """The card of landmark weights: all that is needed to use and to judge them."""
     data = []
-    if config.data.renders > 0:
+    if config.data.renders + config.data.render_clips > 0:
         data.append("renders of the project's own head (sources MIT and CC0, listed in assets/head/NOTICE.md)")
-    if config.data.portraits > 0:
+    if config.data.portraits + config.data.portrait_clips > 0:
         data.append("generated portraits (CC0, MIT) with labels by MediaPipe 0.10.21 (Apache-2.0)")
+    data += [f"data set on disk: {Path(entry.folder).name}" for entry in config.data.sets if entry.weight > 0]
     if config.imagenet:
         data.append("initial weights: MobileNetV2 trained on ImageNet (Apache-2.0, Google Coral test data)")
     return {
         "kind": "landmarks",
         "architecture": config.model.to_dict(),
-        "preprocessing": f"square crop by four points, {config.model.input_size} px, sRGB, value / 127.5 - 1",
-        "query_scale": "canonical metres * HeadModel.scale",
+        "preprocessing": (f"square region with the face in it, {config.model.region} px" if config.model.spatial
+                          else f"square crop by four points, {config.model.input_size} px")
+        + ", sRGB, value / 127.5 - 1",
+        "query_scale": "canonical metres * HeadModel.scale" if config.model.query_dims == 3 else "atlas, [-1, 1]",
         "data": data,
         "licence": "Apache-2.0",
         "command": f"facequery train {config.name} --minutes {config.minutes:g}",

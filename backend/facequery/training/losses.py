@@ -1,5 +1,7 @@
 """Losses on landmarks and their confidence. Residuals are in pixels of the crop unless said otherwise."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -14,7 +16,7 @@ def wing(residual: Tensor, width: float = 10.0, curvature: float = 2.0) -> Tenso
     """
     size = residual.abs()
     inner = width * torch.log1p(size / curvature)
-    joint = width - width * torch.log1p(torch.tensor(width / curvature))
+    joint = width - width * math.log1p(width / curvature)
     return torch.where(size < width, inner, size - joint)
 
 
@@ -31,24 +33,41 @@ def gaussian_likelihood(residual: Tensor, log_sigma: Tensor) -> Tensor:
     return 0.5 * residual.square().sum(-1) * torch.exp(-2 * log_sigma) + 2 * log_sigma
 
 
-def landmark_loss(
-    xy: Tensor, log_sigma: Tensor, target: Tensor, weight: Tensor, size: int, config: LossConfig
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Loss of predictions `xy`, `target` (B, N, 2) and `log_sigma` (B, N) in crop units, with `weight` (B, N).
+def temporal_loss(residual: Tensor, weight: Tensor, clip: Tensor) -> Tensor:
+    """How much the residual changes from frame to frame: mean length of its change, in its unit.
 
-    Returns the loss and its parts (detached) for the curves: `error`, the mean distance in pixels of a crop with `size`
-    pixels, `mean`, `sigma`.
+    `residual` (B, N, 2) and `weight` (B, N) of examples of which those with the same `clip` (B,), if not negative, are
+    frames that follow each other with the same queries. An error that stays costs nothing: only jitter does. Zero
+    where there is no clip.
     """
-    scale = size / 2
-    residual = (xy - target) * scale
+    follows = (clip[1:] == clip[:-1]) & (clip[1:] >= 0)
+    both = torch.minimum(weight[1:], weight[:-1]) * follows[:, None]
+    # the root of a square has no gradient at zero, where a perfect network stands
+    change = (residual[1:] - residual[:-1]).square().sum(-1).add(1e-4).sqrt() - 1e-2
+    return (change * both).sum() / both.sum().clamp(min=1e-6)
+
+
+def landmark_loss(
+    xy: Tensor, log_sigma: Tensor, target: Tensor, weight: Tensor, size: int, config: LossConfig,
+    unit: Tensor | None = None, clip: Tensor | None = None,
+) -> tuple[Tensor, dict[str, Tensor]]:  # fmt: skip
+    """Loss of predictions `xy`, `target` (B, N, 2) and `log_sigma` (B, N) in picture units, with `weight` (B, N).
+
+    Residuals count in pixels of a normalised crop of `size` pixels: `unit` (B,) is the crop's half side over the
+    picture's (default 1), so that small faces in large pictures weigh as much as others. `clip` (B,) marks frames of
+    clips (default: none). Returns the loss and its parts (detached) for the curves: `error`, the mean distance in
+    pixels, `mean`, `sigma`, and `change` where there are clips.
+    """
+    scale = size / 2 if unit is None else (size / 2 / unit)[:, None]
+    residual = (xy - target) * (scale if isinstance(scale, float) else scale[..., None])
     total = weight.sum().clamp(min=1e-6)
 
     def average(values: Tensor) -> Tensor:
         return (values * weight).sum() / total
 
-    log_pixels = log_sigma + torch.log(torch.tensor(scale))
+    log_pixels = log_sigma + torch.as_tensor(scale, device=xy.device).log()
     if config.kind == "joint":
-        mean = torch.zeros(())
+        mean = torch.zeros((), device=xy.device)
         sigma = average(gaussian_likelihood(residual, log_pixels))
         loss = sigma
     else:
@@ -63,5 +82,9 @@ def landmark_loss(
         # sigma must not buy itself a lower likelihood by letting the error grow
         sigma = average(gaussian_likelihood(residual.detach(), log_pixels))
         loss = mean + config.sigma_weight * sigma
-    error = average(residual.detach().norm(dim=-1))
-    return loss, {"error": error, "mean": mean.detach(), "sigma": sigma.detach()}
+    parts = {"error": average(residual.detach().norm(dim=-1)), "mean": mean.detach(), "sigma": sigma.detach()}
+    if clip is not None and config.temporal_weight:
+        change = temporal_loss(residual, weight, clip)
+        loss = loss + config.temporal_weight * change
+        parts["change"] = change.detach()
+    return loss, parts

@@ -1,16 +1,21 @@
 """Renders as a source of training examples, and the pool of queries that they are labelled with."""
 
 from collections import deque
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facequery.head.layouts import layout_names, load_layout
 from facequery.head.model import HeadModel
+from facequery.synthesis.clips import sample_clip
+from facequery.synthesis.labels import labels, surface_points
 from facequery.synthesis.samples import FaceSampler
 from facequery.synthesis.settings import SampleSettings
 from facequery.training.configs import DataConfig
 from facequery.training.examples import RENDERS, Example
+from facequery.training.query_space import QuerySpace
+from facequery.training.regions import draw_region, unit_of, view_of_region
 
 POOL = 16_000  # points of the pool
 SKIN_SHARES = {
@@ -72,24 +77,87 @@ def on_surface(vertices: NDArray, triangles: NDArray, count: int, rng: np.random
     return (1 - u) * a[chosen] + u * (1 - v) * b[chosen] + u * v * c[chosen]
 
 
+def render_settings(config: DataConfig) -> SampleSettings:
+    """What renders contain, with the switches of CLD's table 4: without `affine` all crops are exact, without `colour`
+    the camera has no faults (its balance and contrast still vary, and so do light and skin)."""
+    settings = SampleSettings()
+    if not config.affine:
+        settings = replace(settings, crop_scale=0.0, crop_shift=0.0, crop_turn=0.0, crop_tail=0.0)
+    if not config.colour:
+        settings = replace(
+            settings, gray=0.0, jpeg=0.0, low_resolution=0.0, blur=0.0, motion_blur=0.0, depth_of_field=0.0, noise=0.0,
+            border=0.0, vignette=0.0,
+        )  # fmt: skip
+    return settings
+
+
 class RenderSource:
-    """Renders with labels of random queries of the pool."""
+    """Renders with labels of random queries of the pool.
+
+    `region`: the face lies anywhere in a larger picture, for the spatial transformer. `pool`: the canonical points
+    (N, 3), metres, that are asked for; by default `query_pool`.
+    """
 
     def __init__(
-        self, size: int, config: DataConfig, settings: SampleSettings | None = None, split: str = "train"
-    ) -> None:
-        self.size, self.config = size, config
-        self.sampler = FaceSampler(settings, split)
-        self.scale = np.float32(self.sampler.model.scale)
-        self.binding = self.sampler.model.bind(query_pool(self.sampler.model, np.random.default_rng(0)))
+        self, size: int, config: DataConfig, dims: int = 3, region: bool = False, pool: NDArray | None = None,
+        split: str = "train",
+    ) -> None:  # fmt: skip
+        self.size, self.config, self.region = size, config, region
+        self.sampler = FaceSampler(render_settings(config), split)
+        model = self.sampler.model
+        pool = query_pool(model, np.random.default_rng(0)) if pool is None else np.asarray(pool, np.float32)
+        self.binding = model.bind(pool)
+        self.query, self.valid = QuerySpace(model, dims)(pool)
+        self.surface = surface_points(self.binding, model)
         self.waiting: deque[Example] = deque()
 
     def sample(self, rng: np.random.Generator) -> Example:
+        if self.region:
+            return self._in_region(rng)
         if not self.waiting:
             for s in self.sampler.batch(rng, _TOGETHER, self.size, self.binding, self.config.queries):
-                outside = np.abs(s.xy).max(1) > _FAR_OUT
-                weight = np.where(s.visible, 1.0, self.config.hidden_weight) * np.where(outside, 0.2, 1.0) * s.mask
-                xy = np.clip(s.xy, -4.0, 4.0)
-                example = Example(s.image, s.query * self.scale, xy, weight.astype(np.float32), RENDERS)
-                self.waiting.append(example)
+                self.waiting.append(self._example(s.image, s.index, s.xy, s.visible, s.mask))
         return self.waiting.popleft()
+
+    def _in_region(self, rng: np.random.Generator) -> Example:
+        region = draw_region(rng)
+        scene = self.sampler.draw_scene(rng)
+        scene = replace(scene, view=view_of_region(scene.view, region))
+        vertices = self.sampler.shapes([scene])[0]
+        image, render = self.sampler.draw(rng, scene, self.size, vertices)
+        index = rng.integers(len(self.binding), size=self.config.queries)
+        found = labels(render, self.binding.subset(index), self.sampler.model, self.surface[index])
+        return self._example(image, index, found.xy, found.visible, found.depth > 0.02, unit_of(region))
+
+    def _example(
+        self, image: NDArray, index: NDArray, xy: NDArray, visible: NDArray, mask: NDArray, unit: float = 1.0
+    ) -> Example:
+        weight = query_weights(xy, visible, mask & self.valid[index], self.config)
+        return Example(image, self.query[index], np.clip(xy, -4.0, 4.0), weight, RENDERS, unit)
+
+
+class RenderedClipSource:
+    """Rendered clips: light and colours stay, head, face and crop move smoothly, noise is new in every frame."""
+
+    def __init__(self, size: int, config: DataConfig, dims: int = 3) -> None:
+        self.size, self.config, self.frames = size, config, config.clip_frames
+        self.sampler = FaceSampler(render_settings(config))
+        model = self.sampler.model
+        self.binding = model.bind(query_pool(model, np.random.default_rng(0)))
+        self.space = QuerySpace(model, dims)
+
+    def clip(self, rng: np.random.Generator) -> list[Example]:
+        found = sample_clip(self.sampler, rng, self.frames, self.size, self.binding, self.config.queries)
+        query, valid = self.space(found.query)
+        examples = []
+        for image, xy, visible, depth in zip(found.images, found.xy, found.visible, found.depth, strict=True):
+            weight = query_weights(xy, visible, (depth > 0.02) & valid, self.config)
+            examples.append(Example(image, query, np.clip(xy, -4.0, 4.0), weight, RENDERS))
+        return examples
+
+
+def query_weights(xy: NDArray, visible: NDArray, mask: NDArray, config: DataConfig) -> NDArray[np.float32]:
+    """Weights (n,) of a render's labels: less for what is hidden or outside the crop, none outside `mask`."""
+    outside = np.abs(xy).max(1) > _FAR_OUT
+    weight = np.where(visible, 1.0, config.hidden_weight) * np.where(outside, 0.2, 1.0) * mask
+    return weight.astype(np.float32)

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +23,7 @@ from facequery.training.checkpoints import (
     start_from,
 )  # fmt: skip
 from facequery.training.configs import TrainConfig
+from facequery.training.progress import Display, Lines, Status
 
 MOST_BAD_STEPS = 20  # steps in a row without a finite loss after which the run is given up
 
@@ -70,6 +72,8 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.99), fused=device in ("cpu", "cuda"))
         self.average = MovingAverage(module, config.ema)
         self.step, self.seconds, self.samples, self.bad = 0, 0.0, 0, 0
+        self.feed = Feed(task.batch, "cpu", 0)
+        self.waited = 0.0  # seconds, for the data of the last step
         self.curve: list[dict[str, float]] = []
         self.stop = False
         if resume:
@@ -91,56 +95,86 @@ class Trainer:
         cosine = 0.5 * (1 + math.cos(math.pi * (done - config.warmup) / (1 - config.warmup)))
         return config.final_rate + (1 - config.final_rate) * cosine
 
-    def run(self, minutes: float | None = None, log: Callable[[str], None] = print) -> None:
+    def run(self, minutes: float | None = None, display: Display | None = None) -> None:
         """Train until the schedule ends, `minutes` have passed, or a signal (SIGINT, SIGTERM) asks to stop."""
         previous = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
+        display = display or Lines()
+        self.feed = Feed(self.task.batch, self.device, self.step)
         try:
-            self._run(minutes, log)
+            self._run(minutes, display)
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+            display.close()
+            self.feed.close()
             self.task.close()
 
-    def _run(self, minutes: float | None, log: Callable[[str], None]) -> None:
+    def _run(self, minutes: float | None, display: Display) -> None:
         config = self.config
         begin = last = time.monotonic()
         base = self.seconds
-        due = {"log": begin, "checkpoint": begin, "evaluate": begin + 30, "sheet": begin + 30}
-        sums: dict[str, float] = {}
-        counted, counted_at = 0, begin
+        due = {"show": begin, "curves": begin, "checkpoint": begin, "evaluate": begin + 30}
+        shown, drawn = Window(begin), Window(begin)
         while True:
             over = minutes is not None and self.seconds - base > 60 * minutes
             if self._all_agree_to_stop(over or self.stop or self.progress() >= 1.0):
                 break
+            epoch = self._epoch()
             parts = self._one_step()
             now = time.monotonic()
             self.seconds += now - last
             last = now
-            for name, value in parts.items():
-                sums[name] = sums.get(name, 0.0) + value
-            counted += 1
             if self.rank:
                 continue
-            if now > due["log"] and counted >= 10:
-                means = {name: value / counted for name, value in sums.items()}
-                speed = counted * config.batch / max(now - counted_at, 1e-6)
-                self._log(means, speed, log)
-                sums, counted, counted_at = {}, 0, now
-                due["log"] = now + 20
+            for window in (shown, drawn):
+                window.add(parts, self.waited)
+            if now > due["show"] and shown.count >= 10:
+                display.status(self._status(shown, now))
+                shown, due["show"] = Window(now), now + display.every
+            if now > due["curves"] and drawn.count >= 10:
+                self._curves(self._status(drawn, now))
+                drawn, due["curves"] = Window(now), now + 20
             if now > due["checkpoint"] + 60 * config.checkpoint_minutes:
                 self.save()
                 due["checkpoint"] = now
             if config.evaluate_minutes and now > due["evaluate"]:
-                self.evaluate(log)
+                self.evaluate(display.line)
                 due["evaluate"] = now + 60 * config.evaluate_minutes
-            if config.sheet_minutes and now > due["sheet"]:
-                self.task.sheet(self.average.state, self.folder / f"sheet_{self.samples // 1000:05d}k.png")
-                due["sheet"] = now + 60 * config.sheet_minutes
+            if self._epoch() > epoch:
+                self._sheet()
             last = time.monotonic()  # evaluation does not count as training
+            for window in (shown, drawn):
+                window.pause(last - now)
         if self.rank == 0:
             self.save()
-            metrics = self.evaluate(log) if config.evaluate_minutes else {}
+            metrics = self.evaluate(display.line) if config.evaluate_minutes else {}
             self.task.export(self.average.state, self.folder / f"{config.network}.safetensors", self._card(metrics))
+
+    def _epoch(self) -> int:
+        """Epochs finished so far; 0 when there are none."""
+        return self.samples // self.config.epoch if self.config.epoch else 0
+
+    def _sheet(self) -> None:
+        """The contact sheet of an epoch, as a file and among the TensorBoard curves."""
+        path = self.folder / f"sheet_{self.samples // 1000:05d}k.png"
+        self.task.sheet(self.average.state, path)
+        if self.writer and path.exists():
+            import cv2
+
+            self.writer.add_image("sheet", cv2.imread(str(path))[..., ::-1].copy(), self.samples, dataformats="HWC")
+
+    def _status(self, window: "Window", now: float) -> Status:
+        done = self.progress()
+        seconds = max(now - window.begin, 1e-6)
+        speed = window.count * self.config.batch * int(os.environ.get("WORLD_SIZE", 1)) / seconds
+        left = self.seconds * (1 - done) / max(done, 1e-6) / 60
+        return Status(done, self.seconds / 60, self.samples, speed, window.waited / seconds, left, window.means())
+
+    def _curves(self, status: Status) -> None:
+        if self.writer:
+            extra = {"samples_per_second": status.speed, "waiting": status.waiting, "rate": self.rate()}
+            for name, value in {**status.means, **extra}.items():
+                self.writer.add_scalar(f"training/{name}", value, self.samples)
 
     def _all_agree_to_stop(self, stop: bool) -> bool:
         """Whether any process of a distributed run wants to stop. It also sets all clocks to the slowest one's, because
@@ -154,7 +188,7 @@ class Trainer:
 
     def _one_step(self) -> dict[str, float]:
         config = self.config
-        inputs = tuple(t.to(self.device) for t in self.task.batch(self.step))
+        inputs, self.waited = self.feed.take(self.step)
         factor = self.rate()
         for group in self.optimiser.param_groups:
             group["lr"] = group["peak"] * factor
@@ -190,15 +224,6 @@ class Trainer:
                 for name, value in metrics.items():
                     self.writer.add_scalar(f"evaluation/{name}", value, self.samples)
         return metrics
-
-    def _log(self, means: dict[str, float], speed: float, log: Callable[[str], None]) -> None:
-        done = self.progress()
-        left = self.seconds * (1 - done) / max(done, 1e-6) / 60
-        values = " ".join(f"{k} {v:.4g}" for k, v in means.items())
-        log(f"{self.seconds / 60:6.1f} min {self.samples:8d} samples {speed:5.0f}/s {left:5.0f} min left  {values}")
-        if self.writer:
-            for name, value in {**means, "samples_per_second": speed, "rate": self.rate()}.items():
-                self.writer.add_scalar(f"training/{name}", value, self.samples)
 
     def _on_signal(self, number: int, frame: object) -> None:
         self.stop = True
@@ -236,6 +261,63 @@ class Trainer:
         self.step, self.seconds, self.samples = counters["step"], counters["seconds"], counters["samples"]
         self.curve = saved["curve"]
         torch.set_rng_state(saved["torch_rng"])
+
+
+class Window:
+    """Sums over the steps since `begin` (seconds)."""
+
+    def __init__(self, begin: float) -> None:
+        self.begin, self.count, self.waited = begin, 0, 0.0
+        self.sums: dict[str, float] = {}
+
+    def add(self, parts: dict[str, float], waited: float) -> None:
+        for name, value in parts.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        self.count += 1
+        self.waited += waited
+
+    def pause(self, seconds: float) -> None:
+        """Leave out time in which there was no training."""
+        self.begin += seconds
+
+    def means(self) -> dict[str, float]:
+        return {name: value / self.count for name, value in self.sums.items()}
+
+
+class Feed:
+    """Batches on the device. On a GPU the next batch is put together and sent while the GPU works on this one."""
+
+    def __init__(self, make: Callable[[int], tuple[Tensor, ...]], device: str, step: int) -> None:
+        self.make, self.device = make, device
+        if device == "cuda":  # the current device is the calling thread's own
+            self.device = f"cuda:{torch.cuda.current_device()}"
+        self.pool = ThreadPoolExecutor(1) if device == "cuda" else None
+        self.next = (step, self.pool.submit(self._sent, step)) if self.pool else None
+
+    def take(self, step: int) -> tuple[tuple[Tensor, ...], float]:
+        """The batch of a step, and the seconds that were spent waiting for it."""
+        begin = time.perf_counter()
+        if self.pool is None:
+            inputs = self._sent(step)
+        else:
+            if self.next is None or self.next[0] != step:
+                self.next = step, self.pool.submit(self._sent, step)
+            inputs = self.next[1].result()
+        waited = time.perf_counter() - begin
+        if self.pool is not None:
+            self.next = step + 1, self.pool.submit(self._sent, step + 1)
+        return inputs, waited
+
+    def _sent(self, step: int) -> tuple[Tensor, ...]:
+        batch = self.make(step)
+        if self.pool is not None:
+            return tuple(t.pin_memory().to(self.device, non_blocking=True) for t in batch)
+        return tuple(t.to(self.device) for t in batch)
+
+    def close(self) -> None:
+        """Let the batch that is being made end; makers must still be there."""
+        if self.pool is not None:
+            self.pool.shutdown(wait=True)
 
 
 def _tensorboard(folder: Path) -> Any:

@@ -15,7 +15,8 @@ from facequery.errors import UserError
 from facequery.geometry.crops import apply_affine
 from facequery.training import augment
 from facequery.training.configs import DataConfig
-from facequery.training.examples import PORTRAITS, RENDERS, Example, normalisation_points
+from facequery.training.examples import PORTRAITS, RENDERS, Example
+from facequery.training.readers import normalisation_points
 
 MOST_FACES = 4
 SMALLEST, LARGEST = 0.08, 0.60  # height of a face (brows to chin) over the picture's
@@ -101,16 +102,23 @@ class PastedPortraitSource:
         return picture_example(image, faces, PORTRAITS)
 
     def _ground(self, rng: np.random.Generator) -> NDArray[Any]:
-        size = self.size
-        kind = rng.random()
-        if kind < 0.6:  # the outer strip of a portrait: walls, trees, clothes, hair, never a face
-            portrait = self.images[int(rng.integers(len(self.images)))]
-            width = max(8, portrait.shape[1] // 7)
-            strip = portrait[:, :width] if rng.random() < 0.5 else portrait[:, -width:]
-            return cv2.resize(strip, (size, size), interpolation=cv2.INTER_LINEAR)
-        cells = (int(rng.integers(2, 40)), int(rng.integers(2, 40)), 3)
-        rough = np.clip(rng.uniform(0, 255, 3) + rng.normal(0, rng.uniform(3, 70), cells), 0, 255).astype(np.uint8)
-        return cv2.resize(rough, (size, size), interpolation=cv2.INTER_LINEAR)
+        if rng.random() < 0.6:
+            return strip_ground(rng, self.images[int(rng.integers(len(self.images)))], self.size)
+        return rough_ground(rng, self.size)
+
+
+def strip_ground(rng: np.random.Generator, portrait: NDArray[Any], size: int) -> NDArray[Any]:
+    """A ground (size, size, 3) from the outer strip of a portrait: walls, trees, clothes, hair, never a face."""
+    width = max(8, portrait.shape[1] // 7)
+    strip = portrait[:, :width] if rng.random() < 0.5 else portrait[:, -width:]
+    return cv2.resize(strip, (size, size), interpolation=cv2.INTER_LINEAR)
+
+
+def rough_ground(rng: np.random.Generator, size: int) -> NDArray[Any]:
+    """A ground (size, size, 3) of coloured noise, coarse or fine."""
+    cells = (int(rng.integers(2, 40)), int(rng.integers(2, 40)), 3)
+    rough = np.clip(rng.uniform(0, 255, 3) + rng.normal(0, rng.uniform(3, 70), cells), 0, 255).astype(np.uint8)
+    return cv2.resize(rough, (size, size), interpolation=cv2.INTER_LINEAR)
 
 
 def _paste(ground: NDArray[Any], portrait: NDArray[Any], matrix: NDArray, rng: np.random.Generator) -> NDArray[Any]:
