@@ -4,29 +4,40 @@ core/ and link/ import no bpy; host/ alone reads and writes bpy data; ops/, ui/ 
 """
 
 from . import prefs
-from .host import clip_drawing, drawing, jobs, state
+from .host import backend, clip_drawing, clip_state, drawing, jobs, pump, state
+from .ops import backend as backend_ops
 from .ops import head as head_ops
 from .ops import points as point_ops
 from .ops import results as result_ops
+from .ops import sampling as sampling_ops
+from .ops import shot as shot_ops
 from .ops import track as track_ops
 from .ui import head as head_ui
 from .ui import points as point_ui
 from .ui import results as result_ui
+from .ui import shot as shot_ui
 from .ui import status, tool
 
 # In the order of registration: types before what points at them.
 _modules = (
     prefs,
     state,
+    clip_state,
+    pump,
+    backend,
+    jobs,
     drawing,
     clip_drawing,
+    backend_ops,
     head_ops,
     point_ops,
+    sampling_ops,
+    shot_ops,
     result_ops,
-    jobs,
     track_ops,
     head_ui,
     point_ui,
+    shot_ui,
     result_ui,
     status,
     tool,

@@ -38,12 +38,14 @@ class Part:
 class HeadAsset:
     """The head at rest: `rest` (V, 3), `triangles` (T, 3), `uv` (U, 2) with v up, `symmetry` (V,) -1 without partner.
 
+    `triangles_uv` (T', 3) index `uv` for the triangles of all parts but the bones, which come last.
     `identity_basis` (K, V, 3) and `expressions` (52 names to the vertices that move and by how much) are in metres.
     """
 
     rest: NDArray[np.float64]
     triangles: NDArray[np.int32]
     uv: NDArray[np.float32]
+    triangles_uv: NDArray[np.int32]
     symmetry: NDArray[np.int32]
     parts: dict[str, Part]
     identity_basis: NDArray[np.float32]
@@ -149,6 +151,7 @@ def load_head(folder: Path | None = None) -> HeadAsset:
         rest=np.concatenate(rest).astype(np.float64),
         triangles=np.concatenate(triangles).astype(np.int32),
         uv=head["uv"],
+        triangles_uv=head["triangles_uv"],
         symmetry=np.concatenate(symmetry),
         parts=parts,
         identity_basis=np.concatenate(identity, axis=1),

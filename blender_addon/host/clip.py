@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import bpy
 import numpy as np
@@ -14,7 +14,7 @@ from ..core.job_results import JobFolder, JobTracks, error_scale, error_weight
 from ..core.plate_camera import PlateCamera
 from ..core.shot_files import file_number, first_file
 from .animation import set_curve
-from .state import clip_state
+from .clip_state import FaceState
 
 USUAL_TRACKS: Final = 500
 MANY_TRACKS: Final = 2000
@@ -58,9 +58,12 @@ def frame_map(clip: bpy.types.MovieClip | None, files: NDArray[np.int64], fps: f
     return FrameMap(files, fps, first + clip.frame_offset, clip.frame_start)
 
 
-def import_tracks(clip: bpy.types.MovieClip, job: JobFolder, tracks: JobTracks, limit: int = USUAL_TRACKS) -> int:
+def import_tracks(
+    clip: bpy.types.MovieClip, face: FaceState, job: JobFolder, tracks: JobTracks, limit: int = USUAL_TRACKS
+) -> int:
     """Make a tracking object of a job's points with a marker in every frame. Returns the number of tracks.
 
+    The clip's face keeps path and hash of the job, and which track is which point.
     Hidden points and points outside the picture are muted, frames without the face too. Of more than `limit` points,
     evenly spread ones are taken. Raises AddonError when the clip has another size than the plate.
     """
@@ -94,9 +97,7 @@ def import_tracks(clip: bpy.types.MovieClip, job: JobFolder, tracks: JobTracks, 
             names[tracks.ids[column]] = track.name
             path = f'tracking.objects["{_quoted(target.name)}"].tracks["{_quoted(track.name)}"].weight'
             set_curve(clip, path, 0, scene_frames[rows], weight[rows, column])
-    state = clip_state(clip)
-    state.job, state.digest = stored_path(job.folder), tracks.digest
-    state.tracking_object, state.track_names = target.name, json.dumps(names)
+    face.digest, face.tracking_object, face.track_names = tracks.digest, target.name, json.dumps(names)
     return len(names)
 
 
@@ -155,6 +156,14 @@ def set_lens(clip: bpy.types.MovieClip, camera: PlateCamera) -> bool:
     for name, value in zip(_COEFFICIENTS[camera.lens_model], coefficients.tolist(), strict=False):
         setattr(own, name, value)
     return True
+
+
+def lens_document(clip: bpy.types.MovieClip) -> dict[str, Any] | None:
+    """The lens that a clip was given, as a camera document names it; None without distortion."""
+    own = clip.tracking.camera
+    model = next(name for name, blender in _LENSES.items() if blender == own.distortion_model)
+    coefficients = [float(getattr(own, name)) for name in _COEFFICIENTS[model]]
+    return {"model": model, "coefficients": coefficients} if any(coefficients) else None
 
 
 def stored_path(path: Path) -> str:

@@ -8,6 +8,18 @@ import bpy
 BLEND_RELATIVE: set[str] = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
 
 
+def existing_fcurves(block: bpy.types.ID) -> list[Any]:
+    """The f-curves that a data-block has, without making anything, so that it may be called while drawing."""
+    data: Any = block.animation_data  # type: ignore[attr-defined]
+    action: Any = data.action if data is not None else None
+    if action is None:
+        return []
+    if not hasattr(action, "slots"):
+        return list(action.fcurves)
+    found = [layer.strips[0].channelbag(data.action_slot) for layer in action.layers[:1] if data.action_slot]
+    return [curve for bag in found if bag is not None for curve in bag.fcurves]
+
+
 def fcurves_of(block: bpy.types.ID, name: str) -> Any:
     """The f-curves of a data-block's action, which is made when it has none. Actions have slots from Blender 4.4."""
     data: Any = block.animation_data_create()

@@ -71,6 +71,11 @@ def _state_key(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> tuple[A
 _changes = 0
 
 
+def changes() -> int:
+    """A number that grows whenever the head or the points change."""
+    return _changes
+
+
 @bpy.app.handlers.persistent
 def _count_changes(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
     """Note that the head or the points changed, so that the batch is made anew at the next redraw."""

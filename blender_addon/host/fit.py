@@ -56,7 +56,9 @@ def import_fit(
     collection = bpy.data.collections.new(f"FaceQuery {job.name}")
     scene.collection.children.link(collection)
     if options.camera is None:
-        poses = camera_matrices(plate.poses(len(files)), plate.rotation is not None, options.up)
+        # Of a solved shot with several views the others stand relative to the first, which is the world.
+        known = bool(job.request.get("cameras"))
+        poses = camera_matrices(plate.poses(len(files)), known, options.up)
         camera = _make_camera(job.name, plate, poses, scene_frames)
         collection.objects.link(camera)
     else:
@@ -76,7 +78,7 @@ def import_fit(
         if result is not None and len(result.rotation) != len(files):
             raise AddonError(f"The {name} has {len(result.rotation)} frames, the tracks {len(files)}.", code="FQ759")
     head_to_camera = pose_matrices(carrier.rotation, carrier.translation)
-    made.head = _empty(f"{job.name} Head", collection)
+    made.head = _empty(f"{job.name} Head", "motion", collection)
     set_motion(made.head, scene_frames, object_matrices(poses, head_to_camera))
 
     jaw_motion = None
@@ -86,7 +88,7 @@ def import_fit(
         jaw_motion = _jaw_motion(load_head(), face)
     jaw_empty = None
     if jaw_motion is not None:
-        jaw_empty = _empty(f"{job.name} Jaw", collection, made.head)
+        jaw_empty = _empty(f"{job.name} Jaw", "jaw_motion", collection, made.head)
         turn = canonical_matrix()
         set_motion(jaw_empty, scene_frames, turn @ jaw_motion @ np.linalg.inv(turn))
 
@@ -104,11 +106,14 @@ def import_fit(
     return made
 
 
-def _empty(name: str, collection: bpy.types.Collection, parent: bpy.types.Object | None = None) -> bpy.types.Object:
+def _empty(
+    name: str, part: str, collection: bpy.types.Collection, parent: bpy.types.Object | None = None
+) -> bpy.types.Object:
     empty = bpy.data.objects.new(name, None)
     empty.empty_display_size = 0.05
     empty.parent = parent
-    object_state(empty).role = "RESULT"
+    state = object_state(empty)
+    state.role, state.part = "RESULT", part
     collection.objects.link(empty)
     return empty
 
@@ -125,7 +130,8 @@ def _make_camera(name: str, plate: PlateCamera, poses: NDArray, frames: NDArray)
         else:
             setattr(data, path, float(values[0]))
     camera = bpy.data.objects.new(f"{name} Camera", data)
-    object_state(camera).role = "RESULT"
+    state = object_state(camera)
+    state.role, state.part = "RESULT", "camera"
     set_motion(camera, frames, poses)
     return camera
 

@@ -14,8 +14,6 @@ from bpy.props import (
     StringProperty,
 )
 
-from .compat import BLEND_RELATIVE
-
 DEPTHS = (
     ("SURFACE", "Surface", "On the surface that was clicked"),
     ("BONE", "Bone", "Inwards to skull or jaw"),
@@ -108,45 +106,16 @@ class SceneState(bpy.types.PropertyGroup):
         precision=4,
     )
     symmetric: BoolProperty(name="Symmetric", description="Place the mirror image of a point along with it")
-
-
-class ClipState(bpy.types.PropertyGroup):
-    """FaceQuery's part of a movie clip: the job whose tracks it shows."""
-
-    job: StringProperty(
-        name="Job", description="Folder of the job that was imported", subtype="DIR_PATH", options=BLEND_RELATIVE
+    sample_count: IntProperty(
+        name="Points", description="How many points painting gives", default=200, min=1, max=20000, soft_max=5000
     )
-    face_layout: BoolProperty(name="68 Points", description="Track the 68 iBUG points beside the scene's points")
-    fit_face: BoolProperty(name="Face", description="Fit the face", default=True)
-    fit_skull: BoolProperty(name="Skull", description="Fit the skull", default=True)
-    fit_jaw: BoolProperty(name="Jaw", description="Fit the jaw", default=True)
-    limit_frames: BoolProperty(name="Range", description="Track only some frames")
-    first: IntProperty(name="First", description="First frame, as numbered in the file names; video counts from 1")
-    last: IntProperty(name="Last", description="Last frame, as numbered in the file names; video counts from 1")
-    face: IntProperty(name="Face", description="Which face of several, counted from the largest", default=1, min=1)
-    region: StringProperty(
-        name="Region", description="Where the face is, as x,y,width,height in plate pixels; empty: found by itself"
+    rounds: IntProperty(
+        name="Rounds",
+        description="How often the space between the points is filled; each round about triples their number",
+        default=1,
+        min=1,
+        max=4,
     )
-    pending: StringProperty(description="Folder of the job that was started and is not applied yet")
-    digest: StringProperty(description="Hash of the tracks that were imported")
-    tracking_object: StringProperty(description="Tracking object that holds the job's tracks")
-    show_points: BoolProperty(
-        name="Show Points", description="Draw all points of the job over the plate", default=True, update=_redraw
-    )
-    color_by: EnumProperty(
-        name="Color",
-        items=(("ERROR", "Error", "Green over yellow to red"), ("GROUP", "Group", "One color per group")),
-        update=_redraw,
-    )
-    point_size: FloatProperty(
-        name="Size", description="Diameter of the points in pixels", default=6.0, min=2.0, max=40.0, update=_redraw
-    )
-    track_names: StringProperty(description="JSON: from the points' ids to the names of the tracks")
-
-
-def clip_state(clip: bpy.types.MovieClip) -> ClipState:
-    """FaceQuery's part of a movie clip."""
-    return clip.facequery  # type: ignore[attr-defined]
 
 
 def object_state(obj: bpy.types.Object) -> ObjectState:
@@ -159,7 +128,7 @@ def scene_state(scene: bpy.types.Scene) -> SceneState:
     return scene.facequery  # type: ignore[attr-defined]
 
 
-_classes = (PointGroup, ObjectState, SceneState, ClipState)
+_classes = (PointGroup, ObjectState, SceneState)
 
 
 def register() -> None:
@@ -167,11 +136,9 @@ def register() -> None:
         bpy.utils.register_class(cls)
     bpy.types.Object.facequery = PointerProperty(type=ObjectState)  # type: ignore[attr-defined, func-returns-value]
     bpy.types.Scene.facequery = PointerProperty(type=SceneState)  # type: ignore[attr-defined, func-returns-value]
-    bpy.types.MovieClip.facequery = PointerProperty(type=ClipState)  # type: ignore[attr-defined, func-returns-value]
 
 
 def unregister() -> None:
-    del bpy.types.MovieClip.facequery  # type: ignore[attr-defined]
     del bpy.types.Scene.facequery  # type: ignore[attr-defined]
     del bpy.types.Object.facequery  # type: ignore[attr-defined]
     for cls in reversed(_classes):

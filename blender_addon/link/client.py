@@ -26,7 +26,6 @@ class Client:
 
     def __init__(self, backend: Backend, log: Path) -> None:
         """Start `backend worker`; its standard error goes to the file `log`. Raises AddonError."""
-        line = " ".join(backend.command)
         flags = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # Windows only: no console window flashes up
         try:
             log.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +39,7 @@ class Client:
                     creationflags=flags,
                 )
         except OSError as error:
-            cause = f'The backend "{line}" cannot be started ({error.strerror or error}).'
+            cause = f'The backend "{backend.line}" cannot be started ({error.strerror or error}).'
             raise AddonError(cause, "Check the command in the preferences, or run install.py again.", "FQ712") from None
         self.log = log
         self.greeting: dict[str, Any] | None = None

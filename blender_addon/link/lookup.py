@@ -1,16 +1,15 @@
 """Finding the command that starts the backend: the preference, then the per-user registry file, then PATH."""
 
 import os
-import re
 import shlex
 import shutil
-import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .._vendor.facequery_protocol.registry import read_registry, registry_path
 from ..core.errors import AddonError
+from ..core.remote_paths import RemotePaths
 
 # Blender's own interpreter settings must not leak into another Python.
 _PRIVATE_VARIABLES = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__")
@@ -18,10 +17,19 @@ _PRIVATE_VARIABLES = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONEXECUT
 
 @dataclass(frozen=True)
 class Backend:
-    """A command without a subcommand, such as ("/env/bin/python", "-m", "facequery"), and where it was found."""
+    """A command without a subcommand, such as ("/env/bin/python", "-m", "facequery"), and where it was found.
+
+    `paths` turn ours into its own where it runs on another computer.
+    """
 
     command: tuple[str, ...]
     source: str  # "preference", "registry" or "PATH"
+    paths: RemotePaths = field(default_factory=RemotePaths)
+
+    @property
+    def line(self) -> str:
+        """The command as one line, for messages."""
+        return " ".join(self.command)
 
 
 def split_command(text: str) -> tuple[str, ...]:
@@ -44,16 +52,20 @@ def find_backend(
     preference: str = "",
     registry: Path | None = None,
     environ: Mapping[str, str] = os.environ,
+    paths: RemotePaths | None = None,
 ) -> Backend:
     """The first backend of preference, registry file and PATH. Raises AddonError when there is none."""
+    paths = paths or RemotePaths()
     if preference.strip():
-        return Backend(split_command(preference), "preference")
-    command = read_registry(registry or registry_path(environ))
-    if command:
-        return Backend(tuple(command), "registry")
+        command = split_command(preference)
+        # The command is wanted without its "worker", but is often given with it.
+        return Backend(command[:-1] if command[-1] == "worker" and len(command) > 1 else command, "preference", paths)
+    registered = read_registry(registry or registry_path(environ))
+    if registered:
+        return Backend(tuple(registered), "registry", paths)
     found = shutil.which("facequery", path=environ.get("PATH", ""))
     if found:
-        return Backend((found,), "PATH")
+        return Backend((found,), "PATH", paths)
     raise AddonError(
         "No FaceQuery backend was found.",
         "Run install.py of FaceQuery, or enter the backend's command in the preferences.",
@@ -64,36 +76,6 @@ def find_backend(
 def clean_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The environment for the backend: Blender's, without what would mislead another Python."""
     return {name: value for name, value in environ.items() if name not in _PRIVATE_VARIABLES}
-
-
-def backend_version(backend: Backend, timeout: float = 20.0) -> str:
-    """Ask the backend for its version, such as "0.1.0", `timeout` in seconds. Raises AddonError without an answer."""
-    line = " ".join(backend.command)
-    flags = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # Windows only: no console window flashes up
-    try:
-        done = subprocess.run(
-            [*backend.command, "--version"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=timeout,
-            env=clean_environment(),
-            creationflags=flags,
-        )
-    except OSError as error:
-        cause = f'The backend "{line}" cannot be started ({error.strerror or error}).'
-        raise AddonError(cause, "Check the command in the preferences, or run install.py again.", "FQ712") from None
-    except subprocess.TimeoutExpired:
-        cause = f'The backend "{line}" did not answer within {timeout:g} seconds.'
-        raise AddonError(cause, "Check the command in the preferences.", "FQ713") from None
-    found = re.search(r"facequery\s+(\d+\.\d+\.\d+\S*)", done.stdout, re.IGNORECASE)
-    if done.returncode != 0 or not found:
-        last = (done.stderr.strip().splitlines() or done.stdout.strip().splitlines() or ["it printed nothing"])[-1]
-        cause = f'"{line}" is not a working FaceQuery backend: {last[:200]}'
-        raise AddonError(cause, "Run install.py again.", "FQ714")
-    return found.group(1)
 
 
 def same_release(backend: str, extension: str) -> bool:

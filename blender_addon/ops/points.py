@@ -14,8 +14,8 @@ from ..core.errors import AddonError
 from ..core.points import PointTable, numbered_names
 from ..host import drawing, layouts, placing
 from ..host import points as host_points
-from ..host.head import has_head
 from ..host.state import DEPTHS, object_state, scene_state
+from .context import NeedsHead, NeedsPoints
 from .reporting import reports_errors
 
 
@@ -27,25 +27,7 @@ def mouse_ray(context: bpy.types.Context, event: bpy.types.Event) -> tuple[tuple
     return origin[:], view3d_utils.region_2d_to_vector_3d(region, view, place)[:]
 
 
-class _NeedsHead(bpy.types.Operator):
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        if not has_head(context.scene):
-            cls.poll_message_set("Add a head first")
-            return False
-        return True
-
-
-class _NeedsPoints(bpy.types.Operator):
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        if not host_points.has_points(context.scene):
-            cls.poll_message_set("There are no points: place some on the head, or load a layout")
-            return False
-        return True
-
-
-class PlacePoint(_NeedsHead):
+class PlacePoint(NeedsHead):
     bl_idname = "facequery.place_point"
     bl_label = "Place Point"
     bl_description = "Place a point on the head where it is clicked, or inwards of it"
@@ -94,7 +76,7 @@ class PlacePoint(_NeedsHead):
         layout.prop(self, "symmetric")
 
 
-class PointsFromVertices(_NeedsHead):
+class PointsFromVertices(NeedsHead):
     bl_idname = "facequery.points_from_vertices"
     bl_label = "From Selected Vertices"
     bl_description = "Place a point on every selected vertex of the head, as selected in Edit Mode"
@@ -109,7 +91,7 @@ class PointsFromVertices(_NeedsHead):
         return {"FINISHED"}
 
 
-class SelectPoint(_NeedsPoints):
+class SelectPoint(NeedsPoints):
     bl_idname = "facequery.select_point"
     bl_label = "Select Point"
     bl_description = "Select the point under the mouse"
@@ -150,7 +132,7 @@ def _under_mouse(context: bpy.types.Context, event: bpy.types.Event, world: NDAr
     return int(near[np.argmin(clip[near, 3] + 0.002 * far[near])]) if len(near) else None
 
 
-class SelectPoints(_NeedsPoints):
+class SelectPoints(NeedsPoints):
     bl_idname = "facequery.select_points"
     bl_label = "Select Points"
     bl_description = "Select all points, none, or those of the active group"
@@ -184,7 +166,7 @@ def _selected(context: bpy.types.Context) -> tuple[bpy.types.Object, PointTable]
     return obj, table
 
 
-class DeletePoints(_NeedsPoints):
+class DeletePoints(NeedsPoints):
     bl_idname = "facequery.delete_points"
     bl_label = "Delete Points"
     bl_description = "Delete the selected points"
@@ -197,7 +179,7 @@ class DeletePoints(_NeedsPoints):
         return {"FINISHED"}
 
 
-class MirrorPoints(_NeedsPoints):
+class MirrorPoints(NeedsPoints):
     bl_idname = "facequery.mirror_points"
     bl_label = "Mirror"
     bl_description = "Add the missing mirror images of the selected points on the other side of the head"
@@ -212,7 +194,7 @@ class MirrorPoints(_NeedsPoints):
         return {"FINISHED"}
 
 
-class RenamePoints(_NeedsPoints):
+class RenamePoints(NeedsPoints):
     bl_idname = "facequery.rename_points"
     bl_label = "Rename"
     bl_description = "Rename the selected points; # stands for their number, as in brow_##"
@@ -239,7 +221,7 @@ class RenamePoints(_NeedsPoints):
         return context.window_manager.invoke_props_dialog(self)  # type: ignore[return-value]
 
 
-class AddGroup(_NeedsHead):
+class AddGroup(NeedsHead):
     bl_idname = "facequery.add_group"
     bl_label = "Add Group"
     bl_description = "Add a group of points with a color of its own"
@@ -253,7 +235,7 @@ class AddGroup(_NeedsHead):
         return {"FINISHED"}
 
 
-class RemoveGroup(_NeedsPoints):
+class RemoveGroup(NeedsPoints):
     bl_idname = "facequery.remove_group"
     bl_label = "Remove Group"
     bl_description = "Remove the active group; its points stay"
@@ -268,7 +250,7 @@ class RemoveGroup(_NeedsPoints):
         return {"FINISHED"}
 
 
-class AssignGroup(_NeedsPoints):
+class AssignGroup(NeedsPoints):
     bl_idname = "facequery.assign_group"
     bl_label = "Assign"
     bl_description = "Put the selected points into the active group"
@@ -282,7 +264,7 @@ class AssignGroup(_NeedsPoints):
         return {"FINISHED"}
 
 
-class LoadLayout(_NeedsHead, ImportHelper):
+class LoadLayout(NeedsHead, ImportHelper):
     bl_idname = "facequery.load_layout"
     bl_label = "Load Layout"
     bl_description = "Add the points of a layout to the scene's points"
@@ -305,7 +287,7 @@ class LoadLayout(_NeedsHead, ImportHelper):
         return self.execute(context) if self.layout_name else ImportHelper.invoke(self, context, event)  # type: ignore[func-returns-value]
 
 
-class SaveLayout(_NeedsPoints, ExportHelper):
+class SaveLayout(NeedsPoints, ExportHelper):
     bl_idname = "facequery.save_layout"
     bl_label = "Save Layout"
     bl_description = "Save the points as a layout that other scenes and the command line read"

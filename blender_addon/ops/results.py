@@ -9,20 +9,11 @@ from bpy_extras.io_utils import ImportHelper
 from ..core.errors import AddonError
 from ..core.job_results import JobFolder, open_job
 from ..host import clip as host_clip
-from ..host import clip_drawing
+from ..host import clip_drawing, refit
 from ..host import fit as host_fit
-from ..host.state import clip_state
+from ..host.clip_state import FaceState, face_of_number, imported_face, the_face
+from .context import NeedsResults, edited_clip
 from .reporting import reports_errors
-
-
-def edited_clip(context: bpy.types.Context) -> bpy.types.MovieClip | None:
-    """The clip that is open in the Movie Clip Editor, else the scene's, else the one with a job."""
-    space = context.space_data
-    if isinstance(space, bpy.types.SpaceClipEditor) and space.clip:
-        return space.clip
-    if context.scene.active_clip:
-        return context.scene.active_clip
-    return next((clip for clip in bpy.data.movieclips if clip_state(clip).job), None)
 
 
 class ImportJob(bpy.types.Operator, ImportHelper):
@@ -64,6 +55,14 @@ class ImportJob(bpy.types.Operator, ImportHelper):
     )
     skull: BoolProperty(name="Skull", default=True)
     jaw: BoolProperty(name="Jaw", default=True)
+    target_face: IntProperty(
+        name="Of Face", description="Number of the clip's face; 0: the active one", options={"SKIP_SAVE", "HIDDEN"}
+    )
+    replace: BoolProperty(
+        name="Update",
+        description="Give the objects of an earlier import of this face new actions, instead of making others; "
+        "the old actions are kept",
+    )
     match_scene: BoolProperty(
         name="Match Scene to Clip", description="Take over resolution, frame rate and range", default=False
     )
@@ -77,11 +76,15 @@ class ImportJob(bpy.types.Operator, ImportHelper):
         fps = tracks.fps if tracks else (clip.fps if clip else 0.0) or 24.0
         frames = host_clip.frame_map(clip, job.frames(), fps)
         notes = []
-        if self.tracks and tracks is not None and clip is not None:
-            count = host_clip.import_tracks(clip, job, tracks, self.limit)
-            notes.append(f"{count} tracks")
-            if count > host_clip.MANY_TRACKS:
-                self.report({"WARNING"}, f"{count} tracks make the Movie Clip Editor slow")
+        face = self._face(clip) if clip is not None else None
+        if self.tracks and tracks is not None and clip is not None and face is not None:
+            if self.replace and face.digest == tracks.digest and face.tracking_object in clip.tracking.objects:
+                notes.append("the same tracks")
+            else:
+                count = host_clip.import_tracks(clip, face, job, tracks, self.limit)
+                notes.append(f"{count} tracks")
+                if count > host_clip.MANY_TRACKS:
+                    self.report({"WARNING"}, f"{count} tracks make the Movie Clip Editor slow")
         if self.camera and job.has("camera"):
             existing: bpy.types.Object | None = None
             if self.existing_camera:
@@ -90,17 +93,25 @@ class ImportJob(bpy.types.Operator, ImportHelper):
                     raise AddonError(f'The scene has no camera "{self.existing_camera}".', "Choose another.", "FQ761")
             options = host_fit.FitOptions(self.face, self.skull, self.jaw, existing, self.up)
             made = host_fit.import_fit(scene, job, clip, frames, options)
+            if face is not None and made.head is not None:
+                earlier = face.head if self.replace else None
+                if earlier is not None and scene.objects.get(earlier.name) is earlier:
+                    refit.carry_over(earlier, face.camera if existing is None else None, made)
+                face.head, face.camera = made.head, made.camera
             notes.append(", ".join(["camera", *made.parts]))
             if scene.camera is None:
                 scene.camera = made.camera
-        if clip is not None:
+        if clip is not None and face is not None:
             scene.active_clip = scene.active_clip or clip
-            clip_state(clip).job = host_clip.stored_path(job.folder)
+            face.job, face.view = host_clip.stored_path(job.folder), self.view
             clip_drawing.forget()
         if self.match_scene:
             host_fit.match_scene(scene, clip, job.camera() if job.has("camera") else None, frames)
         self.report({"INFO"}, "Imported " + "; ".join(notes) if notes else "The job has no results yet")
         return {"FINISHED"}
+
+    def _face(self, clip: bpy.types.MovieClip) -> FaceState:
+        return (face_of_number(clip, self.target_face) if self.target_face else None) or the_face(clip)
 
     def _clip(self, job: JobFolder) -> bpy.types.MovieClip | None:
         """The clip that was chosen, or the job's; without the plate the fits can still be had."""
@@ -137,27 +148,21 @@ class ImportJob(bpy.types.Operator, ImportHelper):
         column.prop(self, "face")
         column.prop(self, "skull")
         column.prop(self, "jaw")
+        layout.prop(self, "replace")
         layout.prop(self, "match_scene")
 
 
-class MatchScene(bpy.types.Operator):
+class MatchScene(NeedsResults):
     bl_idname = "facequery.match_scene"
     bl_label = "Match Scene to Clip"
     bl_description = "Take over the plate's resolution, pixel aspect, frame rate and the range of the job's frames"
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        clip = edited_clip(context)
-        if clip is None or not clip_state(clip).job:
-            cls.poll_message_set("Import the results of a job first")
-            return False
-        return True
-
     @reports_errors
     def execute(self, context: bpy.types.Context) -> set[str]:
         clip = edited_clip(context)
-        job = open_job(Path(bpy.path.abspath(clip_state(clip).job)))
+        face = imported_face(clip)
+        job = open_job(Path(bpy.path.abspath(face.job)), face.view)
         fps = job.tracks().fps if job.has("tracks") else clip.fps or 24.0
         frames = host_clip.frame_map(clip, job.frames(), fps)
         host_fit.match_scene(context.scene, clip, job.camera() if job.has("camera") else None, frames)

@@ -1,32 +1,45 @@
-"""Operators that have the backend track a clip."""
+"""Operators that have the backend track a clip, and that bring what it found into the file."""
 
 import time
+from pathlib import Path
 
 import bpy
-from bpy.props import BoolProperty, FloatProperty
+from bpy.props import BoolProperty, FloatProperty, IntProperty, StringProperty
 
 from ..core.errors import AddonError
-from ..host import jobs
+from ..host import jobs, pump
+from ..host.clip_state import FaceState, active_face, clip_state, face_of_number
 from ..link.job_run import JobRun, State
-from ..link.lookup import find_backend
-from ..prefs import preferences
+from ..prefs import chosen_backend
+from .context import NeedsClip, edited_clip
 from .reporting import reports_errors
-from .results import edited_clip
 
 
-class _NeedsClip(bpy.types.Operator):
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        if edited_clip(context) is None:
-            cls.poll_message_set("Open a movie clip first")
-            return False
-        return True
+class WaitsForJob(bpy.types.Operator):
+    """An operator that starts a job: a script waits for it and has it applied, a button returns at once."""
+
+    wait: BoolProperty(name="Wait", description="Return when the job is done and applied, for scripts", default=True)
+    timeout: FloatProperty(name="Time Limit", description="Seconds to wait for at most", default=3600.0, min=1.0)
+
+    def start(self, context: bpy.types.Context) -> JobRun:
+        """Start the job. Raises AddonError."""
+        raise NotImplementedError
+
+    @reports_errors
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        run = self.start(context)
+        return _finished(run, self.timeout) if self.wait else {"FINISHED"}
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        self.wait = False
+        return self.execute(context)
 
 
 def _finished(run: JobRun, timeout: float) -> set[str]:
     """Wait for a job, and apply it. Raises AddonError when it fails or takes too long."""
     until = time.monotonic() + timeout
-    while jobs.pump():
+    while run.active:
+        pump.pump()
         if time.monotonic() > until:
             run.close()
             raise AddonError(f"The job was not done after {timeout:g} seconds.", "Press Go On.", "FQ773")
@@ -35,34 +48,36 @@ def _finished(run: JobRun, timeout: float) -> set[str]:
         raise run.error
     if run.state is not State.READY:
         return {"CANCELLED"}
+    if not jobs.waits(run):  # applied by itself
+        return {"FINISHED"}
     return bpy.ops.facequery.apply_results()  # type: ignore[attr-defined]
 
 
-class Track(_NeedsClip):
+class Track(NeedsClip, WaitsForJob):
     bl_idname = "facequery.track"
     bl_label = "Track"
     bl_description = "Have the backend track the clip; Blender can be used meanwhile"
+    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
 
-    wait: BoolProperty(name="Wait", description="Return when the job is done and applied, for scripts", default=True)
-    timeout: FloatProperty(name="Time Limit", description="Seconds to wait for at most", default=3600.0, min=1.0)
+    def start(self, context: bpy.types.Context) -> JobRun:
+        backend, clip = chosen_backend(context), edited_clip(context)
+        return jobs.start(clip, jobs.make_job(context.scene, clip, backend), backend)
 
-    @reports_errors
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        run = self._start(context)
-        return _finished(run, self.timeout) if self.wait else {"FINISHED"}
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        self.wait = False
-        return self.execute(context)
+class ResumeTrack(NeedsClip, WaitsForJob):
+    bl_idname = "facequery.resume_track"
+    bl_label = "Go On"
+    bl_description = "Start the backend again on the job that was cancelled or failed; it goes on where it was"
 
-    def _start(self, context: bpy.types.Context) -> JobRun:
-        prefs = preferences(context)
-        backend = find_backend(prefs.backend if prefs else "")
+    def start(self, context: bpy.types.Context) -> JobRun:
         clip = edited_clip(context)
-        return jobs.start(clip, jobs.make_job(context.scene, clip), backend)
+        folder = jobs.unfinished(clip)
+        if folder is None:
+            raise AddonError("There is no job to go on with.", code="FQ774")
+        return jobs.start(clip, folder, chosen_backend(context))
 
 
-class CancelTrack(_NeedsClip):
+class CancelTrack(NeedsClip):
     bl_idname = "facequery.cancel_track"
     bl_label = "Cancel"
     bl_description = "Stop the backend; what is finished stays, and the second time ends it at once"
@@ -76,48 +91,87 @@ class CancelTrack(_NeedsClip):
         return {"FINISHED"}
 
 
-class ResumeTrack(_NeedsClip):
-    bl_idname = "facequery.resume_track"
-    bl_label = "Go On"
-    bl_description = "Start the backend again on the job that was cancelled or failed; it goes on where it was"
-
-    wait: BoolProperty(name="Wait", description="Return when the job is done and applied, for scripts", default=True)
-    timeout: FloatProperty(name="Time Limit", description="Seconds to wait for at most", default=3600.0, min=1.0)
-
-    @reports_errors
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        clip = edited_clip(context)
-        folder = jobs.unfinished(clip)
-        if folder is None:
-            raise AddonError("There is no job to go on with.", code="FQ774")
-        prefs = preferences(context)
-        run = jobs.start(clip, folder, find_backend(prefs.backend if prefs else ""))
-        return _finished(run, self.timeout) if self.wait else {"FINISHED"}
-
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        self.wait = False
-        return self.execute(context)
-
-
-class ApplyResults(_NeedsClip):
+class ApplyResults(NeedsClip):
     bl_idname = "facequery.apply_results"
     bl_label = "Ready: Apply"
     bl_description = "Bring tracks, camera, face, skull and jaw of the finished job into the file"
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
 
+    clip: StringProperty(name="Clip", description="Empty: the one that is edited", options={"SKIP_SAVE"})
+    face: IntProperty(name="Face", description="Number of the face; 0: the active one", options={"SKIP_SAVE"})
+
     @reports_errors
     def execute(self, context: bpy.types.Context) -> set[str]:
-        clip = edited_clip(context)
-        if not jobs.ready(clip):
-            raise AddonError("The clip has no finished job.", "Track it first.", "FQ774")
-        run = jobs.run_of(clip)
-        result: set[str] = bpy.ops.facequery.import_job(filepath=str(run.folder), clip=clip.name)  # type: ignore[attr-defined]
+        clip: bpy.types.MovieClip | None = bpy.data.movieclips.get(self.clip) if self.clip else edited_clip(context)
+        face = None
+        if clip is not None:
+            face = face_of_number(clip, self.face) if self.face else active_face(clip)
+        run = jobs.run_of(clip, face) if clip is not None and face is not None else None
+        if clip is None or face is None or run is None or run.state is not State.READY:
+            raise AddonError("The face has no finished job.", "Track it first.", "FQ774")
+        result = _import(clip, face, run.folder)
         if result == {"FINISHED"}:
-            jobs.applied(clip)
+            jobs.applied(run, face)
         return result
 
 
-_classes = (Track, CancelTrack, ResumeTrack, ApplyResults)
+def _import(clip: bpy.types.MovieClip, face: FaceState, folder: Path) -> set[str]:
+    """Import a job for a face, and the tracks and cameras of the other views for their clips."""
+    state, operator = clip_state(clip), bpy.ops.facequery.import_job  # type: ignore[attr-defined]
+    camera = state.camera.name if state.camera is not None else ""
+    result: set[str] = operator(
+        filepath=str(folder), clip=clip.name, target_face=face.number, existing_camera=camera, replace=True
+    )
+    others = [view.clip for view in state.views if view.clip is not None]
+    for view, other in enumerate(others, 2):
+        if result != {"FINISHED"} or not (folder / f"view{view}").is_dir():
+            break
+        own = clip_state(other).camera
+        result = operator(
+            filepath=str(folder), clip=other.name, view=view, face="NONE", skull=False, jaw=False,
+            existing_camera=own.name if own is not None else "",
+        )  # fmt: skip
+    return result
+
+
+class ApplyVersion(NeedsClip):
+    bl_idname = "facequery.apply_version"
+    bl_label = "Apply Version"
+    bl_description = "Bring the results of this version of the job into the file"
+    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
+
+    version: StringProperty(name="Version", description="Name of its folder, such as v002", options={"SKIP_SAVE"})
+
+    @reports_errors
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        clip = edited_clip(context)
+        face = active_face(clip)
+        found = {path.name: path for path in jobs.versions(clip, face)} if face is not None else {}
+        if face is None or self.version not in found:
+            raise AddonError(f'There is no version "{self.version}" of this face.', "Track it first.", "FQ774")
+        return _import(clip, face, found[self.version])
+
+
+class ApplyOrphan(bpy.types.Operator):
+    bl_idname = "facequery.apply_orphan"
+    bl_label = "Apply"
+    bl_description = "Bring the results of a job whose clip was deleted into the file, with its clip"
+    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
+
+    folder: StringProperty(name="Folder", options={"SKIP_SAVE"})
+
+    @reports_errors
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        run = next((run for run in jobs.orphans() if str(run.folder) == self.folder), None)
+        if run is None:
+            raise AddonError("There is no such job.", code="FQ774")
+        result: set[str] = bpy.ops.facequery.import_job(filepath=str(run.folder))  # type: ignore[attr-defined]
+        if result == {"FINISHED"}:
+            jobs.applied(run, None)
+        return result
+
+
+_classes = (Track, ResumeTrack, CancelTrack, ApplyResults, ApplyVersion, ApplyOrphan)
 
 
 def register() -> None:

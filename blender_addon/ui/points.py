@@ -5,9 +5,11 @@ from typing import Final
 import bpy
 
 from ..host import points as host_points
+from ..host import sampling
 from ..host.head import has_head
 from ..host.layouts import shipped_layouts
 from ..host.state import object_state, scene_state
+from .calls import draw_call
 from .status import CATEGORY
 
 # What artists ask for first; every other layout that ships stands under Advanced.
@@ -88,6 +90,14 @@ class PointsPanel(bpy.types.Panel):
         placing.prop(state, "symmetric")
         if context.mode == "EDIT_MESH":
             layout.operator("facequery.points_from_vertices", icon="VERTEXSEL")
+        box = layout.column(align=True)
+        painting = context.mode == "PAINT_WEIGHT"
+        row = box.row(align=True)
+        row.operator(
+            "facequery.paint_weights", text="Stop" if painting else "Paint", icon="BRUSH_DATA", depress=painting
+        )
+        row.prop(state, "sample_count", text="")
+        row.operator("facequery.points_from_weights", text="", icon="OUTLINER_OB_POINTCLOUD")
         row = layout.row(align=True)
         row.menu("FACEQUERY_MT_layouts", icon="IMPORT")
         row.operator("facequery.save_layout", text="", icon="EXPORT")
@@ -120,10 +130,24 @@ class PointsPanel(bpy.types.Panel):
         row.operator("facequery.mirror_points", icon="MOD_MIRROR")
         row.operator("facequery.rename_points", icon="SORTALPHA")
         row.operator("facequery.delete_points", text="", icon="TRASH")
+        self._draw_filling(context, table.selected)
         size = layout.column()
         size.use_property_split = True
         size.use_property_decorate = False
         size.prop(state, "point_size")
+
+    def _draw_filling(self, context: bpy.types.Context, selected: int) -> None:
+        layout, state = self.layout, scene_state(context.scene)
+        column = layout.column(align=True)
+        column.prop(state, "rounds")
+        if selected >= 3:
+            count = sampling.predicted(state.points, state.rounds)
+            if count is not None:
+                column.label(text=f"gives {count:,} more points", icon="BLANK1")
+        row = column.row(align=True)
+        row.operator("facequery.fill_points", icon="MESH_GRID")
+        row.operator("facequery.fill_volume", icon="MESH_ICOSPHERE")
+        draw_call(layout, context, "volume")
 
 
 _classes = (LayoutMenu, MoreLayoutsMenu, GroupList, PointsPanel)

@@ -4,12 +4,13 @@ import bpy
 
 from ..host import jobs
 from ..host.clip import MANY_TRACKS
+from ..host.clip_state import FaceState, active_face, clip_state
 from ..host.fit import fits_of, fitted_parts
 from ..host.head import LABELS
 from ..host.points import has_points, summary
-from ..host.state import clip_state, object_state, scene_state
-from ..link.job_run import State
-from ..ops.results import edited_clip
+from ..host.state import object_state, scene_state
+from ..link.job_run import JobRun, State
+from ..ops.context import edited_clip
 from .status import CATEGORY
 from .text import draw_wrapped
 
@@ -25,39 +26,37 @@ class TrackPanel(bpy.types.Panel):
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
         clip = edited_clip(context)
+        face = active_face(clip) if clip is not None else None
         if clip is not None:
-            self._draw_tracking(context, clip)
-        layout.operator("facequery.import_job", icon="IMPORT")
-        if clip is None or not clip_state(clip).job:
+            self._draw_tracking(context, clip, face)
+        for run in jobs.orphans():
+            column = layout.column(align=True)
+            column.label(text=f"Ready, but its clip is gone: {run.folder.parent.name} {run.folder.name}", icon="INFO")
+            column.operator("facequery.apply_orphan", icon="CHECKMARK").folder = str(run.folder)
+        row = layout.row(align=True)
+        row.operator("facequery.import_job", icon="IMPORT")
+        if face is not None:
+            row.menu("FACEQUERY_MT_versions", text="", icon="DOWNARROW_HLT")
+        if clip is None or face is None or not face.job:
             return
-        state = clip_state(clip)
-        layout.prop(state, "job", text="")
-        target: bpy.types.MovieTrackingObject | None = clip.tracking.objects.get(state.tracking_object)
+        layout.prop(face, "job", text="")
+        target: bpy.types.MovieTrackingObject | None = clip.tracking.objects.get(face.tracking_object)
         if target is not None:
             count = len(target.tracks)
             layout.label(text=f"{count:,} tracks in {target.name}", icon="ERROR" if count > MANY_TRACKS else "TRACKER")
+        state = clip_state(clip)
         layout.prop(state, "show_points")
-        column = layout.column()
-        column.use_property_split = True
-        column.use_property_decorate = False
+        column = _settings(layout)
         column.active = state.show_points
         column.prop(state, "color_by")
         column.prop(state, "point_size")
 
-    def _draw_tracking(self, context: bpy.types.Context, clip: bpy.types.MovieClip) -> None:
+    def _draw_tracking(self, context: bpy.types.Context, clip: bpy.types.MovieClip, face: FaceState | None) -> None:
         layout, state, run = self.layout, clip_state(clip), jobs.run_of(clip)
         if run is not None and run.active:
-            text = run.step or run.state.value
-            if run.total:
-                text += f"  {run.done}/{run.total}"
-            layout.progress(factor=run.share, text=text)
-            row = layout.row()
-            row.label(text=f"{run.folder.name} on {run.device}" if run.device else run.folder.name)
-            row.operator("facequery.cancel_track", icon="CANCEL")
+            draw_run(layout, run)
             return
-        column = layout.column()
-        column.use_property_split = True
-        column.use_property_decorate = False
+        column = _settings(layout)
         if has_points(context.scene):
             count = summary(scene_state(context.scene).points).count
             column.label(text=f"{count:,} points of the scene", icon="OUTLINER_OB_POINTCLOUD")
@@ -68,12 +67,6 @@ class TrackPanel(bpy.types.Panel):
         row.prop(state, "fit_face", toggle=True)
         row.prop(state, "fit_skull", toggle=True)
         row.prop(state, "fit_jaw", toggle=True)
-        column.prop(state, "limit_frames")
-        if state.limit_frames:
-            column.prop(state, "first")
-            column.prop(state, "last")
-        column.prop(state, "face", text="Which Face")
-        column.prop(state, "region")
         if run is not None and run.state is State.READY:
             apply = layout.row()
             apply.scale_y = 1.4
@@ -85,6 +78,43 @@ class TrackPanel(bpy.types.Panel):
         if folder is not None and not jobs.ready(clip):
             layout.operator("facequery.resume_track", text=f"Go On with {folder.name}", icon="PLAY")
         layout.operator("facequery.track", text="Track Again" if run else "Track", icon="TRACKING_FORWARDS")
+
+
+def draw_run(layout: bpy.types.UILayout, run: JobRun) -> None:
+    """How far a job is, where it runs, and a button to stop it."""
+    text = run.step or run.state.value
+    if run.total:
+        text += f"  {run.done}/{run.total}"
+    layout.progress(factor=run.share, text=text)
+    row = layout.row()
+    row.label(text=f"{run.folder.name} on {run.device}" if run.device else run.folder.name)
+    row.operator("facequery.cancel_track", icon="CANCEL")
+
+
+def _settings(layout: bpy.types.UILayout) -> bpy.types.UILayout:
+    column = layout.column()
+    column.use_property_split = True
+    column.use_property_decorate = False
+    return column
+
+
+class VersionsMenu(bpy.types.Menu):
+    bl_idname = "FACEQUERY_MT_versions"
+    bl_label = "Versions"
+    bl_description = "Results of earlier runs"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        clip = edited_clip(context)
+        face = active_face(clip) if clip is not None else None
+        found = jobs.versions(clip, face) if clip is not None and face is not None else []
+        for folder in found:
+            shown = face is not None and face.job.rstrip("/\\").endswith(folder.name)
+            operator = self.layout.operator(
+                "facequery.apply_version", text=folder.name, icon="CHECKMARK" if shown else "NONE"
+            )
+            operator.version = folder.name
+        if not found:
+            self.layout.label(text="No version is done")
 
 
 class FitPanel(bpy.types.Panel):
@@ -99,9 +129,10 @@ class FitPanel(bpy.types.Panel):
         layout, scene = self.layout, context.scene
         layout.operator("facequery.import_job", icon="IMPORT")
         clip = edited_clip(context)
-        if clip is None or not clip_state(clip).job:
+        face = active_face(clip) if clip is not None else None
+        if clip is None or face is None or not face.job:
             return
-        layout.prop(clip_state(clip), "job", text="")
+        layout.prop(face, "job", text="")
         size, render = tuple(clip.size), scene.render
         if all(size) and size != (render.resolution_x, render.resolution_y):
             column = layout.column(align=True)
@@ -121,7 +152,7 @@ class FitPanel(bpy.types.Panel):
                 row.prop(obj, "hide_viewport", text="", emboss=False)
 
 
-_classes = (TrackPanel, FitPanel)
+_classes = (VersionsMenu, TrackPanel, FitPanel)
 
 
 def register() -> None:

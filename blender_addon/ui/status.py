@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 import bpy
 
 from ..core.assets import extension_version
-from ..prefs import preferences
-from .text import draw_wrapped
+from ..prefs import draw_backend, preferences
 
 CATEGORY = "FaceQuery"
 
@@ -26,10 +25,7 @@ class _Status:
         prefs = preferences(context)
         if prefs:
             layout.prop(prefs, "backend", text="", placeholder="Backend: automatic")
-            if prefs.checked:
-                good = prefs.checked.startswith("FaceQuery")
-                draw_wrapped(layout, context, prefs.checked, "CHECKMARK" if good else "ERROR")
-        layout.operator("facequery.check_backend", text="Check Backend", icon="FILE_REFRESH")
+        draw_backend(layout, context, prefs)
 
 
 class StatusView3D(_Status, bpy.types.Panel):

@@ -1,6 +1,6 @@
 """A backend with the real worker's process and messages, whose job.run brings results that lie ready.
 
-Run as `python fake_backend.py RESULTS MODE worker|--version`.
+Run as `python fake_backend.py RESULTS MODE worker`.
 """
 
 import os
@@ -10,18 +10,15 @@ import sys
 import time
 from pathlib import Path
 
-results, mode, command = Path(sys.argv[1]), sys.argv[2], sys.argv[-1]
-if command == "--version":
-    print("facequery 9.9.9" if mode == "old" else "facequery 0.1.0")
-    sys.exit(0)
+results, mode = Path(sys.argv[1]), sys.argv[2]
 if mode == "mute":
     time.sleep(60)
 if mode == "old":
     print('{"jsonrpc":"2.0","method":"hello","params":{"protocol":99,"facequery":"9.9.9"}}', flush=True)
     time.sleep(60)
 
+from facequery import worker  # noqa: E402
 from facequery.errors import UserError  # noqa: E402
-from facequery.worker import Registry, main  # noqa: E402
 
 
 def run(params, context):
@@ -45,6 +42,8 @@ def run(params, context):
     return {"folder": str(folder), "files": [], "notes": ["four frames only"]}
 
 
-registry = Registry()
+if mode == "release":
+    worker.__version__ = "9.9.9"
+registry = worker.default_registry()
 registry.add("job.run", run)
-main(registry)
+worker.main(registry)

@@ -73,6 +73,8 @@ def write_job(root: Path, plate: Plate) -> tuple[Path, Path]:
     folder.mkdir(parents=True)
     frames = np.arange(FIRST, FIRST + FRAMES)
     request = {"shots": ["../../shot.####.png"], "layouts": ["ibug68"], "fits": ["face", "skull", "jaw"]}
+    if plate.moving:
+        request["cameras"] = ["camera.json"]
     (folder / "job.json").write_text(json.dumps({"schema": "facequery.job", "version": 1, "request": request}))
     (folder / "camera.json").write_text(json.dumps(camera.to_dict()))
     face_vertices, face_triangles = part_mesh(model, FACE_PARTS)

@@ -10,4 +10,4 @@ from synthetic_job import PLATES, write_job
 def test_tracking_from_blender(run_script, tmp_path):
     results, _ = write_job(tmp_path / "shot", PLATES["landscape"])
     printed = run_script("track.py", results, Path(__file__).parent / "fake_backend.py", tmp_path, sys.executable)
-    assert printed.count(" good") == 5, printed
+    assert printed.count(" good") == 8, printed

@@ -24,3 +24,53 @@ def run_job_folder(params: dict[str, Any], context: "Context") -> dict[str, Any]
     result = run_job(load_request(Path(folder)), Path(folder), context.progress, device)
     files = [path.relative_to(result.folder).as_posix() for path in result.files]
     return {"folder": str(result.folder), "files": files, "notes": result.notes}
+
+
+def about(params: dict[str, Any], context: "Context") -> dict[str, Any]:
+    """What computes here: `device`, its name `device_title`, the version of PyTorch, and the weights.
+
+    `weights` is a list of {"name", "licence", "parameters"} of the files that ship.
+    """
+    import torch
+
+    from facequery.assets import asset
+    from facequery.detection.devices import pick_device
+    from facequery.models.weights import load_weights
+
+    device = pick_device("auto")
+    title = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
+    cards = {path.stem: load_weights(path)[1] for path in sorted(asset("weights").glob("*.safetensors"))}
+    weights = [
+        {"name": name, "licence": str(card.get("licence", "")), "parameters": card.get("parameters")}
+        for name, card in cards.items()
+    ]
+    return {"device": str(device), "device_title": title, "torch": torch.__version__, "weights": weights}
+
+
+def sample_volume(params: dict[str, Any], context: "Context") -> dict[str, Any]:
+    """Points in the soft tissue between the skin and the bone points in two .npy files (N, 3), canonical metres.
+
+    `params`: "skin" and "bone", the files; "rounds" from 1 to 4; "out", the .npy file that gets the points (M, 3).
+    Returns {"count": M}. Raises UserError.
+    """
+    import numpy as np
+
+    from facequery.head.model import HeadModel
+    from facequery.head.sampling import volume_delaunay
+
+    rounds = params.get("rounds", 1)
+    if not isinstance(rounds, int) or not 1 <= rounds <= 4:
+        raise UserError('"rounds" of sample.volume must be a whole number from 1 to 4.', code="FQ391")
+    paths = [params.get(name) for name in ("skin", "bone", "out")]
+    if not all(isinstance(path, str) for path in paths):
+        raise UserError('"skin", "bone" and "out" of sample.volume must be paths.', code="FQ391")
+    given = []
+    for path in paths[:2]:
+        try:
+            given.append(np.load(str(path), allow_pickle=False).reshape(-1, 3))
+        except ValueError as error:
+            raise UserError(f'"{path}" holds no points.', code="FQ391") from error
+    context.progress("Sample", 0, 1)
+    points = volume_delaunay(HeadModel.load(), given[0], given[1], rounds)
+    np.save(str(paths[2]), points.astype(np.float32))
+    return {"count": len(points)}

@@ -156,6 +156,75 @@ def from_selected_vertices():
     assert np.abs(made.position[: len(wanted)] - asset.rest[wanted]).max() < 1e-6
 
 
+def painted_points_follow_the_paint():
+    head = add_head()
+    assert "FQ743" in refused(bpy.ops.facequery.points_from_weights, count=10)
+    assert bpy.ops.facequery.paint_weights() == {"FINISHED"}
+    skin = dict(parts_of(head))["skin"]
+    assert bpy.context.mode == "PAINT_WEIGHT" and bpy.context.view_layer.objects.active is skin
+    bpy.ops.facequery.paint_weights()
+    assert bpy.context.mode == "OBJECT"
+    asset = load_head()
+    rest = asset.rest[asset.parts["skin"].vertices]
+    group = skin.vertex_groups["FaceQuery"]
+    strong = np.flatnonzero((rest[:, 2] > 0.01) & (rest[:, 0] > 0.01) & (rest[:, 1] < 0))
+    weak = np.flatnonzero((rest[:, 2] > 0.01) & (rest[:, 0] > 0.01) & (rest[:, 1] >= 0))
+    group.add(strong.tolist(), 1.0, "REPLACE")
+    group.add(weak.tolist(), 0.2, "REPLACE")
+    assert bpy.ops.facequery.points_from_weights(count=150) == {"FINISHED"}
+    made = table()
+    assert len(made) == 150 and (made.position[:, 0] > 0.005).all() and (made.position[:, 2] > 0.0).all()
+    lower, upper = made.position[:, 1] < -0.002, made.position[:, 1] > 0.002
+    corners = rest[asset.triangles[asset.parts["skin"].triangles] - asset.parts["skin"].vertices.start]
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    painted = (corners[..., 2] > 0.01).all(axis=1) & (corners[..., 0] > 0.01).all(axis=1)
+    below = corners[..., 1].mean(axis=1) < 0
+    density = lower.sum() / area[painted & below].sum(), upper.sum() / area[painted & ~below].sum()
+    assert density[0] > 3 * density[1] > 0, "density follows the weight"
+    far = np.linalg.norm(made.position[lower][:, None] - made.position[lower][None], axis=-1)
+    np.fill_diagonal(far, 1.0)
+    nearest = far.min(axis=1)
+    assert nearest.min() > 0.4 * np.median(nearest), "well spaced"
+    bpy.ops.facequery.select_points(action="ALL")
+    bpy.ops.facequery.delete_points()
+    bpy.ops.facequery.points_from_weights(count=40, symmetric=True)
+    both = table()
+    assert len(both) == 40
+    mirrored = both.position * [-1, 1, 1]
+    assert np.linalg.norm(mirrored[:, None] - both.position[None], axis=-1).min(axis=1).max() < 1e-5
+    bone = dict(parts_of(head))["cranium"]
+    bpy.context.view_layer.objects.active = bone
+    bpy.ops.facequery.paint_weights()
+    assert bpy.context.view_layer.objects.active is bone
+    bpy.ops.facequery.paint_weights()
+
+
+def filled_between_selected_points():
+    add_head()
+    bpy.ops.facequery.load_layout(layout_name="ibug68")
+    from blender_addon.host import sampling
+
+    points = scene_state(bpy.context.scene).points
+    for rounds in (1, 2):
+        before = table()
+        bpy.context.view_layer.update()
+        wanted = sampling.predicted(points, rounds)
+        assert bpy.ops.facequery.fill_points(rounds=rounds) == {"FINISHED"}
+        grown = table()
+        assert len(grown) - len(before) == wanted > 2 * len(before) * 0.6, (len(grown), wanted)
+        assert (grown.position[: len(before)] == before.position).all() and grown.selected.all()
+        bpy.ops.facequery.select_points(action="NONE")
+        keep = np.arange(len(grown)) < len(before)
+        host_points.write(points, grown.rows(keep).changed(selected=np.ones(len(before), bool)))
+    assert (grown.triangle >= 0).all() and (grown.kind == 0).all()
+    from blender_addon.host.surface import anchor_points
+
+    assert np.allclose(anchor_points(grown.triangle, grown.barycentric), grown.position, atol=1e-6)
+    bpy.ops.facequery.select_points(action="NONE")
+    assert "FQ744" in refused(bpy.ops.facequery.fill_points)
+    assert "FQ745" in refused(bpy.ops.facequery.fill_volume)
+
+
 def layouts_and_files():
     add_head()
     mine = place(origin=(0.03, -1, 0.02), direction=(0, 1, 0), symmetric=True, name="dot_left")
@@ -227,6 +296,8 @@ with session():
         symmetric_mirror_rename_group_delete,
         edited_by_hand,
         from_selected_vertices,
+        painted_points_follow_the_paint,
+        filled_between_selected_points,
         layouts_and_files,
         saved_reopened_undone,
         changed_topology_is_refused,

@@ -10,7 +10,7 @@ from bl_helpers import fresh_scene, refused, session
 from ending import end
 
 from blender_addon.core.head_asset import load_head
-from blender_addon.host.state import clip_state
+from blender_addon.host.clip_state import active_face
 
 folder, truth = Path(sys.argv[1]), np.load(sys.argv[2])
 FRAMES = truth["frames"].tolist()
@@ -80,7 +80,7 @@ def reprojection_with_shape_keys():
 def markers_stand_on_the_tracks():
     clip = bpy.context.scene.active_clip
     assert clip.frame_start == FRAMES[0]
-    state = clip_state(clip)
+    state = active_face(clip)
     tracks = clip.tracking.objects[state.tracking_object].tracks
     names = json.loads(state.track_names)
     header = json.loads((folder / "tracks.json").read_text())
@@ -110,7 +110,7 @@ def fewer_tracks_and_no_fit():
     objects = imported(camera=False, limit=10)
     assert not objects
     clip = bpy.context.scene.active_clip
-    assert len(clip.tracking.objects[clip_state(clip).tracking_object].tracks) == 10
+    assert len(clip.tracking.objects[active_face(clip).tracking_object].tracks) == 10
 
 
 def reprojection_with_a_vertex_cache_after_saving():

@@ -1,0 +1,168 @@
+"""What FaceQuery keeps on a movie clip: the shot's settings, and for every face in it its region and its jobs."""
+
+import json
+
+import bpy
+from bpy.props import (
+    BoolProperty,
+    CollectionProperty,
+    EnumProperty,
+    FloatProperty,
+    FloatVectorProperty,
+    IntProperty,
+    PointerProperty,
+    StringProperty,
+)
+
+from ..core.errors import AddonError
+from .compat import BLEND_RELATIVE
+from .state import redraw
+
+
+def _redraw(self: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
+    redraw()
+
+
+class FaceState(bpy.types.PropertyGroup):
+    """One face of a clip: where it is, whose it is, and the job whose results are in the file."""
+
+    name: StringProperty(name="Name", default="Face")
+    number: IntProperty(description="Never used twice in a clip; names the folder of the face's jobs")
+    which: IntProperty(name="Which Face", description="Which of several, counted from the largest", default=1, min=1)
+    use_region: BoolProperty(
+        name="Region", description="Say where the face is, instead of having it found", update=_redraw
+    )
+    region: FloatVectorProperty(
+        name="Region",
+        description="Where the face is: x and y of the top left corner, width and height, in plate pixels",
+        size=4,
+        precision=1,
+        update=_redraw,
+    )
+    actor: StringProperty(
+        name="Actor",
+        description="File of a person whose head is known from another shot (actor.npz of its job); empty: learn it",
+        subtype="FILE_PATH",
+        options=BLEND_RELATIVE,
+    )
+    job: StringProperty(
+        name="Job", description="Folder of the job that was imported", subtype="DIR_PATH", options=BLEND_RELATIVE
+    )
+    view: IntProperty(description="Which view of the job this clip is", default=1, min=1)
+    pending: StringProperty(description="Folder of the job that was started and is not applied yet")
+    digest: StringProperty(description="Hash of the tracks that were imported")
+    tracking_object: StringProperty(description="Tracking object that holds the job's tracks")
+    track_names: StringProperty(description="JSON: from the points' ids to the names of the tracks")
+    head: PointerProperty(type=bpy.types.Object, description="The empty that carries the fitted head")
+    camera: PointerProperty(type=bpy.types.Object, description="The camera that the fit was imported with")
+
+
+class OtherView(bpy.types.PropertyGroup):
+    """Another camera's clip of the same performance, frame by frame."""
+
+    clip: PointerProperty(name="Clip", type=bpy.types.MovieClip)
+
+
+def _is_camera(self: bpy.types.PropertyGroup, candidate: bpy.types.Object) -> bool:
+    return candidate.type == "CAMERA"
+
+
+class ClipState(bpy.types.PropertyGroup):
+    """FaceQuery's part of a movie clip."""
+
+    faces: CollectionProperty(type=FaceState)
+    active_face: IntProperty(
+        name="Face", description="The face that is tracked, corrected and exported", update=_redraw
+    )
+    views: CollectionProperty(type=OtherView)
+    active_view: IntProperty()
+    camera: PointerProperty(
+        name="Camera",
+        description="A matchmove camera of the scene, which is never changed; empty: the camera is solved",
+        type=bpy.types.Object,
+        poll=_is_camera,
+    )
+    exposure: FloatProperty(
+        name="Exposure", description="Stops by which dark footage is lightened for tracking", soft_min=-5, soft_max=5
+    )
+    allow_gaps: BoolProperty(name="Allow Gaps", description="Track a sequence that lacks frames, without them")
+    limit_frames: BoolProperty(name="Range", description="Track only some frames")
+    first: IntProperty(name="First", description="First frame, as numbered in the file names; video counts from 1")
+    last: IntProperty(name="Last", description="Last frame, as numbered in the file names; video counts from 1")
+    face_layout: BoolProperty(name="68 Points", description="Track the 68 iBUG points beside the scene's points")
+    fit_face: BoolProperty(name="Face", description="Fit the face", default=True)
+    fit_skull: BoolProperty(name="Skull", description="Fit the skull", default=True)
+    fit_jaw: BoolProperty(name="Jaw", description="Fit the jaw", default=True)
+    show_points: BoolProperty(
+        name="Show Points", description="Draw all points of the job over the plate", default=True, update=_redraw
+    )
+    color_by: EnumProperty(
+        name="Color",
+        items=(("ERROR", "Error", "Green over yellow to red"), ("GROUP", "Group", "One color per group")),
+        update=_redraw,
+    )
+    point_size: FloatProperty(
+        name="Size", description="Diameter of the points in pixels", default=6.0, min=2.0, max=40.0, update=_redraw
+    )
+    error_limit: FloatProperty(
+        name="Error (px)", description="Frames with a larger median error are called bad", default=0.0, min=0.0
+    )
+
+
+def clip_state(clip: bpy.types.MovieClip) -> ClipState:
+    """FaceQuery's part of a movie clip."""
+    return clip.facequery  # type: ignore[attr-defined]
+
+
+def active_face(clip: bpy.types.MovieClip) -> FaceState | None:
+    """The face of a clip that the panels speak of; None before there is any."""
+    state = clip_state(clip)
+    return state.faces[min(state.active_face, len(state.faces) - 1)] if len(state.faces) else None
+
+
+def the_face(clip: bpy.types.MovieClip) -> FaceState:
+    """The active face of a clip, which is made when there is none; never to be called while drawing."""
+    return active_face(clip) or add_face(clip)
+
+
+def add_face(clip: bpy.types.MovieClip) -> FaceState:
+    """Add a face to a clip and make it the active one."""
+    state = clip_state(clip)
+    number = max((face.number for face in state.faces), default=0) + 1
+    face = state.faces.add()
+    face.number, face.name, face.which = number, f"Face {number}", len(state.faces)
+    state.active_face = len(state.faces) - 1
+    return face
+
+
+def face_of_number(clip: bpy.types.MovieClip, number: int) -> FaceState | None:
+    """The face with a number; None when it was removed."""
+    return next((face for face in clip_state(clip).faces if face.number == number), None)
+
+
+def imported_face(clip: bpy.types.MovieClip) -> FaceState:
+    """The active face, whose results are in the file. Raises AddonError when there are none."""
+    face = active_face(clip)
+    if face is None or not face.job:
+        raise AddonError("This face has no results in the file.", "Track it and press Ready: Apply.", "FQ775")
+    return face
+
+
+def track_names(face: FaceState) -> dict[str, str]:
+    """From the ids of the points to the names of their tracks."""
+    return json.loads(face.track_names) if face.track_names else {}
+
+
+_classes = (FaceState, OtherView, ClipState)
+
+
+def register() -> None:
+    for cls in _classes:
+        bpy.utils.register_class(cls)
+    bpy.types.MovieClip.facequery = PointerProperty(type=ClipState)  # type: ignore[attr-defined, func-returns-value]
+
+
+def unregister() -> None:
+    del bpy.types.MovieClip.facequery  # type: ignore[attr-defined]
+    for cls in reversed(_classes):
+        bpy.utils.unregister_class(cls)

@@ -1,0 +1,221 @@
+"""Operators of the connection: check it, read its log, copy a report, let it go."""
+
+import platform
+import secrets
+from pathlib import Path
+from typing import Any
+
+import bpy
+from bpy.props import BoolProperty, FloatProperty, StringProperty
+
+from ..core.assets import extension_version
+from ..core.errors import AddonError
+from ..host import backend, jobs
+from ..host.clip_state import active_face
+from ..link.lookup import Backend, same_release
+from ..prefs import chosen_backend, preferences
+from .context import edited_clip
+from .reporting import reports_errors
+
+_LOG_LINES = 60
+
+
+class CheckBackend(bpy.types.Operator):
+    bl_idname = "facequery.check_backend"
+    bl_label = "Check"
+    bl_description = (
+        "Start the backend; show its version, its device, its weights and their licence; "
+        "prove that it sees the files of this computer"
+    )
+
+    wait: BoolProperty(name="Wait", description="Return when the answer is there, for scripts", default=True)
+    timeout: FloatProperty(name="Time Limit", description="Seconds to wait for at most", default=120.0, min=1.0)
+
+    @reports_errors
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        prefs = preferences(context)
+        if prefs:
+            prefs.checked = prefs.problem = ""
+        try:
+            chosen = chosen_backend(context)
+            nonce = _Nonce()
+            asked: dict[str, Any] = {"nonce": chosen.paths.to_remote(nonce.path)}
+            clip = edited_clip(context)
+            plate = Path(bpy.path.abspath(clip.filepath)) if clip is not None else None
+            if plate is not None and plate.is_file():
+                asked["shot"] = chosen.paths.to_remote(plate)
+            backend.release()  # a check is of a process that starts anew
+            call = backend.ask(chosen, "check", "hello", asked, lambda answer: self._greeted(chosen, nonce, answer))
+            if not self.wait:
+                return {"FINISHED"}
+            backend.wait(call, self.timeout)
+            about = backend.call_of("about")
+            if about is not None:
+                backend.wait(about, self.timeout)
+        except AddonError as error:
+            if prefs:
+                prefs.problem = str(error)
+            raise
+        self.report({"INFO"}, _said[-1].replace("\n", "; "))
+        return {"FINISHED"}
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        self.wait = False
+        return self.execute(context)
+
+    @staticmethod
+    def _greeted(chosen: Backend, nonce: "_Nonce", answer: dict[str, Any]) -> None:
+        """Not bound to the operator, which is gone when the answer comes."""
+        version, own = str(answer.get("facequery")), extension_version()
+        nonce.check(str(answer.get("nonce")))
+        if not same_release(version, own):
+            raise AddonError(
+                f"The backend has version {version}, the extension {own}.",
+                "Install the same release of both.",
+                "FQ715",
+            )
+        lines = [f"FaceQuery {version}, found by {chosen.source}: {chosen.line}"]
+        if "shot" in answer:
+            lines.append("It reads the plate: {width} x {height}, {frames} frames".format(**answer["shot"]))
+        backend.ask(chosen, "about", "about", {}, lambda about: _tell([*lines, *_about_lines(about)]))
+
+
+_said: list[str] = []
+
+
+def _tell(lines: list[str]) -> None:
+    _said[:] = ["\n".join(lines)]
+    prefs = preferences(bpy.context)
+    if prefs:
+        prefs.checked = _said[0]
+
+
+def _about_lines(about: dict[str, Any]) -> list[str]:
+    lines = [f"It computes on {about.get('device_title')} ({about.get('device')}), PyTorch {about.get('torch')}"]
+    for card in about.get("weights", []):
+        lines.append(f"Weights {card.get('name')}: {card.get('licence')}")
+    return lines
+
+
+class _Nonce:
+    """A small file that the backend must be able to read, so that its paths are known to be right."""
+
+    def __init__(self) -> None:
+        folder = backend.user_folder()
+        if bpy.data.filepath:
+            folder = Path(bpy.path.abspath("//"))
+        self.text = secrets.token_hex(16)
+        self.path = folder / f".facequery-{self.text[:8]}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.path.write_text(self.text, encoding="utf-8")
+        except OSError as error:
+            raise AddonError(
+                f'"{folder}" cannot be written to ({error.strerror}).', "Save the file where you may write.", "FQ770"
+            ) from None
+
+    def check(self, read: str) -> None:
+        self.path.unlink(missing_ok=True)
+        if read != self.text:
+            raise AddonError(
+                "The backend reads other files under the paths of this computer.",
+                "Check the rows of folders in the preferences.",
+                "FQ398",
+            )
+
+
+class OpenLog(bpy.types.Operator):
+    bl_idname = "facequery.open_log"
+    bl_label = "Open Log"
+    bl_description = "Show what the backend wrote while it worked"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if not backend.log_path().is_file():
+            cls.poll_message_set("The backend was not started yet")
+            return False
+        return True
+
+    @reports_errors
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        return bpy.ops.wm.path_open(filepath=str(backend.log_path()))
+
+
+class CopyReport(bpy.types.Operator):
+    bl_idname = "facequery.copy_report"
+    bl_label = "Copy Report"
+    bl_description = "Copy what the developers need to know about an error: versions, system, the last lines of the log"
+
+    @reports_errors
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        context.window_manager.clipboard = report_text(context)
+        self.report({"INFO"}, "The report is in the clipboard")
+        return {"FINISHED"}
+
+
+def report_text(context: bpy.types.Context) -> str:
+    """The report on this Blender and its backend, as text."""
+    prefs, clip = preferences(context), edited_clip(context)
+    lines = [
+        f"FaceQuery {extension_version()} in Blender {bpy.app.version_string}",
+        f"System: {platform.platform()}, Python {platform.python_version()}",
+        f"Backend: {prefs.backend if prefs and prefs.backend else 'automatic'}",
+    ]
+    if _said:
+        lines += _said[0].splitlines()
+    if prefs and prefs.problem:
+        lines.append(f"Error: {prefs.problem}")
+    run = jobs.run_of(clip) if clip is not None and active_face(clip) else None
+    if run is not None:
+        lines.append(f"Job: {run.state.value} {run.step} {run.done}/{run.total}")
+        if run.error is not None:
+            lines.append(f"Error: {run.error}")
+        lines += run.log[-_LOG_LINES:]
+    log = backend.log_path()
+    if log.is_file():
+        lines += ["Log:", *log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]]
+    return "\n".join(lines)
+
+
+class ReleaseBackend(bpy.types.Operator):
+    bl_idname = "facequery.release_backend"
+    bl_label = "Release GPU"
+    bl_description = "End the backend that is kept ready, so that its memory and the GPU are free; it starts by itself"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if not backend.warm():
+            cls.poll_message_set("No backend is kept ready")
+            return False
+        return True
+
+    @reports_errors
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        backend.release()
+        return {"FINISHED"}
+
+
+class CancelCall(bpy.types.Operator):
+    bl_idname = "facequery.cancel_call"
+    bl_label = "Cancel"
+    bl_description = "Stop what the backend does for this panel; the second time ends it at once"
+
+    topic: StringProperty(name="Topic", options={"SKIP_SAVE"})
+
+    @reports_errors
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        backend.cancel(self.topic)
+        return {"FINISHED"}
+
+
+_classes = (CancelCall, CheckBackend, OpenLog, CopyReport, ReleaseBackend)
+
+
+def register() -> None:
+    for cls in _classes:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    for cls in reversed(_classes):
+        bpy.utils.unregister_class(cls)
