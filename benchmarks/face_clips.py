@@ -17,7 +17,7 @@ from facequery.head.binding import Binding
 from facequery.head.model import HeadModel
 from facequery.synthesis import shading
 from facequery.synthesis.backgrounds import draw_background
-from facequery.synthesis.clips import ClipSettings, smooth_walk
+from facequery.synthesis.clips import smooth_walk
 from facequery.synthesis.labels import labels, surface_points
 from facequery.synthesis.looks import row
 from facequery.synthesis.meshes import Extra

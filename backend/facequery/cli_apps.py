@@ -25,6 +25,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command()(pick)
+    app.command()(segment)
 
 
 def pick(
@@ -35,8 +36,8 @@ def pick(
         typer.Option(
             "--points",
             metavar="x,y ...",
-            help="Marks in plate pixels: x,y or FRAME:x,y or NAME=FRAME:x,y. The k-th mark of a frame is the same point "
-            "as the k-th of any other.",
+            help="Marks in plate pixels: x,y or FRAME:x,y or NAME=FRAME:x,y. The k-th mark of a frame is the same "
+            "point as the k-th of any other.",
         ),
     ] = None,
     frame: Annotated[int | None, typer.Option(metavar="N", help="The frame of marks that name none.")] = None,
@@ -70,6 +71,67 @@ def pick(
         print(f'Point "{mark.name}", frame {mark.frame}: {residual:.2f} px from the mark, error {sigma:.1f} px')
     print(out / FILE)
     print_result(result)
+
+
+def segment(
+    shot: ShotOrJob,
+    out: Out = None,
+    regions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--matte",
+            "-m",
+            metavar="NAME|FILE",
+            help="skin, nose, brows, eyes, lips, mouth, ears, neck; a .json of vertex groups; a picture on the UVs. "
+            "[default: the eight]",
+        ),
+    ] = None,
+    format: Annotated[str, typer.Option("--format", help="exr or png.")] = "exr",
+    ids: Annotated[bool, typer.Option("--ids", help="One picture of region numbers a frame.")] = False,
+    cut: Annotated[bool, typer.Option("--cut/--no-cut", help="Leave out what something hides.")] = True,
+    refine: Annotated[bool, typer.Option("--refine", help="Align to the picture at its full resolution.")] = False,
+    name: Annotated[str, typer.Option(help="Folder of the mattes in JOB.")] = "mattes",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace other mattes of that name.")] = False,
+    frames: Frames = None,
+    region: Regions = None,
+    face: Face = 1,
+    colorspace: Colorspace = None,
+    exposure: Exposure = 0.0,
+    allow_gaps: Gaps = False,
+    fps: Fps = None,
+    weights: Weights = "landmarks",
+    device: Device = "auto",
+) -> None:
+    """Mattes of regions of the head: a sequence each, anti-aliased, in JOB/mattes."""
+    from facequery.apps.regions import STANDARD
+    from facequery.cli import progress_bars
+    from facequery.pipeline.segment import SegmentRequest, run_segment
+
+    request, folder = _job(shot, out, frames, region, face, colorspace, exposure, allow_gaps, fps, weights)
+    wanted = SegmentRequest(tuple(regions or STANDARD), f".{format}", ids, cut, refine, name, overwrite)
+    with progress_bars() as report:
+        files = run_segment(request, folder, wanted, report, device)
+    _print_folders(files)
+
+
+def _print_folders(files: list[Path]) -> None:
+    """The folders of sequences, with the number of pictures in each."""
+    for folder in sorted({file.parent for file in files}):
+        print(f"{folder}: {sum(file.parent == folder for file in files)} pictures")
+
+
+def _job(shot: str, out: Path | None, *options: Any) -> tuple[Any, Path]:
+    """The JobRequest of a job's folder, or of a shot with options, and the folder."""
+    from facequery.pipeline.face_shot import folder_of
+    from facequery.pipeline.job import load_request
+
+    if folder_of(shot):
+        if out is not None:
+            raise UserError(f'"{shot}" is a job; its results go into it.', "Leave --out away.", "FQ604")
+        return load_request(Path(shot)), Path(shot)
+    if out is None:
+        raise UserError("There is no folder for the results.", "Name one with --out.", "FQ605")
+    return _request(shot, *options, preview=False), out
 
 
 def _request(

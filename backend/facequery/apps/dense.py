@@ -106,7 +106,7 @@ class _HeadUnderLandmarks:
         self.stiffness = np.diag(1 / spread**2)
 
     def of(self, xy: NDArray, sigma: NDArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Crop coordinates (V, 2) and depth (V,) of the head under its anchors' xy (n, 2), sigma (n,), crop coordinates."""
+        """Crop coordinates (V, 2) and depth (V,) of the head under its anchors' crop coordinates (n, 2), sigma (n,)."""
         target, doubt = xy.astype(np.float64), np.maximum(sigma, 0.02).astype(np.float64)
         weight = (doubt.min() / doubt) ** 2
         weights = np.zeros(len(self.modes))
@@ -140,6 +140,12 @@ def _pose(shape: NDArray, target: NDArray, weight: NDArray) -> tuple[float, NDAr
     return scale, rotation, centre - scale * rotation[:2] @ middle
 
 
+def facing(xy: NDArray, triangles: NDArray) -> NDArray[np.bool_]:
+    """(T,) which triangles turn their outside to the camera, by their winding at plate pixels xy (V, 2)."""
+    a, b, c = (xy[triangles[:, k]] for k in range(3))
+    return (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) < (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
+
+
 def hits(
     face: DenseFace, triangles: NDArray, points: NDArray, resolution: int = 384
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -149,7 +155,9 @@ def hits(
     """
     to_crop = invert_affine(face.crop)
     place = (apply_affine(to_crop, face.xy) + 1.5) * (resolution / 3)
-    drawn, _, bary = rasterize(place, face.depth, triangles, resolution, resolution)
+    front = np.flatnonzero(facing(face.xy, triangles))
+    drawn, _, bary = rasterize(place, face.depth, triangles[front], resolution, resolution)
+    drawn = np.where(drawn >= 0, front[np.maximum(drawn, 0)], -1)
     at = (apply_affine(to_crop, np.asarray(points, np.float64)) + 1.5) * (resolution / 3)
     column, row = np.floor(at[:, 0]).astype(int), np.floor(at[:, 1]).astype(int)
     inside = (column >= 0) & (column < resolution) & (row >= 0) & (row < resolution)

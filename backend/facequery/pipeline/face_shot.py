@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from facequery_protocol import job as documents
 from numpy.typing import NDArray
+from torch import Tensor
 
 from facequery.apps.dense import DenseFace, DenseHead
 from facequery.detection.detector import Detector
@@ -16,7 +17,7 @@ from facequery.detection.finder import FaceFinder
 from facequery.errors import UserError
 from facequery.geometry.crops import sample_crop
 from facequery.pipeline.find import Region, find_face
-from facequery.pipeline.job import JobRequest, load_request, open_job
+from facequery.pipeline.job import JobRequest, open_job
 from facequery.pipeline.run import Progress, open_shots
 from facequery.shots.shot import Shot
 
@@ -30,7 +31,7 @@ class FaceShot:
     head: DenseHead
     folder: Path
 
-    def descriptors(self, indices: list[int]):  # type: ignore[no-untyped-def]
+    def descriptors(self, indices: list[int]) -> Tensor:
         """Descriptors (P, d) of frames by array index. Raises UserError where the face was not found."""
         for index in indices:
             if not self.path.present[index]:
@@ -40,35 +41,27 @@ class FaceShot:
         crops = [sample_crop(self.shot.display(i), self.path.crops[i], detector.size) for i in indices]
         return detector.encode(np.stack(crops))
 
-    def faces(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, NDArray[np.uint8], DenseFace]]:
-        """(index, display picture, dense face) of the frames in which the face is there."""
+    def faces(
+        self, refined: bool = False, fit: bool = False, progress: Progress | None = None
+    ) -> Iterator[tuple[int, NDArray[np.uint8], DenseFace | None]]:
+        """(index, display picture, dense face, None where it is not there) of every frame.
+
+        `refined`: moved by the refinement at native resolution, which is made if the job's folder does not have it;
+        `fit`: the fitted mesh in the place of the dense landmarks. Raises UserError when there is no fit.
+        """
         detector = self.head.detector
-        for index, picture in self.shot.frames(start, stop):
+        for index, picture in self.shot.frames():
+            face = None
             if self.path.present[index]:
                 crop = self.path.crops[index]
                 descriptor = detector.encode(sample_crop(picture, crop, detector.size)[None])
-                yield index, picture, self.head.faces(descriptor, crop[None])[0]
+                face = self.head.faces(descriptor, crop[None])[0]
+            yield index, picture, face
 
 
-def request_for(target: str, out: Path | None, **settings: object) -> tuple[JobRequest, Path]:
-    """The job of `target`: a job's folder as it is, or a shot, with `settings` of a JobRequest, whose folder is `out`.
-
-    Raises UserError for a shot without `out`, or a job with another one.
-    """
-    folder = Path(target)
-    if (folder / documents.FILE).is_file():
-        if out is not None and out != folder:
-            raise UserError(f'"{target}" is a job; its results go into it.', "Leave --out away.", "FQ604")
-        return load_request(folder), folder
-    if out is None:
-        raise UserError("There is no folder for the results.", "Name one with --out.", "FQ605")
-    if (out / documents.FILE).is_file():
-        there = load_request(out)
-        given = {name: value for name, value in settings.items() if value not in (None, (), 0.0, False)}
-        same = there.shots == (target,) or [Path(p).resolve() for p in there.shots] == [Path(target).resolve()]
-        if same and all(getattr(there, name) == value for name, value in given.items() if name not in ("layouts",)):
-            return there, out
-    return JobRequest(shots=(target,), **settings), out  # type: ignore[arg-type]
+def folder_of(target: str) -> Path | None:
+    """The job's folder that `target` is, or None."""
+    return Path(target) if (Path(target) / documents.FILE).is_file() else None
 
 
 def load_face_shot(

@@ -1,0 +1,35 @@
+"""Where a job's pictures go: folders of sequences that are gone on with, and never overwritten unasked."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from facequery.detection.tracks import save_text
+from facequery.errors import UserError
+
+SETTINGS = "settings.json"
+
+
+def open_output(folder: Path, settings: dict[str, Any], overwrite: bool) -> None:
+    """Make a folder for pictures, or go on with the one that was begun with the same settings.
+
+    Raises UserError when other pictures are there; with `overwrite` those are removed.
+    """
+    text = json.dumps(settings, indent=1, sort_keys=True) + "\n"
+    there = folder / SETTINGS
+    if there.is_file() and there.read_text(encoding="utf-8") == text and not overwrite:
+        return
+    if folder.exists() and any(folder.iterdir()):
+        if not overwrite or not there.is_file():
+            raise UserError(
+                f'"{folder}" holds other pictures already.', "Give another --name, or --overwrite.", "FQ620"
+            )
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_text(there, text)
+
+
+def picture_name(name: str, number: int, suffix: str) -> str:
+    """`name.1001.exr`; negative numbers keep their sign."""
+    return f"{name}.{number:04d}{suffix}"

@@ -1,0 +1,91 @@
+"""Mattes of a shot: regions of the head, frame by frame, as picture sequences."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from facequery.apps.mattes import face_mattes, id_picture
+from facequery.apps.regions import STANDARD, Region, load_regions, standard_regions
+from facequery.detection.visibility import visible_from_sigma
+from facequery.errors import UserError
+from facequery.pipeline.face_shot import FaceShot, load_face_shot
+from facequery.pipeline.job import JobRequest
+from facequery.pipeline.pictures_out import open_output, picture_name
+from facequery.pipeline.run import Progress
+from facequery.shots.images import write_picture
+
+
+@dataclass(frozen=True)
+class SegmentRequest:
+    """regions: names of the standard set and files of own regions; suffix: ".exr" or ".png"; ids: one picture of numbers
+    instead of a matte for each region; cut: leave out what sigma says is hidden behind other things."""
+
+    regions: tuple[str, ...] = STANDARD
+    suffix: str = ".exr"
+    ids: bool = False
+    cut: bool = True
+    refine: bool = False
+    name: str = "mattes"
+    overwrite: bool = False
+
+
+def chosen_regions(names: Sequence[str], seen: FaceShot) -> list[Region]:
+    """Regions by the names of the standard set, or by files. Raises UserError for one that is neither."""
+    head = seen.head
+    standard = {region.name: region for region in standard_regions(head.model, head.count)}
+    regions: list[Region] = []
+    for name in names:
+        if name in standard:
+            regions.append(standard[name])
+        elif Path(name).suffix:
+            regions += load_regions(Path(name), head.model, head.count)
+        else:
+            raise UserError(f'There is no region "{name}".', f"Regions: {', '.join(STANDARD)}, or a file.", "FQ612")
+    if len({region.name for region in regions}) < len(regions):
+        raise UserError("Two regions have one name.", "Rename one.", "FQ612")
+    return regions
+
+
+def run_segment(
+    request: JobRequest, folder: Path, wanted: SegmentRequest, progress: Progress | None = None, device: str = "auto"
+) -> list[Path]:
+    """Write mattes of a shot into `folder/mattes`: `<region>/<region>.####.exr`, or `ids.####.png`; the files.
+
+    Frames without the face get empty mattes. What is there is gone on with. Raises UserError on bad input, and when the
+    folder holds other mattes.
+    """
+    if wanted.suffix not in (".exr", ".png"):
+        raise UserError(f'Mattes are not written as "{wanted.suffix}".', "Use exr or png.", "FQ613")
+    seen = load_face_shot(request, folder, progress, device)
+    regions = chosen_regions(wanted.regions, seen)
+    target = folder / wanted.name
+    settings = {
+        "regions": list(wanted.regions), "suffix": wanted.suffix, "ids": wanted.ids, "cut": wanted.cut,
+        "refine": wanted.refine, "names": [region.name for region in regions],
+    }  # fmt: skip
+    open_output(target, settings, wanted.overwrite)
+    shot, written = seen.shot, []
+    for index, _, face in seen.faces(refined=wanted.refine, progress=progress):
+        number = int(shot.frame_numbers[index])
+        files = _files(target, regions, number, wanted)
+        if not all(file.is_file() for file in files):
+            mattes = np.zeros((len(regions), shot.height, shot.width), np.float32)
+            if face is not None:
+                visible = visible_from_sigma(face.sigma / face.scale) if wanted.cut else None
+                mattes = face_mattes(face, seen.head.model, regions, shot.width, shot.height, visible)
+            pictures = [id_picture(mattes)] if wanted.ids else list(mattes)
+            for file, picture in zip(files, pictures, strict=True):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                write_picture(file, picture, shot.pixel_aspect)
+        written += files
+        if progress:
+            progress("Mattes", index + 1, len(shot))
+    return written
+
+
+def _files(target: Path, regions: Sequence[Region], number: int, wanted: SegmentRequest) -> list[Path]:
+    if wanted.ids:
+        return [target / picture_name("ids", number, ".png")]
+    return [target / region.name / picture_name(region.name, number, wanted.suffix) for region in regions]
