@@ -1,7 +1,7 @@
 """Pictures and clips from data sets on disk, changed at random at every draw (CLD, section 4.3 and table 4)."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,14 +51,13 @@ class SetSource:
         flipped = config.flip and rng.random() < 0.5
         covered = rng.random() < config.cutout
         look = int(rng.integers(2**31))  # the same cover, colours and codec in every frame
-        ground = self._ground(rng) if self.region else None
+        ground = self._ground(rng) if self.region and rng.random() < 0.6 else None  # else its own edge goes on
         examples = []
         for region in regions:
             matrix = compose(crop, region)
-            image = sample_crop(stored, matrix, self.size, "edge" if index % 2 else "black")
+            image = sample_crop(stored, matrix, self.size, self._border(index))
             if ground is not None:
-                inside = sample_crop(np.full(stored.shape[:2], 255, np.uint8), matrix, self.size, "black")
-                share = inside[..., None].astype(np.float32) / 255
+                share = sample_crop(soft_edge(len(stored)), matrix, self.size, "black")[..., None] / np.float32(255)
                 image = (ground * (1 - share) + image * share).astype(np.uint8)
             xy = apply_affine(invert_affine(matrix), points)
             query, weight = labels.query, labels.weight
@@ -80,13 +79,16 @@ class SetSource:
             image, crop = self.reader.picture(index)
             side = round(_FINER * min(self.size, 192))
             outer = compose(crop, [[_REACH, 0, 0], [0, _REACH, 0]])
-            border = "edge" if index % 2 else "black"
-            stored = sample_crop(image, outer, side, border)  # type: ignore[arg-type]
+            stored = sample_crop(image, outer, side, self._border(index))
             to_stored = compose([[side / 2, 0, side / 2], [0, side / 2, side / 2]], invert_affine(outer))
             if len(self.stored) >= _KEPT:
                 self.stored.pop(next(iter(self.stored)))
             self.stored[index] = stored, compose(to_stored, crop), to_stored
         return self.stored[index]
+
+    def _border(self, index: int) -> Literal["edge", "black"]:
+        """What is seen beyond a picture; in a region black bars would give the face's place away."""
+        return "edge" if self.region or index % 2 else "black"
 
     def _ground(self, rng: np.random.Generator) -> NDArray[Any]:
         """What surrounds a face in a region: a strip of another picture's border, much magnified, or rough noise."""
@@ -96,6 +98,13 @@ class SetSource:
             keys = list(self.stored)
             return strip_ground(rng, self.stored[keys[int(rng.integers(len(keys)))]][0], self.size)
         return rough_ground(rng, self.size)
+
+
+def soft_edge(side: int) -> NDArray[np.uint8]:
+    """A mask (side, side): 255 inside, falling to 0 towards the border, so that no outline is pasted."""
+    ramp = np.minimum(np.arange(side), np.arange(side)[::-1]) / (0.12 * side)
+    ramp = np.clip(ramp, 0, 1)
+    return (255 * np.minimum.outer(ramp, ramp)).astype(np.uint8)
 
 
 def padded(labels: Labelled, count: int) -> Labelled:
