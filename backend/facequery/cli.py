@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from facequery import __version__, cli_apps
+from facequery import __version__, cli_apps, cli_fit
 from facequery.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ app = typer.Typer(
     help="Track any point of a face through a shot, and fit the face, the skull and the jaw in 3D.",
 )
 cli_apps.register(app)
+cli_fit.register(app)
 _TRAINING = ("train", "eval")
 
 
@@ -84,6 +85,9 @@ def track(
         str, typer.Option(metavar="NAME|FILE", help="Which detector; see `facequery models`.")
     ] = "landmarks",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    smooth: Annotated[
+        float, typer.Option(metavar="STRENGTH", help="Smooth the tracks, without lag: 0 off, 1 moderate.")
+    ] = 0.0,
     preview: Annotated[bool, typer.Option("--preview/--no-preview", help="Write preview.mp4.")] = True,
 ) -> None:
     """Track points of a face through a shot, and fit face, skull and jaw to them."""
@@ -105,6 +109,7 @@ def track(
         fits=parse_fits(fit),
         actor=str(actor) if actor else None,
         weights=weights,
+        smooth=smooth,
         preview=preview,
     )
     with progress_bars() as report:

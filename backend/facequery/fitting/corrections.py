@@ -11,7 +11,7 @@ takes canonical space to the camera space of the first view.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +67,11 @@ class Corrections:
     def __bool__(self) -> bool:
         return bool(self.pins or self.poses or self.ignored)
 
+    @property
+    def frames(self) -> list[int]:
+        """File numbers of the frames with a pin or a pose, in order."""
+        return sorted({pin.frame for pin in self.pins} | {pose.frame for pose in self.poses})
+
 
 def fade_weights(frames: NDArray[np.int64], keys: NDArray[np.int64], fade: int, stops: Sequence[int] = ()) -> Array:
     """(F, K) share of each key in each frame: 1 at its own frame, 0 at the next key, at a stop, or after `fade`."""
@@ -103,10 +108,10 @@ def without_ignored(tracks: Landmarks, corrections: Corrections, view: int) -> S
     frames = np.asarray(tracks.frames, np.int64)
     sigma = np.array(tracks.sigma, np.float64)
     count = sigma.shape[1]
-    for landmark in [one.landmark for one in (*corrections.pins, *corrections.ignored)]:
+    for landmark in [pin.landmark for pin in corrections.pins] + [one.landmark for one in corrections.ignored]:
         if not 0 <= landmark < count:
             raise UserError(f"A correction names landmark {landmark}; there are {count}.", code="FQ430")
-    for frame in [one.frame for one in (*corrections.pins, *corrections.poses)]:
+    for frame in corrections.frames:
         row_of(frames, frame)
     for one in corrections.ignored:
         if one.view is not None and one.view != view:
@@ -138,18 +143,21 @@ def row_of(frames: NDArray[np.int64], frame: int) -> int:
     return int(at[0])
 
 
-def named_landmarks(document: dict[str, Any]) -> list[str]:
-    """The ids or names of landmarks that a corrections document speaks of."""
-    entries = [*document.get("pins", []), *document.get("ignored", [])]
+def named_landmarks(document: Mapping[str, Any] | None) -> list[str]:
+    """The ids or names of landmarks that a corrections document, not yet checked, speaks of."""
+    lists = [] if document is None else [document.get("pins"), document.get("ignored")]
+    entries = [entry for one in lists if isinstance(one, list) for entry in one]
     return [e["landmark"] for e in entries if isinstance(e, dict) and isinstance(e.get("landmark"), str)]
 
 
-def corrections_from_dict(document: Any, ids: Sequence[str], names: Sequence[str], views: int = 1) -> Corrections:
+def corrections_from_dict(
+    document: Mapping[str, Any], ids: Sequence[str], names: Sequence[str], views: int = 1
+) -> Corrections:
     """Corrections of a JSON document (see above), for tracks whose landmarks have `ids` and `names`.
 
     Raises UserError with one sentence on anything else.
     """
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+    if not isinstance(document, Mapping) or document.get("schema") != SCHEMA:
         raise UserError("These are no corrections.", f'They are a JSON object with "schema": "{SCHEMA}".', "FQ434")
     if not isinstance(document.get("version"), int) or document["version"] > VERSION:
         raise UserError("The corrections were written by a newer FaceQuery.", "Update FaceQuery.", "FQ434")
@@ -191,21 +199,21 @@ def corrections_from_dict(document: Any, ids: Sequence[str], names: Sequence[str
     return Corrections(tuple(pins), tuple(poses), tuple(ignored), fade)
 
 
-def _entries(document: dict[str, Any], name: str) -> list[dict[str, Any]]:
+def _entries(document: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     entries = document.get(name, [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise UserError(f'"{name}" of the corrections must be a list of objects.', code="FQ434")
     return entries
 
 
-def _whole(entry: dict[str, Any], name: str) -> int:
+def _whole(entry: Mapping[str, Any], name: str) -> int:
     value = entry.get(name)
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) > 2**40:
         raise UserError(f'"{name}" in the corrections must be a whole number.', code="FQ434")
     return value
 
 
-def _numbers(entry: dict[str, Any], name: str, shape: tuple[int, ...]) -> Array:
+def _numbers(entry: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> Array:
     try:
         value = np.array(entry.get(name), np.float64)
     except (TypeError, ValueError):

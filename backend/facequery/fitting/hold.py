@@ -41,7 +41,7 @@ def held(
     file numbers; `cameras` what is known of the views' cameras, for their lenses; `stops` file numbers at which no
     correction may arrive. Raises UserError for a pose that is no rigid motion.
     """
-    keys = sorted({one.frame for one in (*corrections.pins, *corrections.poses)})
+    keys = corrections.frames
     touched = np.zeros(len(frames), bool)
     moves = np.zeros((len(keys), PER_FRAME))
     notes: list[str] = []

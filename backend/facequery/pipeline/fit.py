@@ -1,22 +1,28 @@
 """From tracks to fits: which points they need, and the files they leave."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from facequery.detection.tracks import Tracks, save_text
 from facequery.errors import UserError
+from facequery.fitting.corrections import Corrections, corrections_from_dict
 from facequery.fitting.fit import fit_shot
 from facequery.fitting.results import FaceFit, RigidFit, ShotFit
 from facequery.fitting.settings import FitSettings
 from facequery.geometry.cameras import Camera
 from facequery.head.actor import Actor
 from facequery.head.model import HeadModel
+from facequery.head.queries import QuerySet
 
 FITS = ("face", "skull", "jaw")
 LAYOUTS = ("ibug68", "dense520", "eyes", "teeth", "skull", "jaw")  # tracked beside the user's own, for the fits
+POINTS = ("fit", "own", "both")  # which tracks a fit uses: those of LAYOUTS, the user's own, or both
+CORRECTIONS = "corrections.json"
 
 
 def parse_fits(text: str) -> tuple[str, ...]:
@@ -28,31 +34,125 @@ def parse_fits(text: str) -> tuple[str, ...]:
     return tuple(name for name in FITS if name in names)
 
 
+def settings_from(values: Mapping[str, Any], pixel_aspect: float) -> FitSettings:
+    """Settings of a fit, some of them given by name. Raises UserError for an unknown name or no number."""
+    settings = FitSettings(pixel_aspect=pixel_aspect)
+    kinds = {field.name: type(getattr(settings, field.name)) for field in fields(FitSettings)}
+    for name, value in values.items():
+        if name not in kinds:
+            raise UserError(f'A fit has no setting "{name}".', f"Choose from {', '.join(kinds)}.", "FQ351")
+        try:
+            number = kinds[name](value)
+        except (TypeError, ValueError):
+            number = float("nan")
+        if isinstance(value, bool) or not np.isfinite(number) or number < 0:
+            raise UserError(f'The setting "{name}" of a fit must be a number from 0.', code="FQ351")
+        settings = replace(settings, **{name: number})
+    return settings
+
+
+def tracks_to_fit(view: Path, points: str = "fit", also: Sequence[str] = ()) -> Tracks:
+    """The tracks of a view's folder that a fit uses.
+
+    "fit": those that were tracked for it (in `fit/`), and the user's own points with the ids or names `also`; "own":
+    the user's own alone, which it also is where there are no others; "both". Raises UserError when there are none.
+    """
+    if points not in POINTS:
+        raise UserError(f'A fit cannot use the points "{points}".', f"Choose from {', '.join(POINTS)}.", "FQ352")
+    if points == "own" or not (view / "fit" / "tracks.json").is_file():
+        return Tracks.load(view)
+    made = Tracks.load(view / "fit")
+    if points == "fit" and not also:
+        return made
+    own = Tracks.load(view)
+    known = {*made.queries.ids, *(made.queries.names if points == "fit" else ())}
+    wanted = [
+        k
+        for k, (one, name) in enumerate(zip(own.queries.ids, own.queries.names, strict=True))
+        if one not in known and (points == "both" or ((one in also or name in also) and name not in known))
+    ]
+    return _joined(made, own, np.array(wanted, np.int64)) if wanted else made
+
+
+def _joined(one: Tracks, two: Tracks, columns: np.ndarray) -> Tracks:
+    """The tracks `one` and some columns of `two`, of the same frames."""
+    if not np.array_equal(one.frames, two.frames):
+        raise UserError("The job's tracks have other frames than those for its fit.", "Track again.", "FQ353")
+    count = len(one.queries)
+    arrays = {
+        name: np.concatenate([getattr(one, name), getattr(two, name)[:, columns]], axis=1)
+        for name in ("xy", "sigma", "visible")
+    }
+    layouts = {"fit": (0, count), "own": (count, count + len(columns))}
+    queries = QuerySet.concat([one.queries, two.queries.subset(columns)])
+    return replace(one, queries=queries, layouts=layouts, **arrays)
+
+
+def read_corrections(path: Path) -> dict[str, Any] | None:
+    """The document of corrections in a file, not yet checked; None where there is no file. Raises UserError."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise UserError(f'The corrections "{path}" cannot be read ({error}).', code="FQ434") from None
+    if not isinstance(document, dict):
+        raise UserError(f'"{path}" holds no corrections.', "They are a JSON object; see docs/formats.md.", "FQ434")
+    return document
+
+
+def save_corrections(document: Mapping[str, Any], path: Path) -> None:
+    """Write a document of corrections."""
+    save_text(path, json.dumps(document, indent=1) + "\n")
+
+
+def corrections_for(document: Mapping[str, Any] | None, tracks: Sequence[Tracks]) -> Corrections | None:
+    """Corrections of a document for tracks, one a view. Raises UserError."""
+    if document is None:
+        return None
+    queries = tracks[0].queries
+    return corrections_from_dict(document, queries.ids, queries.names, len(tracks))
+
+
 def fit_job(
     folder: Path,
     tracks: Sequence[Tracks],
     cameras: Sequence[Camera | None],
     fits: Sequence[str],
     actor: Path | None = None,
+    corrections: Corrections | None = None,
+    settings: Mapping[str, Any] | None = None,
+    tick: Callable[[], None] | None = None,
 ) -> ShotFit:
     """Fit and write `camera.json`, `fit.json` and, of `fits`, `face.npz`, `skull.npz`, `jaw.npz` into `folder`.
 
     `tracks`, `cameras`: one a view; results stand in the first view's camera space. Without an `actor` what the shot
-    taught about the person is written as `actor.npz`, to be given to their other shots.
+    taught about the person is written as `actor.npz`, to be given to their other shots. `settings` are values of
+    FitSettings by name; `tick` is called now and then and may raise to end the work.
     """
-    settings = FitSettings(pixel_aspect=tracks[0].pixel_aspect)
     person = Actor.load(actor) if actor else None
-    fit = fit_shot(HeadModel.load(), list(tracks), list(cameras), settings, person)
-    parts: dict[str, FaceFit | RigidFit] = {"face": fit.face, "skull": fit.skull, "jaw": fit.jaw}
-    for name in fits:
-        parts[name].save(folder / f"{name}.npz")
+    used = settings_from(settings or {}, tracks[0].pixel_aspect)
+    fit = fit_shot(HeadModel.load(), list(tracks), list(cameras), used, person, corrections, tick)
     if person is None:
         learned = Actor(folder.name, fit.face.identity, offsets=fit.face.offsets, locked=True)
         learned.save(folder / "actor.npz")
-    for view, camera in enumerate(fit.cameras):
-        save_camera(camera, camera_file(folder, view), tracks[view].frames)
-    save_text(folder / "fit.json", json.dumps(fit.quality.to_dict()))
+    write_fit(folder, fit, fits, [one.frames for one in tracks], settings or {})
     return fit
+
+
+def write_fit(
+    folder: Path, fit: ShotFit, fits: Sequence[str], frames: Sequence[np.ndarray], settings: Mapping[str, Any]
+) -> None:
+    """Write the files of a fit into `folder`; parts that are not of `fits` and cameras of an earlier fit go."""
+    parts: dict[str, FaceFit | RigidFit] = {"face": fit.face, "skull": fit.skull, "jaw": fit.jaw}
+    for name, part in parts.items():
+        if name in fits:
+            part.save(folder / f"{name}.npz")
+        else:
+            (folder / f"{name}.npz").unlink(missing_ok=True)
+    for view, camera in enumerate(fit.cameras):
+        save_camera(camera, camera_file(folder, view), frames[view])
+    save_text(folder / "fit.json", json.dumps(fit.quality.to_dict() | {"settings": dict(settings)}))
 
 
 def camera_file(folder: Path, view: int) -> Path:

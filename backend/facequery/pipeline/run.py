@@ -12,6 +12,7 @@ from facequery.detection.devices import pick_device
 from facequery.detection.finder import FaceFinder
 from facequery.detection.tracks import Tracks, TrackWriter
 from facequery.errors import UserError
+from facequery.fitting.corrections import named_landmarks
 from facequery.fitting.results import ShotFit
 from facequery.geometry.cameras import Camera
 from facequery.pipeline import fit as fits
@@ -19,6 +20,7 @@ from facequery.pipeline.cameras import camera_for
 from facequery.pipeline.find import Region, Report, find_face
 from facequery.pipeline.job import JobRequest, open_job
 from facequery.pipeline.preview import Overlay, write_preview
+from facequery.pipeline.smooth import raw_folder, smoothed_tracks
 from facequery.pipeline.track import load_queries, track_shot, writer_for
 from facequery.pipeline.visibility import update_visibility
 from facequery.shots.shot import Shot, open_shot
@@ -59,10 +61,12 @@ def run_job(request: JobRequest, folder: Path, progress: Progress | None = None,
         label = f" {index + 1}" if len(shots) > 1 else ""
         finder = finder or FaceFinder.from_pretrained(device=str(pick_device(device)))
         path = find_face(shot, finder, detector, view, request.face, regions, _steps(progress, f"Find face{label}"))
-        own = [writer_for(shot, view, queries, layouts)]
+        own = [writer_for(shot, raw_folder(view) if request.smooth else view, queries, layouts)]
         if needed is not None:
             own.append(writer_for(shot, view / "fit", needed, {"fit": (0, len(needed))}))
         track_shot(shot, path, detector, own, _steps(progress, f"Track{label}"))
+        if request.smooth:
+            own[0] = smoothed_tracks(own[0], view, request.smooth)
         writers.append(own[0])
         crops.append(path.crops)
 
@@ -70,8 +74,11 @@ def run_job(request: JobRequest, folder: Path, progress: Progress | None = None,
     if needed is not None:
         report = _steps(progress, "Fit")
         report(0, 1)
-        for_fit = [Tracks.load(view / "fit") for view in views]
-        result = fits.fit_job(folder, for_fit, cameras, request.fits, Path(request.actor) if request.actor else None)
+        document = fits.read_corrections(folder / fits.CORRECTIONS)
+        for_fit = [fits.tracks_to_fit(view, also=named_landmarks(document)) for view in views]
+        actor = Path(request.actor) if request.actor else None
+        corrections = fits.corrections_for(document, for_fit)
+        result = fits.fit_job(folder, for_fit, cameras, request.fits, actor, corrections)
         for index, writer in enumerate(writers):
             camera = result.cameras[index].for_frames(writer.frames)
             update_visibility(writer, crops[index], result.face, camera)
@@ -84,7 +91,7 @@ def run_job(request: JobRequest, folder: Path, progress: Progress | None = None,
     if request.preview:
         for index, (shot, view) in enumerate(zip(shots, views, strict=True)):
             if not (view / "preview.mp4").is_file():
-                overlay = _overlay(Tracks.load(view), result, index, request.fits)
+                overlay = overlay_of(Tracks.load(view), result, index, request.fits)
                 label = f" {index + 1}" if len(shots) > 1 else ""
                 write_preview(view / "preview.mp4", shot, overlay, _steps(progress, f"Preview{label}"))
     for shot in shots:
@@ -135,7 +142,8 @@ def _with_cameras(shots: Sequence[Shot], cameras: Sequence[str]) -> list[tuple[S
     return list(zip(shots, paths, strict=True))
 
 
-def _overlay(tracks: Tracks, fit: ShotFit | None, view: int, wanted: Sequence[str]) -> Overlay:
+def overlay_of(tracks: Tracks, fit: ShotFit | None, view: int, wanted: Sequence[str]) -> Overlay:
+    """What a preview shows of a view (from 0): its tracks and, of `wanted`, the parts of a fit."""
     if fit is None:
         return Overlay(tracks)
     camera: Camera = fit.cameras[view]
