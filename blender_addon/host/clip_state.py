@@ -50,6 +50,7 @@ class FaceState(bpy.types.PropertyGroup):
     )
     view: IntProperty(description="Which view of the job this clip is", default=1, min=1)
     pending: StringProperty(description="Folder of the job that was started and is not applied yet")
+    corrections: StringProperty(description="JSON: pins and poses that were keyed by hand")
     digest: StringProperty(description="Hash of the tracks that were imported")
     tracking_object: StringProperty(description="Tracking object that holds the job's tracks")
     track_names: StringProperty(description="JSON: from the points' ids to the names of the tracks")
@@ -103,9 +104,6 @@ class ClipState(bpy.types.PropertyGroup):
     )
     point_size: FloatProperty(
         name="Size", description="Diameter of the points in pixels", default=6.0, min=2.0, max=40.0, update=_redraw
-    )
-    error_limit: FloatProperty(
-        name="Error (px)", description="Frames with a larger median error are called bad", default=0.0, min=0.0
     )
 
 

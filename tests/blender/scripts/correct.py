@@ -1,0 +1,140 @@
+"""Corrections: moved and muted markers, pins, keyed poses, clearing, and a refit through the backend's own fit."""
+
+import json
+import sys
+from pathlib import Path
+
+import bpy
+import numpy as np
+from bl_helpers import fresh_scene, refused, session
+from blender_addon._vendor.facequery_protocol.registry import write_registry
+from ending import end
+
+from blender_addon.host import correcting, jobs
+from blender_addon.host.clip_state import active_face, track_names
+
+results, backend, folder, python = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
+plate = results.parents[1] / "shot.1001.png"
+WIDTH, HEIGHT = 640, 360
+
+
+def tracked():
+    fresh_scene()
+    clip = bpy.data.movieclips.load(str(plate))
+    bpy.context.scene.active_clip = clip
+    clip.frame_start = 1001
+    bpy.ops.wm.save_as_mainfile(filepath=str(folder / "scene.blend"))
+    clip = bpy.context.scene.active_clip
+    assert bpy.ops.facequery.track() == {"FINISHED"}
+    return clip
+
+
+def marker(clip, identifier, frame):
+    face = active_face(clip)
+    track = clip.tracking.objects[face.tracking_object].tracks[track_names(face)[identifier]]
+    return track, track.markers.find_frame(frame - 1000, exact=True)
+
+
+def nose(frame):
+    """Where the fitted nose tip is seen, in pixels."""
+    from bpy_extras.object_utils import world_to_camera_view
+
+    scene = bpy.context.scene
+    scene.render.resolution_x, scene.render.resolution_y = WIDTH, HEIGHT
+    scene.frame_set(frame)
+    face = active_face(scene.active_clip)
+    skin = next(o for o in face.head.children if o.facequery.part == "skin")
+    evaluated = skin.evaluated_get(bpy.context.evaluated_depsgraph_get())
+    tip = min(evaluated.data.vertices, key=lambda v: v.co.y).co
+    u, v, _ = world_to_camera_view(scene, face.camera, skin.matrix_world @ tip)
+    return np.array([u * WIDTH, (1 - v) * HEIGHT])
+
+
+def what_was_done_by_hand_counts():
+    clip = tracked()
+    shown = correcting.corrected(clip)
+    assert not correcting.gathered(shown), "nothing was done yet"
+    assert "FQ786" in refused(bpy.ops.facequery.refine, scope="ALL")
+    ids = [i for i in shown.tracks.ids if not marker(clip, i, 1004)[1].mute]
+    marker(clip, ids[0], 1004)[1].co[0] += 6 / WIDTH
+    for frame in (1004, 1005):
+        marker(clip, ids[1], frame)[1].mute = True
+    target = clip.tracking.objects[active_face(clip).tracking_object]
+    for track in target.tracks:
+        track.select = False
+    marker(clip, ids[2], 1004)[0].select = True
+    bpy.context.scene.frame_set(1004)
+    assert bpy.ops.facequery.pin_markers() == {"FINISHED"}
+    corrections = correcting.gathered(shown)
+    assert set(corrections.pins) == {(1004, ids[0]), (1004, ids[2])}
+    column = shown.tracks.ids.index(ids[0])
+    assert np.abs(np.array(corrections.pins[1004, ids[0]]) - shown.tracks.xy[3, column] - (6, 0)).max() < 0.01
+    assert (ids[1], 1004) in {(name, first) for name, first, _ in corrections.ignored} or any(
+        name == ids[1] and first <= 1004 <= last for name, first, last in corrections.ignored
+    )
+    # The document is one that the backend reads, and names the same points.
+    from facequery.fitting.corrections import corrections_from_dict
+
+    read = corrections_from_dict(corrections.document(), tuple(shown.tracks.ids), tuple(shown.tracks.names), 1)
+    assert len(read.pins) == 2 and {pin.frame for pin in read.pins} == {1004}
+
+    bpy.context.scene.frame_set(1003)
+    bpy.ops.facequery.clear_corrections(which="BEFORE")
+    assert correcting.gathered(shown).pins == corrections.pins
+    bpy.ops.facequery.clear_corrections(which="AFTER")
+    assert not correcting.gathered(shown)
+    bpy.context.scene.frame_set(2000)
+    assert "FQ780" in refused(bpy.ops.facequery.pin_markers)
+
+
+def refined_where_it_was_moved_and_nowhere_else():
+    clip = tracked()
+    assert bpy.ops.facequery.worst_frame(direction="NEXT") == {"FINISHED"}
+    first = active_face(clip).job
+    before = {frame: nose(frame) for frame in (1001, 1004)}
+    skin = next(o for o in active_face(clip).head.children if o.facequery.part == "skin")
+    old_action = active_face(clip).head.animation_data.action
+    for identifier in correcting.corrected(clip).tracks.ids:
+        found = marker(clip, identifier, 1004)[1]
+        found.co[0] += 8 / WIDTH
+    bpy.context.scene.frame_set(1004)
+    assert bpy.ops.facequery.refine(scope="ALL") == {"FINISHED"}
+    face = active_face(clip)
+    assert face.job != first and (Path(bpy.path.abspath(face.job)) / "corrections.json").is_file()
+    assert json.loads((Path(bpy.path.abspath(face.job)) / "job.json").read_text())["request"]["shots"]
+    moved = nose(1004) - before[1004]
+    # The first fit is the truth, the second the solver's own: they differ by some pixels everywhere.
+    elsewhere = nose(1001) - before[1001]
+    assert abs(moved[0] - elsewhere[0] - 8) < 3 and np.abs(elsewhere).max() < 5, (moved, elsewhere)
+    # The same objects with new actions; the old ones are kept.
+    assert skin.name in bpy.context.scene.objects and skin.parent is face.head
+    assert face.head.animation_data.action is not old_action and old_action.use_fake_user
+    assert len(jobs.versions(clip, face)) >= 2
+    assert len(clip.tracking.objects) == 2, "the camera's and the face's: the tracks are the same"
+
+
+def a_keyed_pose_is_met():
+    clip = tracked()
+    scene, face = bpy.context.scene, active_face(clip)
+    scene.frame_set(1002)
+    before = nose(1002)
+    face.head.location.z += 0.02
+    bpy.context.view_layer.update()
+    assert bpy.ops.facequery.key_pose() == {"FINISHED"}
+    assert bpy.ops.facequery.refine(scope="HERE") == {"FINISHED"}
+    moved = nose(1002) - before
+    assert moved[1] < -10 and abs(moved[0]) < 6, moved
+    bpy.ops.facequery.clear_corrections(which="ALL")
+    assert not correcting.gathered(correcting.corrected(clip))
+
+
+with session():
+    write_registry([python, str(backend), str(results), "works"], "0.1.0")
+    for test in (
+        what_was_done_by_hand_counts,
+        refined_where_it_was_moved_and_nowhere_else,
+        a_keyed_pose_is_met,
+    ):
+        test()
+        print(test.__name__, "good")
+end()
