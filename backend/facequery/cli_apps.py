@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command()(pick)
     app.command()(segment)
+    app.command()(project)
 
 
 def pick(
@@ -90,6 +91,7 @@ def segment(
     ids: Annotated[bool, typer.Option("--ids", help="One picture of region numbers a frame.")] = False,
     cut: Annotated[bool, typer.Option("--cut/--no-cut", help="Leave out what something hides.")] = True,
     refine: Annotated[bool, typer.Option("--refine", help="Align to the picture at its full resolution.")] = False,
+    fit: Annotated[bool, typer.Option("--fit", help="Use the job's fitted face, not the dense landmarks.")] = False,
     name: Annotated[str, typer.Option(help="Folder of the mattes in JOB.")] = "mattes",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace other mattes of that name.")] = False,
     frames: Frames = None,
@@ -108,9 +110,58 @@ def segment(
     from facequery.pipeline.segment import SegmentRequest, run_segment
 
     request, folder = _job(shot, out, frames, region, face, colorspace, exposure, allow_gaps, fps, weights)
-    wanted = SegmentRequest(tuple(regions or STANDARD), f".{format}", ids, cut, refine, name, overwrite)
+    wanted = SegmentRequest(tuple(regions or STANDARD), f".{format}", ids, cut, refine, fit, name, overwrite)
     with progress_bars() as report:
         files = run_segment(request, folder, wanted, report, device)
+    _print_folders(files)
+
+
+def project(
+    shot: ShotOrJob,
+    picture: Annotated[Path, typer.Option("--picture", metavar="FILE", help="With alpha: a texture, or a decal.")],
+    at: Annotated[
+        str | None,
+        typer.Option(metavar="x,y", help="A decal's middle in plate pixels; without it: a texture on the UVs."),
+    ] = None,
+    frame: Annotated[int | None, typer.Option(metavar="N", help="The frame in which the decal is placed.")] = None,
+    width: Annotated[float, typer.Option(metavar="PX", help="The decal's width there, in plate pixels.")] = 100.0,
+    rotation: Annotated[float, typer.Option(metavar="DEG", help="The decal's turn, clockwise.")] = 0.0,
+    space: Annotated[str | None, typer.Option(metavar="S", help="The picture's colour space.")] = None,
+    blend: Annotated[str, typer.Option(help="multiply (ink), luminance (paint lit as the skin) or over.")] = "multiply",
+    shutter: Annotated[float, typer.Option(metavar="DEG", help="Open angle, for motion blur; 0: none.")] = 180.0,
+    cut: Annotated[bool, typer.Option("--cut/--no-cut", help="Leave out what something hides.")] = True,
+    refine: Annotated[bool, typer.Option("--refine", help="Align to the picture at its full resolution.")] = False,
+    fit: Annotated[bool, typer.Option("--fit", help="Use the job's fitted face, not the dense landmarks.")] = False,
+    name: Annotated[str, typer.Option(help="Folder of the pictures in JOB.")] = "project",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace other pictures of that name.")] = False,
+    out: Out = None,
+    frames: Frames = None,
+    region: Regions = None,
+    face: Face = 1,
+    colorspace: Colorspace = None,
+    exposure: Exposure = 0.0,
+    allow_gaps: Gaps = False,
+    fps: Fps = None,
+    weights: Weights = "landmarks",
+    device: Device = "auto",
+) -> None:
+    """Carry a texture or a decal onto a shot: an RGBA sequence over black, and the composite."""
+    from facequery.cli import progress_bars
+    from facequery.pipeline.project import ProjectRequest, run_project
+
+    place = None
+    if at is not None:
+        try:
+            x, y = (float(v) for v in at.split(","))
+        except ValueError:
+            raise UserError(f'"{at}" is no place.', "Write --at x,y.", "FQ606") from None
+        place = (x, y)
+    request, folder = _job(shot, out, frames, region, face, colorspace, exposure, allow_gaps, fps, weights)
+    wanted = ProjectRequest(
+        str(picture), place, frame, width, rotation, space, blend, shutter / 360, cut, refine, fit, name, overwrite
+    )
+    with progress_bars() as report:
+        files = run_project(request, folder, wanted, report, device)
     _print_folders(files)
 
 

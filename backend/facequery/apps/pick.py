@@ -1,7 +1,7 @@
 """Picking: which points of the head a user's marks in pictures are.
 
-Query optimisation (CLD, section 4.2): the network is frozen and the 3D query is moved until its predicted landmark lies
-on the marked pixel. The network is a smooth function of the query, so few Gauss-Newton steps with its exact gradient do.
+Query optimisation (CLD, section 4.2): the network is frozen and the 3D query is moved until its predicted landmark
+lies on the marked pixel. The network is a smooth function of it, so few Gauss-Newton steps with the exact gradient do.
 """
 
 from collections.abc import Sequence

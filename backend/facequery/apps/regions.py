@@ -19,8 +19,8 @@ _EVEN = 4  # rounds of averaging that make a border of whole triangles an even l
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """A part of the head. `weights` (V,) over the vertices that a picture can show: inside where they are above 0.5 (the
-    border runs smoothly through triangles); or `picture` (H, W) in [0, 1] on the head's UV atlas, v up."""
+    """A part of the head. `weights` (V,) over the vertices that a picture can show: inside where above 0.5 (the border
+    runs smoothly through triangles); or `picture` (H, W) in [0, 1] on the head's UV atlas, v up."""
 
     name: str
     weights: NDArray[np.float32] | None = None

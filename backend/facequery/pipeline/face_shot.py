@@ -41,22 +41,39 @@ class FaceShot:
         crops = [sample_crop(self.shot.display(i), self.path.crops[i], detector.size) for i in indices]
         return detector.encode(np.stack(crops))
 
-    def faces(
-        self, refined: bool = False, fit: bool = False, progress: Progress | None = None
-    ) -> Iterator[tuple[int, NDArray[np.uint8], DenseFace | None]]:
-        """(index, display picture, dense face, None where it is not there) of every frame.
+    def source(self, refined: bool = False, fit: bool = False, progress: Progress | None = None) -> "FaceSource":
+        """Dense faces of the shot, frame by frame.
 
         `refined`: moved by the refinement at native resolution, which is made if the job's folder does not have it;
         `fit`: the fitted mesh in the place of the dense landmarks. Raises UserError when there is no fit.
         """
-        detector = self.head.detector
-        for index, picture in self.shot.frames():
-            face = None
-            if self.path.present[index]:
-                crop = self.path.crops[index]
-                descriptor = detector.encode(sample_crop(picture, crop, detector.size)[None])
-                face = self.head.faces(descriptor, crop[None])[0]
-            yield index, picture, face
+        return FaceSource(self, None, None)
+
+
+@dataclass(frozen=True, eq=False)
+class FaceSource:
+    """Where dense faces come from: the network, moved by a refinement if there is one, or a fit."""
+
+    seen: FaceShot
+    refinement: None
+    fit: None
+
+    def face(self, index: int) -> DenseFace | None:
+        """The dense face of one frame by array index, None where it is not there."""
+        return self._made(index, self.seen.shot.display(index))
+
+    def faces(self) -> Iterator[tuple[int, DenseFace | None]]:
+        """(index, dense face) of every frame, in order."""
+        for index, picture in self.seen.shot.frames():
+            yield index, self._made(index, picture)
+
+    def _made(self, index: int, picture: NDArray[np.uint8]) -> DenseFace | None:
+        path, head = self.seen.path, self.seen.head
+        if not path.present[index]:
+            return None
+        crop = path.crops[index]
+        descriptor = head.detector.encode(sample_crop(picture, crop, head.detector.size)[None])
+        return head.faces(descriptor, crop[None])[0]
 
 
 def folder_of(target: str) -> Path | None:

@@ -19,14 +19,16 @@ from facequery.shots.images import write_picture
 
 @dataclass(frozen=True)
 class SegmentRequest:
-    """regions: names of the standard set and files of own regions; suffix: ".exr" or ".png"; ids: one picture of numbers
-    instead of a matte for each region; cut: leave out what sigma says is hidden behind other things."""
+    """regions: names of the standard set and files of own ones; suffix: ".exr" or ".png"; ids: one picture of numbers
+    instead of a matte for each region; cut: leave out what sigma says is hidden behind other things; refine: align to
+    the picture at native resolution; fit: the fitted mesh in the place of the dense landmarks."""
 
     regions: tuple[str, ...] = STANDARD
     suffix: str = ".exr"
     ids: bool = False
     cut: bool = True
     refine: bool = False
+    fit: bool = False
     name: str = "mattes"
     overwrite: bool = False
 
@@ -63,11 +65,11 @@ def run_segment(
     target = folder / wanted.name
     settings = {
         "regions": list(wanted.regions), "suffix": wanted.suffix, "ids": wanted.ids, "cut": wanted.cut,
-        "refine": wanted.refine, "names": [region.name for region in regions],
+        "refine": wanted.refine, "fit": wanted.fit, "names": [region.name for region in regions],
     }  # fmt: skip
     open_output(target, settings, wanted.overwrite)
     shot, written = seen.shot, []
-    for index, _, face in seen.faces(refined=wanted.refine, progress=progress):
+    for index, face in seen.source(wanted.refine, wanted.fit, progress).faces():
         number = int(shot.frame_numbers[index])
         files = _files(target, regions, number, wanted)
         if not all(file.is_file() for file in files):

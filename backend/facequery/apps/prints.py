@@ -1,0 +1,65 @@
+"""Prints: pictures that lie on the head's skin, as a texture on its UVs or as a decal placed in a frame."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facequery.apps.dense import DenseFace, facing, hits
+from facequery.head.model import HeadModel
+
+
+@dataclass(frozen=True, eq=False)
+class Print:
+    """A picture on triangles of the head: `picture` (H, W, 4) linear light, premultiplied; `corners` (T, 3, 2) where it
+    lies on the corners of the head's triangles, [0, 1] from its top-left corner, v down; `used` (T,) which triangles
+    carry it at all."""
+
+    picture: NDArray[np.float32]
+    corners: NDArray[np.float32]
+    used: NDArray[np.bool_]
+
+    def vertices(self, triangles: NDArray) -> NDArray[np.int64]:
+        """The vertices of the triangles that carry it."""
+        return np.unique(triangles[self.used])
+
+
+def texture_print(model: HeadModel, picture: NDArray, triangle_count: int) -> Print:
+    """A picture (H, W, 4) painted on the skin's UV atlas."""
+    corners = np.asarray(model.uv[model.triangles_uv[:triangle_count]], np.float32) * [1, -1] + [0, 1]
+    used = np.zeros(triangle_count, bool)
+    used[model.parts["skin"].triangles] = True
+    return Print(picture, corners.astype(np.float32), used)
+
+
+def decal_print(
+    face: DenseFace,
+    model: HeadModel,
+    triangles: NDArray,
+    picture: NDArray,
+    at: tuple[float, float],
+    width: float,
+    rotation: float = 0.0,
+) -> Print:
+    """A picture (H, W, 4) as it would lie on a frame: its middle at the plate pixel `at`, `width` pixels wide, turned
+    clockwise by `rotation` radians; it sticks to the skin that is seen there.
+
+    In the frame of `face` it looks exactly like the flat picture, whatever the shape below it.
+    """
+    height = width * picture.shape[0] / picture.shape[1]
+    c, s = np.cos(rotation), np.sin(rotation)
+    away = (face.xy.astype(np.float64) - at) @ np.array([[c, -s], [s, c]])  # turned back
+    place = away / [width, height] + 0.5
+    corners = place[triangles]
+    used = facing(face.xy, triangles) & _in_front(face, triangles)
+    used[model.parts["skin"].triangles.stop :] = False
+    used &= ((corners.max(1) > 0) & (corners.min(1) < 1)).all(1)
+    return Print(picture, corners.astype(np.float32), used)
+
+
+def _in_front(face: DenseFace, triangles: NDArray) -> NDArray[np.bool_]:
+    """(T,) triangles of whose corners one at least is not behind another surface."""
+    shown, bary = hits(face, triangles, face.xy, resolution=512)
+    depth = (face.depth[triangles[np.maximum(shown, 0)]] * bary).sum(1)
+    free = (shown < 0) | (face.depth < depth + 0.004)
+    return free[triangles].any(1)
