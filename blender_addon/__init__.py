@@ -7,13 +7,16 @@ from . import prefs
 from .host import backend, clip_drawing, clip_state, drawing, jobs, pump, state
 from .ops import backend as backend_ops
 from .ops import correct as correct_ops
+from .ops import export as export_ops
 from .ops import head as head_ops
+from .ops import pick as pick_ops
 from .ops import points as point_ops
 from .ops import results as result_ops
 from .ops import sampling as sampling_ops
 from .ops import shot as shot_ops
 from .ops import track as track_ops
 from .ui import correct as correct_ui
+from .ui import export as export_ui
 from .ui import head as head_ui
 from .ui import points as point_ui
 from .ui import results as result_ui
@@ -38,11 +41,14 @@ _modules = (
     result_ops,
     track_ops,
     correct_ops,
+    pick_ops,
+    export_ops,
     head_ui,
     point_ui,
     shot_ui,
     result_ui,
     correct_ui,
+    export_ui,
     status,
     tool,
 )

@@ -46,14 +46,14 @@ def log_path() -> Path:
     return log_file(str(user_folder()))
 
 
-def ask(backend: Backend, topic: str, method: str, params: dict[str, Any], apply: Apply) -> Call:
+def ask(backend: Backend, topic: str, method: str, params: dict[str, Any], apply: Apply, alone: bool = True) -> Call:
     """Ask the warm backend, which is started if need be, and return at once. Raises AddonError.
 
-    `apply` gets the result when it is there. `topic` says which panel shows how far it is; a topic has one request at
-    a time.
+    `apply` gets the result when it is there. `topic` says which panel shows how far it is; `alone`: a topic has one
+    request at a time.
     """
     global _connection
-    if any(asked.topic == topic and asked.call.active for asked in _asked):
+    if alone and any(asked.topic == topic and asked.call.active for asked in _asked):
         raise AddonError("This is being done already.", "Wait for it, or cancel it.", "FQ772")
     if _connection is not None and (not _connection.open or _connection.backend != backend):
         release()

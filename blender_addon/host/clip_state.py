@@ -18,6 +18,25 @@ from ..core.errors import AddonError
 from .compat import BLEND_RELATIVE
 from .state import redraw
 
+# The backend's formats: name, title, what it is for.
+EXPORTS = (
+    ("nuke", "Nuke Tracker", "Tracker4 node of the tracks"),
+    ("nuke-cornerpin", "Nuke Corner Pin", "CornerPin2D node of four selected tracks"),
+    ("after-effects", "After Effects", "Keyframe text of the tracks, to be pasted"),
+    ("3dequalizer", "3DEqualizer", "2D tracks"),
+    ("syntheyes", "SynthEyes", "2D tracker paths"),
+    ("pftrack", "PFTrack", "2D tracks"),
+    ("mmsolver", "mmSolver", "UV tracks for Maya"),
+    ("csv", "CSV", "Every point in every frame"),
+    ("json", "JSON", "Every point in every frame"),
+    ("usd", "USD", "Camera, face, skull and jaw"),
+    ("alembic", "Alembic", "Camera, face as a vertex cache, skull and jaw"),
+    ("fbx", "FBX", "Camera, face with ARKit shapes, skull and jaw"),
+    ("pc2", "PC2", "Point cache of the face, with its mesh"),
+    ("arkit-csv", "ARKit CSV", "The 52 curves, as Live Link Face writes them"),
+    ("arkit-json", "ARKit JSON", "The 52 curves"),
+)
+
 
 def _redraw(self: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
     redraw()
@@ -97,6 +116,12 @@ class ClipState(bpy.types.PropertyGroup):
     show_points: BoolProperty(
         name="Show Points", description="Draw all points of the job over the plate", default=True, update=_redraw
     )
+    export_format: EnumProperty(name="Format", description="What to write", items=EXPORTS)
+    export_selected: BoolProperty(name="Selected Tracks", description="Leave out the tracks that are not selected")
+    export_undistorted: BoolProperty(
+        name="Undistorted", description="Points as if the lens were ideal, for plates that were undistorted"
+    )
+    export_hidden: BoolProperty(name="Hidden Points", description="Write points also where they are hidden")
     color_by: EnumProperty(
         name="Color",
         items=(("ERROR", "Error", "Green over yellow to red"), ("GROUP", "Group", "One color per group")),

@@ -60,8 +60,11 @@ def jobs_folder(clip: bpy.types.MovieClip, face: FaceState) -> Path:
     return root / folder_name(clip.name) / f"face{face.number}"
 
 
-def make_job(scene: bpy.types.Scene, clip: bpy.types.MovieClip, backend: Backend) -> Path:
-    """Write a job for the active face of a clip. Returns the job's folder; raises AddonError."""
+def make_job(scene: bpy.types.Scene, clip: bpy.types.MovieClip, backend: Backend, root: Path | None = None) -> Path:
+    """Write a job for the active face of a clip, in the face's folder or in `root`. Returns the job's folder.
+
+    Raises AddonError.
+    """
     state, face = clip_state(clip), the_face(clip)
     clips = [clip, *(view.clip for view in state.views if view.clip is not None)]
     points = None
@@ -91,7 +94,7 @@ def make_job(scene: bpy.types.Scene, clip: bpy.types.MovieClip, backend: Backend
         fps=scene.render.fps / scene.render.fps_base if sequence else None,  # files do not say theirs
         actor=bpy.path.abspath(face.actor) if face.actor else "",
     )
-    return create_job(jobs_folder(clip, face), settings, backend.paths)
+    return create_job(root or jobs_folder(clip, face), settings, backend.paths)
 
 
 def _shot(clip: bpy.types.MovieClip) -> str:

@@ -53,14 +53,18 @@ def rest_position(hit: Hit, depth: str, distance: float) -> NDArray[np.float64]:
     return found[1]
 
 
-def place(scene: bpy.types.Scene, position: NDArray, symmetric: bool = False, name: str = "") -> int:
-    """Add a point at a canonical rest position (3,), if `symmetric` with its mirror image. Returns its number."""
+def place(scene: bpy.types.Scene, position: NDArray, symmetric: bool = False, name: str = "", group: str = "") -> int:
+    """Add a point at a canonical rest position (3,), if `symmetric` with its mirror image. Returns its number.
+
+    It joins the group of that name, which is made if need be, or the active one.
+    """
     anchors = anchor(position[None]).checked()
     obj = host_points.points_of(scene, create=True)
     table = host_points.read(obj)
     number = table.next_number
     ids = None if not name else [f"point.{number}"]
-    table = table.appended(position[None], anchors, host_points.active_group(obj), ids, [name] if name else None)
+    index = host_points.group_index(obj, group) if group else host_points.active_group(obj)
+    table = table.appended(position[None], anchors, index, ids, [name] if name else None)
     if symmetric:
         table = with_mirror_images(table, table.number == number)
     host_points.write(obj, table)

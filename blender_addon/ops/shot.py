@@ -47,6 +47,23 @@ class RemoveFace(NeedsClip):
         return {"FINISHED"}
 
 
+def as_filmed(context: bpy.types.Context, clip: bpy.types.MovieClip) -> str:
+    """Why the plate cannot be clicked on in this editor; empty when it can."""
+    space = context.space_data
+    if not isinstance(space, bpy.types.SpaceClipEditor) or not all(clip.size):
+        return "Do this in the Movie Clip Editor, over the plate. (FQ779)"
+    if space.clip_user.use_render_undistorted or space.show_stable:
+        return "Show the plate as filmed: switch off Undistorted and Stabilize. (FQ779)"
+    return ""
+
+
+def plate_pixels(context: bpy.types.Context, event: bpy.types.Event, clip: bpy.types.MovieClip) -> np.ndarray:
+    """The place (2,) under the mouse in plate pixels, inside of the plate."""
+    x, y = context.region.view2d.region_to_view(event.mouse_region_x, event.mouse_region_y)
+    width, height = tuple(clip.size)
+    return np.array([np.clip(x, 0, 1) * width, (1 - np.clip(y, 0, 1)) * height])
+
+
 class DrawRegion(NeedsClip):
     bl_idname = "facequery.draw_region"
     bl_label = "Draw Region"
@@ -73,12 +90,9 @@ class DrawRegion(NeedsClip):
         return {"FINISHED"}
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        space = context.space_data
-        if not isinstance(space, bpy.types.SpaceClipEditor) or not all(edited_clip(context).size):
-            self.report({"ERROR"}, "Draw the region in the Movie Clip Editor, over the plate. (FQ779)")
-            return {"CANCELLED"}
-        if space.clip_user.use_render_undistorted or space.show_stable:
-            self.report({"ERROR"}, "Show the plate as filmed: switch off Undistorted and Stabilize. (FQ779)")
+        problem = as_filmed(context, edited_clip(context))
+        if problem:
+            self.report({"ERROR"}, problem)
             return {"CANCELLED"}
         self._corners = None
         self._handle = bpy.types.SpaceClipEditor.draw_handler_add(self._draw, (context,), "WINDOW", "POST_PIXEL")
@@ -91,7 +105,7 @@ class DrawRegion(NeedsClip):
         if event.type in ("ESC", "RIGHTMOUSE"):
             self._end(context)
             return {"CANCELLED"}
-        place = self._plate_pixels(context, event)
+        place = plate_pixels(context, event, edited_clip(context))
         if event.type == "LEFTMOUSE" and event.value == "PRESS":
             self._corners = [place, place]
         elif event.type == "MOUSEMOVE" and self._corners is not None:
@@ -102,11 +116,6 @@ class DrawRegion(NeedsClip):
             self._end(context)
             return self.execute(context)
         return {"RUNNING_MODAL"}
-
-    def _plate_pixels(self, context: bpy.types.Context, event: bpy.types.Event) -> np.ndarray:
-        x, y = context.region.view2d.region_to_view(event.mouse_region_x, event.mouse_region_y)
-        width, height = tuple(edited_clip(context).size)
-        return np.array([np.clip(x, 0, 1) * width, (1 - np.clip(y, 0, 1)) * height])
 
     def _box(self) -> tuple[float, float, float, float]:
         assert self._corners is not None

@@ -11,6 +11,7 @@ from ..host.points import has_points, summary
 from ..host.state import object_state, scene_state
 from ..link.job_run import JobRun, State
 from ..ops.context import edited_clip
+from .calls import draw_call
 from .status import CATEGORY
 from .text import draw_wrapped
 
@@ -33,6 +34,9 @@ class TrackPanel(bpy.types.Panel):
             column = layout.column(align=True)
             column.label(text=f"Ready, but its clip is gone: {run.folder.parent.name} {run.folder.name}", icon="INFO")
             column.operator("facequery.apply_orphan", icon="CHECKMARK").folder = str(run.folder)
+        if clip is not None:
+            layout.operator("facequery.pick_point", icon="EYEDROPPER")
+            draw_call(layout, context, "pick")
         row = layout.row(align=True)
         row.operator("facequery.import_job", icon="IMPORT")
         if face is not None:
@@ -139,6 +143,9 @@ class FitPanel(bpy.types.Panel):
             column.label(text=f"Plate {size[0]} x {size[1]}", icon="ERROR")
             column.label(text=f"Scene {render.resolution_x} x {render.resolution_y}", icon="BLANK1")
         layout.operator("facequery.match_scene", icon="SCENE_DATA")
+        row = layout.row(align=True)
+        row.prop(face, "actor")
+        row.operator("facequery.use_actor", text="", icon="USER")
         for head in fits_of(scene):
             column = layout.column(align=True)
             row = column.row(align=True)

@@ -1,0 +1,143 @@
+"""The whole job from an empty file, with the backend's real process and the sample shot.
+
+Add a head, place, paint and fill points, fill the volume, track, fit, pick, correct, export, save, reopen, undo, redo.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import bpy
+import numpy as np
+from ending import end
+
+folder, plate, module = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+FIRST, LAST = 1001, 1004
+if module == "blender_addon":
+    import blender_addon
+
+    blender_addon.register()
+else:
+    # As an artist has it: installed from the zip by Blender's own operator, nothing else in reach.
+    assert not [m for m in sys.modules if m.startswith(("facequery", "blender_addon"))]
+    bpy.context.preferences.extensions.repos.new(
+        name="Test", module="test_repo", custom_directory=str(folder / "extensions"), remote_url=""
+    )
+    bpy.ops.extensions.package_install_files(
+        filepath=sys.argv[4], repo="test_repo", enable_on_install=True, overwrite=True
+    )
+bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+
+
+def done(result):
+    assert result == {"FINISHED"}, result
+
+
+def points():
+    return bpy.context.scene.facequery.points
+
+
+def job():
+    face = bpy.context.scene.active_clip.facequery.faces[0]
+    return Path(bpy.path.abspath(face.job))
+
+
+operators = bpy.ops.facequery
+done(operators.add_head())
+done(operators.load_layout(layout_name="ibug68"))
+done(operators.place_point(origin=(0.02, -1, 0.03), direction=(0, 1, 0), name="scar", symmetric=True))
+skin = next(o for o in bpy.context.scene.objects if o.facequery.part == "skin")
+group = skin.vertex_groups.new(name="FaceQuery")
+group.add([v.index for v in skin.data.vertices if v.co.y < -0.02 and v.co.x > 0.01], 1.0, "REPLACE")
+done(operators.points_from_weights(count=20, symmetric=True))
+done(operators.fill_points(rounds=1))
+before = len(points().data.vertices)
+done(operators.fill_volume())
+count = len(points().data.vertices)
+assert count > before > 90, (before, count)
+print("points good", count)
+
+done(operators.check_backend())
+bpy.ops.wm.save_as_mainfile(filepath=str(folder / "scene.blend"))
+clip = bpy.data.movieclips.load(str(plate))
+bpy.context.scene.active_clip = clip
+clip.frame_start = FIRST
+state = clip.facequery
+state.limit_frames, state.first, state.last = True, FIRST, LAST
+done(operators.track())
+tracks = clip.tracking.objects[state.faces[0].tracking_object].tracks
+assert len(tracks) == min(count, 500), len(tracks)
+header = json.loads((job() / "tracks.json").read_text())
+assert header["frames"] == list(range(FIRST, LAST + 1)) and "scar" in header["names"]
+done(operators.match_scene())
+scene = bpy.context.scene
+assert (scene.render.resolution_x, scene.frame_start, scene.frame_end) == (clip.size[0], FIRST, LAST)
+
+# What Blender's camera shows of the fitted face is where the backend has it.
+with np.load(job() / "face.npz", allow_pickle=False) as fit:
+    vertices = fit["vertices"].astype(np.float64)
+camera = json.loads((job() / "camera.json").read_text())
+fx, fy, cx, cy = (np.broadcast_to(np.array(camera[k], float), (LAST - FIRST + 1,)) for k in ("fx", "fy", "cx", "cy"))
+fitted = next(o for o in scene.objects if o.facequery.part == "skin" and o.facequery.role == "RESULT")
+shown = np.arange(0, len(fitted.data.vertices), 97)
+for row, frame in enumerate(range(FIRST, LAST + 1)):
+    scene.frame_set(frame)
+    depsgraph = bpy.context.evaluated_depsgraph_get()
+    evaluated, eye = fitted.evaluated_get(depsgraph), scene.camera.evaluated_get(depsgraph)
+    projection = np.array(eye.calc_matrix_camera(
+        depsgraph, x=scene.render.resolution_x, y=scene.render.resolution_y,
+        scale_x=scene.render.pixel_aspect_x, scale_y=scene.render.pixel_aspect_y,
+    ))  # fmt: skip
+    place = np.array([(*evaluated.data.vertices[i].co, 1.0) for i in shown])
+    seen = place @ (projection @ np.linalg.inv(np.array(eye.matrix_world)) @ np.array(evaluated.matrix_world)).T
+    ndc = seen[:, :2] / seen[:, 3:]
+    pixels = np.c_[(ndc[:, 0] + 1) / 2 * scene.render.resolution_x, (1 - ndc[:, 1]) / 2 * scene.render.resolution_y]
+    x, y, z = vertices[row, shown].T
+    expected = np.c_[fx[row] * x / z + cx[row], fy[row] * y / z + cy[row]]
+    assert np.abs(pixels - expected).max() < 0.1, (frame, np.abs(pixels - expected).max())
+print("tracked and fitted good")
+
+scene.frame_set(FIRST + 1)
+row = header["names"].index("scar")
+xy = np.load(job() / "tracks" / "xy_0000.npy")[1, row]
+before = len(points().data.vertices)
+done(operators.pick_point(place=xy.tolist(), name="picked"))
+assert len(points().data.vertices) == before + 1
+print("picked good")
+
+names = json.loads(state.faces[0].track_names)
+for track in tracks:
+    track.select = False
+moved = next(t for t in tracks if t.markers.find_frame(2, exact=True) and not t.markers.find_frame(2, exact=True).mute)
+moved.markers.find_frame(2, exact=True).co[0] += 4 / clip.size[0]
+done(operators.refine(scope="ALL"))
+corrections = json.loads((job() / "corrections.json").read_text())
+assert [pin["frame"] for pin in corrections["pins"]] == [FIRST + 1]
+assert job().name == "v002" and len(bpy.data.cameras) == 1
+print("corrected good")
+
+for kind in ("nuke", "after-effects", "csv", "arkit-json"):
+    done(operators.export(format=kind))
+assert len(list((job() / "export").iterdir())) >= 4
+print("exported good")
+
+bpy.ops.wm.save_mainfile()
+bpy.ops.wm.open_mainfile(filepath=str(folder / "scene.blend"))
+clip = bpy.context.scene.active_clip
+assert job().name == "v002" and len(clip.tracking.objects[clip.facequery.faces[0].tracking_object].tracks) == len(names)
+count = len(points().data.vertices)
+bpy.ops.ed.undo_push(message="before")
+operators.place_point(origin=(-0.03, -1, 0.0), direction=(0, 1, 0))
+bpy.ops.ed.undo_push(message="placed")
+bpy.ops.ed.undo()
+assert len(points().data.vertices) == count
+bpy.ops.ed.redo()
+assert len(points().data.vertices) == count + 1
+done(operators.release_backend())
+print("saved, reopened, undone good")
+if module == "blender_addon":
+    blender_addon.unregister()
+else:
+    assert all(m.startswith(module) for m in sys.modules if "facequery" in m)
+    bpy.ops.preferences.addon_disable(module=module)
+end()
