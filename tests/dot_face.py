@@ -82,3 +82,6 @@ class DotDetector:
             xy.append(apply_similarity(*motion, flat_points(positions)))
             sigma.append(np.full(len(positions), SIGMA))
         return np.array(xy, np.float32), np.array(sigma, np.float32)
+
+    def look(self, crops, positions):
+        return self.decode(self.encode(crops), positions)

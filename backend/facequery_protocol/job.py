@@ -4,7 +4,7 @@
      "request": {"shots": ["../plates/shot.####.exr"], "layouts": ["ibug68", "points.json"], "frames": [1001, 1096],
                  "face": 1, "regions": ["1001:400,200,300,300"], "cameras": ["camera.json"], "colorspace": null,
                  "exposure": 0.0, "allow_gaps": false, "fps": null, "fits": ["face", "skull", "jaw"], "actor": null,
-                 "weights": "landmarks", "preview": true}}
+                 "weights": "landmarks", "smooth": 0.0, "preview": true}}
 
 Only schema, version and `shots` are required; several shots are synchronised views. `frames` are file numbers, regions
 "x,y,w,h" or "frame:x,y,w,h" in plate pixels. Paths are relative to the folder, with "/", where they can be; a relative
@@ -38,6 +38,7 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "fits": [],
     "actor": None,
     "weights": "landmarks",
+    "smooth": 0.0,
     "preview": True,
 }
 
@@ -95,6 +96,8 @@ def validated(document: Any) -> dict[str, Any]:
             raise ProtocolError(f'"{name}" of the job must be true or false.', code="FQ322")
     if not _is_number(request["exposure"]):
         raise ProtocolError('"exposure" of the job must be a number of stops.', code="FQ322")
+    if not _is_number(request["smooth"]) or request["smooth"] < 0:
+        raise ProtocolError('"smooth" of the job must be a number from 0.', code="FQ322")
     if request["fps"] is not None and not (_is_number(request["fps"]) and request["fps"] > 0):
         raise ProtocolError('"fps" of the job must be a number above 0.', code="FQ322")
     for name in ("colorspace", "actor"):

@@ -115,3 +115,14 @@ def test_an_untrained_finder_takes_any_size():
     finder = FaceFinder(FinderNet())
     for height, width in ((1, 1), (33, 700), (700, 33), (64, 64)):
         assert isinstance(finder.find(np.zeros((height, width, 3), np.uint8)), list)
+
+
+def test_the_mean_with_the_mirrored_picture_is_symmetric():
+    torch.manual_seed(0)
+    detector = Detector(LandmarkNet(LandmarkConfig(input_size=96)), units_per_metre=10.0, mirror=True)
+    rng = np.random.default_rng(3)
+    crops = rng.integers(0, 256, (2, detector.size, detector.size, 3)).astype(np.uint8)
+    positions = rng.normal(0, 0.05, (5, 3)).astype(np.float32)
+    xy, sigma = detector.look(crops, positions)
+    other, spread = detector.look(crops[:, :, ::-1], positions * np.float32([-1, 1, 1]))
+    assert np.allclose(xy, other * [-1, 1], atol=1e-4) and np.allclose(sigma, spread, rtol=1e-3)

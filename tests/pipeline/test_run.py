@@ -199,3 +199,11 @@ def test_a_known_camera_is_kept_and_checked(sequence, job, tmp_path):
     file.write_text(json.dumps({"width": 640, "height": 240, "fx": 300}))
     with pytest.raises(UserError, match="640 x 240"):
         run_job(request(pattern, cameras=(str(file),)), tmp_path / "other")
+
+
+def test_smoothed_tracks_follow_and_the_detectors_own_are_kept(sequence, job, tmp_path):
+    plain = run_job(request(sequence()), tmp_path / "plain").tracks[0]
+    smooth = run_job(request(sequence(), smooth=1.0), job).tracks[0]
+    assert_right(smooth)
+    assert np.array_equal(Tracks.load(job / "work" / "raw").xy, plain.xy)
+    assert not np.array_equal(smooth.xy, plain.xy) and np.array_equal(smooth.sigma, plain.sigma)

@@ -7,40 +7,56 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from facequery.detection.anchors import Anchors
 from facequery.detection.devices import bfloat16_is_faster, pick_device, reduced_precision
 from facequery.detection.finder import FaceFinder
 from facequery.errors import UserError
-from facequery.geometry.crops import apply_affine, crop_from_points, sample_crop
+from facequery.geometry.crops import apply_affine, compose, crop_from_points, sample_crop
 from facequery.head.model import HeadModel
 from facequery.head.queries import QuerySet
 from facequery.models.landmarks import LandmarkNet, images_to_input
 from facequery.models.weights import load_landmark_net
 
+ZOOM = 0.9  # a tighter crop than `crop_from_points` holds less of a neighbour's face, which misleads
+_MIRROR = np.float32([-1, 1, 1])  # of canonical space: the rest head is symmetric
 _PAIRS = 400_000  # queries times images decoded at once: bounds memory (about 1 KB a pair)
 
 
 class Detector:
-    """Landmarks of face crops, for any queries.
+    """Landmarks of faces, for any queries. From a picture to landmarks it takes three lines:
 
-        detector = Detector.from_pretrained()
-        xy, sigma = detector.landmarks(picture, load_layout("ibug68"))
+        detector = Detector.from_pretrained("landmarks")
+        picture = read_rgb(Path("face.jpg"))                                # (H, W, 3) uint8
+        xy, sigma = detector.landmarks(picture, load_layout("ibug68"))      # (68, 2), (68,) float32, pixels
 
-    Queries are canonical positions on the head's rest mesh, in metres.
+    Queries are canonical positions on the rest mesh, in metres; any number of them costs one look at the picture.
+    `encode` and `decode` are the two halves of that look, for who wants a descriptor once and landmarks often.
     """
 
-    def __init__(self, network: LandmarkNet, device: torch.device | str = "cpu", units_per_metre: float | None = None):
+    def __init__(
+        self,
+        network: LandmarkNet,
+        device: torch.device | str = "cpu",
+        units_per_metre: float | None = None,
+        mirror: bool = False,
+    ):
         self.device = torch.device(device)
         self.network = network.eval().to(self.device)
         self.size = network.config.input_size
         self.units_per_metre = units_per_metre or HeadModel.load().scale
+        self.mirror = mirror
         self.card: dict[str, Any] = {}
         self.half = bfloat16_is_faster(self.device)
 
     @classmethod
-    def from_pretrained(cls, name: str = "landmarks", device: str = "cpu") -> "Detector":
-        """The detector of a weights file, or of a name under assets/weights. Raises UserError when there is none."""
+    def from_pretrained(cls, name: str = "landmarks", device: str = "cpu", mirror: bool = True) -> "Detector":
+        """The detector of a weights file, or of weights that ship (`facequery models` lists them).
+
+        `device`: auto, cpu, cuda or mps. `mirror`: every picture is also seen mirrored, and the mean taken; landmarks
+        are about 2 % better and steadier for twice the time. Raises UserError when there are no such weights.
+        """
         network, card = load_landmark_net(name)
-        detector = cls(network, pick_device(device))
+        detector = cls(network, pick_device(device), mirror=mirror)
         detector.card = card
         return detector
 
@@ -70,25 +86,37 @@ class Detector:
 
     def look(self, crops: NDArray[np.uint8], positions: NDArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Crops (B, S, S, 3), uint8 RGB, and canonical positions (N, 3) or (B, N, 3), metres -> xy (B, N, 2) and sigma
-        (B, N) in crop coordinates: `encode` and `decode` in one."""
-        return self.decode(self.encode(crops), positions)
+        (B, N) in crop coordinates: `encode` and `decode`, and the mean with the mirrored picture if `mirror` is set."""
+        if not self.mirror:
+            return self.decode(self.encode(crops), positions)
+        count = len(crops)
+        descriptors = self.encode(np.concatenate([crops, crops[:, :, ::-1]]))
+        xy, sigma = self.decode(descriptors[:count], positions)
+        other, spread = self.decode(descriptors[count:], np.asarray(positions, np.float32) * _MIRROR)
+        return 0.5 * (xy + other * _MIRROR[:2]), np.sqrt(0.5 * (sigma**2 + spread**2))
 
     def landmarks(
         self, image: NDArray[np.uint8], queries: QuerySet, crop: NDArray | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Landmarks of one picture: xy (N, 2) and sigma (N,) in its pixels (the top-left pixel covers [0, 1)).
+        """Landmarks of one picture: xy (N, 2) float32 and sigma (N,) float32, the standard deviation per axis, in its
+        pixels (the top-left pixel covers [0, 1) x [0, 1)).
 
-        `image` (H, W, 3) uint8 RGB with square pixels; `crop` the crop_to_image (2, 3), else the largest face is
-        looked for. Raises UserError when there is no face.
+        `image` (H, W, 3) uint8 RGB with square pixels; `queries` N points of the head, `load_layout(name)`; `crop` the
+        crop_to_image (2, 3) to look at, else the surest face is looked for. Raises UserError when there is no face.
         """
         if crop is None:
-            faces = FaceFinder.from_pretrained(device=str(self.device)).find(image)
+            found = FaceFinder.from_pretrained(device=str(self.device)).find(image)
+            faces = Anchors(self, HeadModel.load()).look_again([image], [found])[0]
             if not faces:
                 raise UserError("No face was found in the picture.", "Give a crop, or a region.", "FQ320")
-            crop = crop_from_points(faces[0].points)
-        descriptor = self.encode(sample_crop(image, crop, self.size)[None])
-        xy, sigma = self.decode(descriptor, queries.positions)
+            crop = tightened(crop_from_points(faces[0].points))
+        xy, sigma = self.look(sample_crop(image, crop, self.size)[None], queries.positions)
         return to_pixels(xy[0], sigma[0], crop)
+
+
+def tightened(crops: NDArray) -> NDArray[np.float64]:
+    """The crops (..., 2, 3) that are looked at, for crops that describe faces (`crop_from_points`)."""
+    return compose(crops, np.array([[ZOOM, 0.0, 0.0], [0.0, ZOOM, 0.0]]))
 
 
 def to_pixels(xy: NDArray, sigma: NDArray, crop_to_image: NDArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facequery.detection.anchors import Anchors
-from facequery.detection.detector import Detector, to_pixels
+from facequery.detection.detector import Detector, tightened, to_pixels
 from facequery.detection.faces import Face
 from facequery.detection.finder import FaceFinder
 from facequery.evaluation.annotated import AnnotatedSet
@@ -76,7 +76,7 @@ def predict_auto(detector: Detector, find: FindFaces, chosen: AnnotatedSet, posi
         faces = find(canvas)
         which = nearest_face(np.array([face.points.mean(0) for face in faces]), points)
         if which is not None:
-            crop = crop_from_points(faces[which].points)
+            crop = tightened(crop_from_points(faces[which].points))
             image = sample_crop(canvas, crop, detector.size)
             inside, spread = detector.look(image[None], positions[i : i + 1])
             xy[i], sigma[i] = to_pixels(inside[0], spread[0], crop)

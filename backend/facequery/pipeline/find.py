@@ -17,7 +17,7 @@ from facequery_protocol.job import check_region
 from numpy.typing import NDArray
 
 from facequery.detection.anchors import Anchors
-from facequery.detection.detector import Detector
+from facequery.detection.detector import Detector, tightened
 from facequery.detection.faces import (
     Face,
     FacePath,
@@ -94,7 +94,7 @@ def find_face(
         report(count, count)
     path = choose_face(link_faces(detections), wanted)
     gap = max(round(shot.fps), 12)
-    steady = steady_crops(path.crops, gap)
+    steady = tightened(steady_crops(path.crops, gap))
     squeeze = np.array([[1 / shot.pixel_aspect, 0, 0], [0, 1, 0]])
     path = FacePath(compose(squeeze, steady), path.detected, path.score)
     save_npz(

@@ -28,6 +28,7 @@ class JobRequest:
     fits: tuple[str, ...] = ()  # of face, skull, jaw
     actor: str | None = None
     weights: str = "landmarks"
+    smooth: float = 0.0  # strength of the smoother; 0: tracks are what the detector saw
     preview: bool = True
 
 

@@ -90,7 +90,7 @@ def _track_chunk(
             rows.append(frame - start)
             pictures.append(sample_crop(plate, crops[frame], detector.size))
         if pictures and (len(pictures) == _IMAGES or frame == stop - 1):
-            inside, spread = detector.decode(detector.encode(np.stack(pictures)), positions)
+            inside, spread = detector.look(np.stack(pictures), positions)
             xy[rows], sigma[rows] = to_pixels(inside, spread, crops[start:stop][rows])
             rows, pictures = [], []
             if report:
