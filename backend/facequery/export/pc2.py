@@ -9,13 +9,15 @@ the person without expression.
 """
 
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facequery.export.files import whole_file
 from facequery.export.mesh import FaceMesh, face_mesh
-from facequery.export.source import Source
+from facequery.export.source import Report, Source
 from facequery.export.stage import stage_of
 
 
@@ -27,17 +29,26 @@ def targets(source: Source, path: Path) -> list[Path]:
 def write(source: Source, path: Path) -> list[Path]:
     """Write the .pc2 and the .obj. Raises UserError when the job has no fitted face or no camera."""
     face, stage = source.need_face(), stage_of(source)
-    samples = sample_rows(source.frames)
-    with whole_file(path) as temporary, open(temporary, "wb") as file:
-        head = struct.pack("<iiffi", 1, face.vertices.shape[1], float(source.frames[0]), 1.0, len(samples))
-        file.write(b"POINTCACHE2\0" + head)
-        for done, row in enumerate(samples, 1):
-            file.write(stage.points(row, face.vertices[row]).astype("<f4").tobytes())
-            if source.report:
-                source.report(done, len(samples))
+    mesh = face_mesh(face)
+    rows = sample_rows(source.frames)
+    with whole_file(path) as temporary:
+        samples = (stage.points(row, face.vertices[row]) for row in rows)
+        write_cache(temporary, face.vertices.shape[1], int(source.frames[0]), samples, len(rows), source.report)
     files = targets(source, path)
-    write_obj(files[1], face_mesh(face))
+    write_obj(files[1], mesh)
     return files
+
+
+def write_cache(
+    path: Path, points: int, first: int, samples: Iterable[NDArray], count: int, report: Report | None = None
+) -> None:
+    """Write `count` samples (V, 3) of `points` points, the first at frame `first`."""
+    with open(path, "wb") as file:
+        file.write(b"POINTCACHE2\0" + struct.pack("<iiffi", 1, points, float(first), 1.0, count))
+        for done, sample in enumerate(samples, 1):
+            file.write(np.ascontiguousarray(sample, "<f4").tobytes())
+            if report:
+                report(done, count)
 
 
 def sample_rows(frames: np.ndarray) -> list[int]:
