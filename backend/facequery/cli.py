@@ -185,6 +185,35 @@ def export(
 
 
 @app.command()
+def stmap(
+    job: Annotated[Path, typer.Argument(metavar="JOB", help="Folder of a finished job.")],
+    direction: Annotated[
+        list[str] | None,
+        typer.Option(help="uv-to-pixel, pixel-to-uv, pixel-to-reference, none. [default: the first two]"),
+    ] = None,
+    size: Annotated[int, typer.Option(metavar="TEXELS", help="Side of the atlas.")] = 1024,
+    source: Annotated[str, typer.Option(help="fit, or tracks: dense landmarks without the fit.")] = "fit",
+    reference: Annotated[
+        int | None, typer.Option(metavar="FRAME", help="Of pixel-to-reference. [default: the first]")
+    ] = None,
+    unwrap: Annotated[bool, typer.Option("--unwrap", help="The plate as a texture sequence.")] = False,
+    mean: Annotated[bool, typer.Option("--mean", help="One texture, the mean of all frames.")] = False,
+    put_back: Annotated[Path | None, typer.Option(metavar="TEXTURE", help="Lay a texture on the plate.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="[default: JOB/stmap]", show_default=False)] = None,
+    view: Annotated[int, typer.Option(metavar="I", help="Of several views, which one.")] = 1,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    """Write ST maps between the plate and the head's texture, and carry pictures through them."""
+    from facequery.pipeline.stmap import MapRequest, write_maps
+
+    wanted = MapRequest.directions if direction is None else tuple(name for name in direction if name != "none")
+    request = MapRequest(wanted, size, source, reference, unwrap, mean, put_back, out, view, overwrite)
+    with progress_bars() as report:
+        write_maps(job, request, report, say=print, device=device)
+
+
+@app.command()
 def demo(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="JOB", help="Folder of the results. [default: out/demo/v001, ...]")

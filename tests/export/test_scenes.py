@@ -129,8 +129,8 @@ def test_usd_rig_moves_as_the_face_does(plain_job, tmp_path):
     for row, frame in enumerate(source.frames.tolist()):
         truth = source.face.vertices[row] * flip
         errors.append(np.linalg.norm(skinned(stage, frame) - truth, axis=1))
-    # All 52 weights are random up to a half and the jaw opens to 0.9, far more than a face does. Blend shapes are turned
-    # with the jaw: that is the whole difference, and there is none where the jaw is shut.
+    # All 52 weights are random up to a half and the jaw opens to 0.9, far more than a face does. Blend shapes are
+    # turned with the jaw: that is the whole difference, and there is none where the jaw is shut.
     assert np.max(errors[0]) < 1e-5
     assert max(error.mean() for error in errors) < 1e-4 and max(error.max() for error in errors) < 6e-3
 

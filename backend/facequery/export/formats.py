@@ -12,8 +12,8 @@ from facequery.export.source import Source
 @dataclass(frozen=True)
 class Format:
     """One format: its `name` on the command line, a `title`, the files' `suffix`, the module of its adapter, what it
-    `needs` of a job ("points", "quads", "face"), whether its points may be `undistorted`, and whether it `drops_hidden`
-    points, so that one that is never seen is not in the file."""
+    `needs` of a job ("points", "quads", "maps", "face"), whether its points may be `undistorted`, and whether it
+    `drops_hidden` points, so that one that is never seen is not in the file."""
 
     name: str
     title: str
@@ -42,6 +42,7 @@ class Format:
 FORMATS = (
     Format("nuke", "Nuke, Tracker4 node", ".nk", "nuke"),
     Format("nuke-cornerpin", "Nuke, CornerPin2D nodes", ".nk", "nuke_cornerpin", "quads", drops_hidden=False),
+    Format("nuke-stmap", "Nuke, the set-up for ST maps", ".nk", "nuke_stmap", "maps", False, False),
     Format("after-effects", "After Effects, keyframe text", ".txt", "after_effects"),
     Format("3dequalizer", "3DEqualizer 4, 2D tracks", ".txt", "three_dequalizer"),
     Format("syntheyes", "SynthEyes, 2-D tracker paths", ".txt", "syntheyes"),
@@ -53,6 +54,8 @@ FORMATS = (
     Format("arkit-json", "ARKit-52 curves, JSON", ".json", "arkit_json", "face", False, False),
     Format("pc2", "PC2 point cache of the face, with .obj", ".pc2", "pc2", "face", False, False),
     Format("usd", "USD: camera, face, skull and jaw", ".usdc", "usd", "face", False, False),
+    Format("alembic", "Alembic by Blender: camera, face cache, skull and jaw", ".abc", "alembic", "face", False, False),
+    Format("fbx", "FBX by Blender: camera, face with ARKit shapes, skull and jaw", ".fbx", "fbx", "face", False, False),
 )
 
 

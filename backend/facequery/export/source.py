@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,8 @@ class Source:
     is a position, the point is seen and in the picture (or only the first, if hidden points are kept). `quads` (Q, 4)
     are columns: lower left, lower right, upper right, upper left of each corner pin. `camera` has the frames'
     rows, or one; `first_camera` is that of the first view, in whose camera space `face`, `skull` and `jaw` stand, with
-    F rows each. `timecode` is that of the first frame, or None.
+    F rows each. `timecode` is that of the first frame, or None. `plate` is the
+    path of the pictures, `folder` that of the job.
     """
 
     name: str
@@ -51,6 +53,8 @@ class Source:
     skull: RigidFit | None = None
     jaw: RigidFit | None = None
     timecode: str | None = None
+    plate: str = ""
+    folder: Path | None = None
     report: Report | None = field(default=None, repr=False)
 
     @property

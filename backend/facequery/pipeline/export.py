@@ -89,7 +89,7 @@ def job_source(folder: Path, request: ExportRequest) -> Source:
     tracks = Tracks.load(view_folder(folder, view, len(job.shots)))
     if request.layout is not None:
         tracks = tracks.layout(request.layout)
-    return source_from_tracks(
+    source = source_from_tracks(
         shot_name(job, view),
         tracks,
         job_camera(folder, view),
@@ -104,6 +104,7 @@ def job_source(folder: Path, request: ExportRequest) -> Source:
         skull=_optional(folder / "skull.npz", RigidFit),
         jaw=_optional(folder / "jaw.npz", RigidFit),
     )
+    return replace(source, plate=Path(job.shots[view]).resolve().as_posix(), folder=folder)
 
 
 def job_camera(folder: Path, view: int = 0) -> Camera | None:

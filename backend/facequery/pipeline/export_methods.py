@@ -29,6 +29,29 @@ def write_export(params: dict[str, Any], context: "Context") -> dict[str, Any]:
     return {"files": [str(path.resolve()) for path in result.files], "notes": result.notes}
 
 
+def write_stmaps(params: dict[str, Any], context: "Context") -> dict[str, Any]:
+    """ST maps of the job of `params["folder"]`: the other parameters are MapRequest's, and "device".
+
+    Returns the absolute paths of the files. Raises UserError; FQ501 when a file is there already.
+    """
+    from facequery.pipeline.stmap import MapRequest, write_maps
+
+    values: dict[str, Any] = {}
+    for name, kind in (("size", int), ("source", str), ("reference", int), ("view", int)):
+        values[name] = _of(params, name, kind, getattr(MapRequest, name))
+    for name in ("unwrap", "mean", "overwrite"):
+        values[name] = _of(params, name, bool, False)
+    for name in ("put_back", "out"):
+        path = _text(params, name, optional=True)
+        values[name] = None if path is None else Path(path)
+    directions = _of(params, "directions", list, None)
+    if directions is not None:
+        values["directions"] = _texts(directions, "directions")
+    device = _of(params, "device", str, "auto")
+    files = write_maps(Path(_text(params, "folder")), MapRequest(**values), context.progress, context.log, device)
+    return {"files": [str(path.resolve()) for path in files]}
+
+
 def request_from(params: dict[str, Any]) -> Any:
     """An ExportRequest from a message. Raises UserError naming what is of the wrong kind."""
     from facequery.pipeline.export import ExportRequest
