@@ -29,7 +29,7 @@ def fill(screen, triangles, material, culled, alpha_of, corner_uv, alpha, cutoff
         cx, cy, wc = screen[c, 0], screen[c, 1], screen[c, 2]
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
         m = material[t]
-        if area == 0 or (area > 0 and culled[m] == 1) or wa <= 0 or wb <= 0 or wc <= 0:
+        if area == 0 or (area > 0 and culled[m] == 1) or min(min(wa, wb), wc) <= 0:
             continue
         x_low, x_high = min(ax, bx, cx), max(ax, bx, cx)
         y_low, y_high = min(ay, by, cy), max(ay, by, cy)
@@ -45,28 +45,33 @@ def fill(screen, triangles, material, culled, alpha_of, corner_uv, alpha, cutoff
         vx, vy = (cy - ay) * scale, (ax - cx) * scale
         layer = alpha_of[m]
         left = np.float32(x0) + half - cx
+        dy = np.float32(y0) + half - cy
+        u_row, v_row = ux * left + uy * dy, vx * left + vy * dy
+        # Inverse depth is linear over the picture, too.
+        across = ux * (wa - wc) + vx * (wb - wc)
         for y in range(y0, y1 + 1):
-            dy = np.float32(y) + half - cy
-            u = ux * left + uy * dy
-            v = vx * left + vy * dy
+            u, v = u_row, v_row
+            inverse = wc + u * (wa - wc) + v * (wb - wc)
             for x in range(x0, x1 + 1):
-                w = one - u - v
-                if u >= 0 and v >= 0 and w >= 0:
-                    inverse = u * wa + v * wb + w * wc
-                    if inverse > best[y, x]:
-                        keep = True
-                        if layer >= 0:
-                            pu, pv, pw = u * wa / inverse, v * wb / inverse, w * wc / inverse
-                            s = pu * corner_uv[t, 0, 0] + pv * corner_uv[t, 1, 0] + pw * corner_uv[t, 2, 0]
-                            r = pu * corner_uv[t, 0, 1] + pv * corner_uv[t, 1, 1] + pw * corner_uv[t, 2, 1]
-                            i = min(max(int((one - r) * np.float32(side_y)), 0), side_y - 1)
-                            j = min(max(int(s * np.float32(side_x)), 0), side_x - 1)
-                            keep = alpha[layer, i, j] >= cutoff
-                        if keep:
-                            best[y, x] = inverse
-                            ids[y, x] = t
+                # One test instead of four: which pixels of a small triangle are hit cannot be predicted.
+                if (min(min(u, v), one - u - v) >= 0) & (inverse > best[y, x]):
+                    keep = True
+                    if layer >= 0:
+                        pu, pv = u * wa / inverse, v * wb / inverse
+                        pw = one - pu - pv
+                        s = pu * corner_uv[t, 0, 0] + pv * corner_uv[t, 1, 0] + pw * corner_uv[t, 2, 0]
+                        r = pu * corner_uv[t, 0, 1] + pv * corner_uv[t, 1, 1] + pw * corner_uv[t, 2, 1]
+                        i = min(max(int((one - r) * np.float32(side_y)), 0), side_y - 1)
+                        j = min(max(int(s * np.float32(side_x)), 0), side_x - 1)
+                        keep = alpha[layer, i, j] >= cutoff
+                    if keep:
+                        best[y, x] = inverse
+                        ids[y, x] = t
                 u += ux
                 v += vx
+                inverse += across
+            u_row += uy
+            v_row += vy
 
 
 @numba.njit(cache=True, fastmath=True, error_model="numpy")

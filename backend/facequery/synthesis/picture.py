@@ -6,13 +6,14 @@ from numpy.typing import NDArray
 
 from facequery.synthesis.chance import pick
 from facequery.synthesis.settings import SampleSettings
+from facequery.synthesis.tone import STEPS, grained, over, toned
 
 _NOISE = np.random.default_rng(11).standard_normal((1 << 20,)).astype(np.float32)
-_STEPS = 4096
+LOWEST = 0.3  # of the resolution that a picture seems to have
 
 
 def _curve() -> NDArray:
-    v = np.arange(_STEPS) / (_STEPS - 1)
+    v = np.arange(STEPS) / (STEPS - 1)
     return np.where(v <= 0.0031308, 12.92 * v, 1.055 * np.maximum(v, 1e-9) ** (1 / 2.4) - 0.055).astype(np.float32)
 
 
@@ -34,8 +35,10 @@ def exposure(
 
 
 def composed(colour: NDArray, coverage: NDArray, gain: NDArray, background: NDArray) -> NDArray:
-    """The exposed face over a background (H, W, 3), which keeps its own exposure."""
-    return colour * gain + background * (1 - coverage[..., None])
+    """The exposed face over a background (H, W, 3), which keeps its own exposure; float32."""
+    out = np.empty(colour.shape, np.float32)
+    over(colour, coverage, np.asarray(gain, np.float32), np.asarray(background, np.float32), out)
+    return out
 
 
 def defocus(rng: np.random.Generator, image: NDArray, depth: NDArray) -> NDArray:
@@ -51,48 +54,59 @@ def defocus(rng: np.random.Generator, image: NDArray, depth: NDArray) -> NDArray
     return image + cv2.blur(share, (3, 3))[..., None] * (blur - image)
 
 
-def to_srgb(linear: NDArray) -> NDArray:
-    """Linear (..., 3) to sRGB 0..1 by table; light over 0.8 rolls off softly."""
-    over = np.maximum(linear - 0.8, 0)
-    soft = np.minimum(linear, 0.8) + 0.2 * over / (0.2 + over)
-    return _TO_SRGB[np.clip(soft * (_STEPS - 1), 0, _STEPS - 1).astype(np.int16)]
-
-
 def develop(
-    rng: np.random.Generator, image: NDArray, settings: SampleSettings, grain: np.random.Generator | None = None
+    rng: np.random.Generator,
+    image: NDArray,
+    settings: SampleSettings,
+    grain: np.random.Generator | None = None,
+    size: tuple[int, int] | None = None,
 ) -> NDArray[np.uint8]:
     """A linear picture (H, W, 3) to uint8 sRGB with the faults of cameras and of the way to us.
 
     grain: where the noise comes from (default: rng too), so that the frames of a clip can share all but the noise.
+    size: height and width of the result, when the picture was rendered smaller to be enlarged; None: as it is, with
+    its resolution among the faults.
     """
-    size = max(image.shape[:2])
+    height, width = size or image.shape[:2]
+    if size is None and rng.random() < settings.low_resolution:
+        small = max(int(width * LOWEST * 2), 1), max(int(height * LOWEST * 2), 1)
+        image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
+    scale = max(image.shape[:2]) / 160
     if rng.random() < settings.motion_blur:
         image = _motion_blur(rng, image)
     if rng.random() < settings.blur:
-        image = cv2.GaussianBlur(image, (0, 0), float(size / 160 * rng.uniform(0.35, 1.6)))
+        image = cv2.GaussianBlur(image, (0, 0), float(scale * rng.uniform(0.35, 1.6)))
     balance = np.exp(rng.normal(0, [0.07, 0.03, 0.09])).astype(np.float32)
-    out = to_srgb(image * balance)
-    contrast, lift = np.float32(np.exp(rng.normal(0, 0.12))), np.float32(rng.normal(0, 0.025))
-    out = (out - 0.45) * contrast + (0.45 + lift)
-    if rng.random() < settings.gray:
-        saturation = np.float32(0.0)
-    else:
-        saturation = np.float32(np.clip(rng.normal(1.05, 0.2), 0.3, 1.6))
-    gray = out @ np.array([0.3, 0.59, 0.11], np.float32)
-    out = gray[..., None] + saturation * (out - gray[..., None])
-    if rng.random() < settings.vignette:
-        out *= _vignette(rng, *out.shape[:2])
-    if rng.random() < settings.low_resolution:
-        out = _resample(rng, out)
+    contrast, lift = np.exp(rng.normal(0, 0.12)), rng.normal(0, 0.025)
+    saturation = 0.0
+    if rng.random() >= settings.gray:
+        saturation = np.clip(rng.normal(1.05, 0.2), 0.3, 1.6)
+    vignette = rng.uniform(0.05, 0.3) if rng.random() < settings.vignette else 0.0
+    tone = np.array([contrast, 0.45 + lift, saturation, vignette, *rng.normal(0, 0.25, 2)], np.float32)
+    picture = np.empty(image.shape, np.uint8)
+    toned(np.ascontiguousarray(image, np.float32), balance, _TO_SRGB, tone, picture)
+    if picture.shape[:2] != (height, width):
+        how = pick(rng, (cv2.INTER_LINEAR, cv2.INTER_NEAREST, cv2.INTER_CUBIC), (0.55, 0.1, 0.35))
+        picture = np.asarray(cv2.resize(picture, (width, height), interpolation=how), np.uint8)
     if rng.random() < settings.noise:
-        out = _grain(rng, out, grain or rng)
+        strength, colour = min(np.exp(rng.normal(-4.3, 0.6)), 0.05), rng.random() < 0.6
+        coarse = rng.random() < 0.4  # sensors are sharpened and denoised: grain of more than a pixel
+        needed = (height + 1) * (width + 1) * (3 if colour else 1)
+        start = int((grain or rng).integers(max(len(_NOISE) - needed, 1)))
+        grained(picture, _NOISE, start, np.float32(255 * strength), colour, coarse)
     if rng.random() < settings.border:
-        _bars(rng, out)
-    picture: NDArray = np.clip(out * 255 + 0.5, 0, 255).astype(np.uint8)
+        _bars(rng, picture)
     if rng.random() < settings.jpeg:
         quality = int(rng.uniform(25, 95))
         picture = cv2.imdecode(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
     return picture
+
+
+def resolution(rng: np.random.Generator, size: int, settings: SampleSettings) -> int:
+    """At how many pixels to render a picture that is to have `size`: fewer where it is to look like an enlarged one."""
+    if rng.random() >= settings.low_resolution:
+        return size
+    return max(round(size * rng.uniform(LOWEST, 0.8)), 24)
 
 
 def _motion_blur(rng: np.random.Generator, image: NDArray) -> NDArray:
@@ -111,38 +125,10 @@ def _motion_blur(rng: np.random.Generator, image: NDArray) -> NDArray:
     return cv2.filter2D(image, -1, kernel / kernel.sum())
 
 
-def _vignette(rng: np.random.Generator, height: int, width: int) -> NDArray:
-    x, y = np.linspace(-1, 1, width, dtype=np.float32), np.linspace(-1, 1, height, dtype=np.float32)
-    cx, cy = rng.normal(0, 0.25, 2)
-    square = (x[None] - np.float32(cx)) ** 2 + (y[:, None] - np.float32(cy)) ** 2
-    return (1 - np.float32(rng.uniform(0.05, 0.3)) * square)[..., None]
-
-
-def _resample(rng: np.random.Generator, out: NDArray) -> NDArray:
-    height, width = out.shape[:2]
-    factor = rng.uniform(0.25, 0.8)
-    small = max(int(width * factor), 1), max(int(height * factor), 1)
-    how = [cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_NEAREST, cv2.INTER_CUBIC]
-    down = cv2.resize(out, small, interpolation=pick(rng, how[:2], (0.8, 0.2)))
-    return cv2.resize(down, (width, height), interpolation=pick(rng, how[1:], (0.55, 0.1, 0.35)))
-
-
-def _grain(rng: np.random.Generator, out: NDArray, grain: np.random.Generator) -> NDArray:
-    height, width = out.shape[:2]
-    strength = np.float32(min(np.exp(rng.normal(-4.3, 0.6)), 0.05))
-    colour = rng.random() < 0.6
-    count = height * width * (3 if colour else 1)
-    start = int(grain.integers(len(_NOISE) - count)) if count < len(_NOISE) else 0
-    noise = np.resize(_NOISE[start : start + count], (height, width, 3 if colour else 1))
-    if rng.random() < 0.4:  # sensors are sharpened and denoised: grain of more than a pixel
-        noise = cv2.blur(noise, (2, 2)).reshape(noise.shape) * 1.8
-    return out + noise * strength * (1.2 - 0.5 * out)
-
-
 def _bars(rng: np.random.Generator, out: NDArray) -> None:
     """Black or gray bars where the picture ends, as crops at a picture's border have them."""
     size = min(out.shape[:2])
-    value = pick(rng, (0.0, 0.0, 0.5, 1.0))
+    value = pick(rng, (0, 0, 128, 255))
     width = int(size * rng.uniform(0.05, 0.28))
     side = rng.integers(4)
     if side == 0:

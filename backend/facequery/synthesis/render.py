@@ -14,6 +14,8 @@ from facequery.synthesis.library import Library
 from facequery.synthesis.lighting import irradiance
 from facequery.synthesis.meshes import Extra, HeadMesh
 from facequery.synthesis.scene import Scene
+from facequery.synthesis.shade_light import lit
+from facequery.synthesis.shade_surface import surfaces
 
 _SHADOW_SIDE = 160
 _SHADOW_HALF = 0.24  # metres that the shadow map reaches from the head's middle
@@ -186,13 +188,17 @@ class Renderer:
             parameters[shading.OVERLAY] = 1
         colour = np.zeros((size * size, 3), np.float32)
         coverage = np.zeros(size * size, np.float32)
-        shading.shade(
-            samples, sample_tri, sample_xy, sample_pixel, sample_weight,
+        surface = np.empty((samples, shading.SURFACE_COLUMNS), np.float32)
+        surfaces(
+            samples, sample_tri, sample_xy,
             a.points, a.normals, a.rest, a.occlusion, a.triangles, a.corner_uv, a.material, a.table,
             focal, focal, cx, cy,
             parameters, level.skins[scene.skin], level.masks, level.brows,
             self._empty_overlay if overlay is None else overlay, library.noise, library.hair_shade,
-            library.irises if len(library.irises) else np.zeros((1, 8, 8, 3), np.uint8), self._to_linear,
+            library.irises if len(library.irises) else np.zeros((1, 8, 8, 3), np.uint8), self._to_linear, surface,
+        )  # fmt: skip
+        lit(
+            samples, sample_xy, sample_pixel, sample_weight, surface, focal, focal, cx, cy,
             sh, light.lamps, light.colours, shadow_map, basis, middle, np.float32(_SHADOW_HALF),
             np.float32(light.shadow if len(light.lamps) else 0.0),
             (view.rotation @ np.array([0.0, -1.0, 0.0])).astype(np.float32), colour, coverage,
@@ -252,7 +258,7 @@ class Renderer:
         skin, outside = self.mesh.skin_triangles, len(a.triangles) - a.extra_triangles
         for part in (slice(0, skin), slice(outside, None)):
             kernels.fill(
-            screen, a.triangles[part], a.material[part], np.zeros_like(culled), a.layers, a.corner_uv[part],
+            screen, a.triangles[part], a.material[part], culled, a.layers, a.corner_uv[part],
                 self.library.hair_alpha, 110, ids, best,
             )  # fmt: skip
         return best, basis
@@ -264,17 +270,21 @@ def contact_shadow(colour: NDArray, depth: NDArray, focal: float) -> None:
     An ambient occlusion in screen space (Mittring 2007, Finding Next Gen): the mean depth of the neighbourhood, some 12
     and 4 mm wide, against the pixel's own.
     """
-    seen = np.isfinite(depth)
+    size = len(depth)
+    half = (size + 1) // 2
+    coarse = cv2.resize(depth, (half, half), interpolation=cv2.INTER_NEAREST)  # soft shadows need no more
+    seen = coarse < np.inf
     if not seen.any():
         return
-    middle = float(depth[seen].mean())
-    filled = np.where(seen, depth, middle + 0.05)
+    middle = float(coarse[seen].mean())
+    filled = np.where(seen, coarse, np.float32(middle + 0.05))
     dark = np.zeros_like(filled)
-    for reach, strength in ((0.012, 0.35), (0.004, 0.35)):
-        radius = max(round(reach * focal / middle), 1)
-        around = cv2.blur(filled, (2 * radius + 1, 2 * radius + 1))
-        dark += strength * np.clip((filled - around) / reach - 0.05, 0, 1)
-    colour *= (1 - np.minimum(dark, 0.6))[..., None]
+    for reach in (0.012, 0.004):
+        radius = max(round(reach * focal / middle / 2), 1)
+        behind = filled - cv2.blur(filled, (2 * radius + 1, 2 * radius + 1))
+        dark += np.clip(behind * np.float32(1 / reach) - np.float32(0.05), 0, 1)
+    light = cv2.resize(1 - np.minimum(np.float32(0.35) * dark, np.float32(0.6)), (size, size))
+    colour *= light[..., None]
 
 
 def _halved(texture: NDArray[np.uint8]) -> NDArray[np.uint8]:

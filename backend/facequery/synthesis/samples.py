@@ -15,7 +15,7 @@ from facequery.synthesis.labels import labels, surface_points
 from facequery.synthesis.library import SPLITS, Library
 from facequery.synthesis.occluders import draw_occluder
 from facequery.synthesis.paint import Painter
-from facequery.synthesis.picture import composed, defocus, develop, exposure
+from facequery.synthesis.picture import composed, defocus, develop, exposure, resolution
 from facequery.synthesis.portrait_skins import load_portrait_skins
 from facequery.synthesis.render import Render, Renderer
 from facequery.synthesis.scene import Scene, sample_scene
@@ -24,7 +24,7 @@ from facequery.synthesis.wear import Wardrobe
 
 DATASET = "renders"
 _SHAPES = 8  # off-basis shapes kept, when they are asked for
-_TOGETHER = 12  # heads evaluated at once: the bases pass through the cache once for all of them
+_TOGETHER = 24  # heads evaluated at once: the bases pass through the cache once for all of them
 
 
 @dataclass(frozen=True)
@@ -139,14 +139,15 @@ class FaceSampler:
     def draw(
         self, rng: np.random.Generator, scene: Scene, size: int, vertices: NDArray | None = None
     ) -> tuple[NDArray[np.uint8], Render]:
-        """The finished picture (S, S, 3) of a scene, and its render."""
-        render = self.dressed(scene, size, vertices)
-        background = draw_background(rng, self.library, scene.light.environment, size, size)
+        """The finished picture (S, S, 3) of a scene, and its render, which may have fewer pixels."""
+        small = resolution(rng, size, self.settings)
+        render = self.dressed(scene, small, vertices)
+        background = draw_background(rng, self.library, scene.light.environment, small, small)
         gain = exposure(rng, render.colour, render.coverage, float(scene.albedo.mean()), render.illuminant)
         image = composed(render.colour, render.coverage, gain, background)
         if rng.random() < self.settings.depth_of_field:
             image = defocus(rng, image, render.depth)
-        return develop(rng, image, self.settings), render
+        return develop(rng, image, self.settings, size=(size, size)), render
 
     def _sample(
         self,
