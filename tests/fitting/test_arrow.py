@@ -7,11 +7,11 @@ from facequery.fitting.arrow import ArrowSystem, dense, solve_arrow
 PER_FRAME, SHARED = 4, 3
 
 
-def make_system(frames: int, seed: int = 0) -> ArrowSystem:
+def make_system(frames: int, seed: int = 0, shared: int = SHARED) -> ArrowSystem:
     rng = np.random.default_rng(seed)
-    system = ArrowSystem.zeros(frames, PER_FRAME, SHARED)
+    system = ArrowSystem.zeros(frames, PER_FRAME, shared)
     for f in range(frames):
-        rows = rng.normal(size=(20, PER_FRAME + SHARED))
+        rows = rng.normal(size=(20, PER_FRAME + shared))
         square = rows.T @ rows
         system.frame[f] += square[:PER_FRAME, :PER_FRAME]
         system.border[f] += square[:PER_FRAME, PER_FRAME:]
@@ -25,7 +25,7 @@ def make_system(frames: int, seed: int = 0) -> ArrowSystem:
         system.next[f + 1] += weight * bend[1] * bend[2]
         system.after[f] += weight * bend[0] * bend[2]
     system.frame_gradient[:] = rng.normal(size=(frames, PER_FRAME))
-    system.shared_gradient[:] = rng.normal(size=SHARED)
+    system.shared_gradient[:] = rng.normal(size=shared)
     return system
 
 
@@ -38,6 +38,19 @@ def test_step_solves_the_whole_system(frames: int) -> None:
     covariance = np.linalg.inv(matrix)[-SHARED:, -SHARED:]
     np.testing.assert_allclose(np.linalg.inv(step.schur), covariance, atol=1e-10)
     assert step.log_determinant == pytest.approx(np.linalg.slogdet(matrix)[1])
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5])
+def test_step_of_frames_that_share_nothing(frames: int) -> None:
+    system = make_system(frames, shared=0)
+    matrix, gradient = dense(system)
+    free = np.random.default_rng(2).random((frames, PER_FRAME)) > 0.2
+    use = free.ravel()
+    step = solve_arrow(system, 0.0, free)
+    expected = -np.linalg.solve(matrix[np.ix_(use, use)], gradient[use])
+    np.testing.assert_allclose(step.frame.ravel()[use], expected, atol=1e-10)
+    assert (step.frame[~free] == 0).all()
+    assert step.log_determinant == pytest.approx(np.linalg.slogdet(matrix[np.ix_(use, use)])[1])
 
 
 def test_what_is_not_free_does_not_move_and_the_rest_is_solved_without_it() -> None:

@@ -4,14 +4,16 @@
     [ B' C ] [y] = [h]      B: P x S per frame, C: S x S
 
 Two frames at a time H is block tridiagonal, so one sweep of Cholesky factors eliminates every frame and leaves the
-S x S Schur complement: linear in the number of frames.
+S x S Schur complement; where nothing is shared H is a band matrix. Both are linear in the number of frames.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, cholesky, solve_triangular
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg.blas import dtrsm
+from scipy.linalg.lapack import dpbtrf, dpbtrs, dpotrf
 
 Array = NDArray[np.float64]
 
@@ -78,6 +80,9 @@ def solve_arrow(system: ArrowSystem, damping: float, free: NDArray[np.bool_] | N
     border = system.border * mask[:, :, None]
     near = system.next * mask[:-1] * mask[1:]
     far = system.after * mask[:-2] * mask[2:]
+    if not wide:
+        solution, volume = _banded(h, near, far, -(system.frame_gradient * mask))
+        return ArrowStep(solution * mask, np.zeros(0), np.zeros((0, 0)), volume)
     right = np.concatenate([-(system.frame_gradient * mask)[:, :, None], border], axis=2)  # (F, P, 1 + S)
 
     pairs = (frames + 1) // 2
@@ -102,24 +107,24 @@ def solve_arrow(system: ArrowSystem, damping: float, free: NDArray[np.bool_] | N
             link[range(size), range(size, 2 * size)] = near[a - 1]
             if b - a == 2:
                 link[range(size, n), range(size, 2 * size)] = far[a - 1]
-            link = solve_triangular(factors[-1], link.T, lower=True, check_finite=False).T
+            link = dtrsm(1.0, factors[-1], link.T, lower=1).T
             block = block - link @ link.T
             rhs = rhs - link @ rights[-1]
             links.append(link)
-        factor = cholesky(block, lower=True, check_finite=False)
-        solved = solve_triangular(factor, rhs, lower=True, check_finite=False)
+        factor, failed = dpotrf(block, lower=1)  # itself, for the blocks are many and small
+        if failed:
+            raise np.linalg.LinAlgError("the unknowns of a frame are not determined")
+        solved = dtrsm(1.0, factor, rhs, lower=1)
         reduced += solved.T @ solved
         factors.append(factor)
         rights.append(solved)
 
     schur = system.shared - reduced[1:, 1:]
     damped = schur + damping * np.diag(np.diag(system.shared))
-    shared_step = np.zeros(wide)
-    if wide:
-        try:
-            shared_step = cho_solve(cho_factor(damped), -system.shared_gradient - reduced[1:, 0])
-        except LinAlgError as error:
-            raise np.linalg.LinAlgError("the shared unknowns are not determined") from error
+    try:
+        shared_step = cho_solve(cho_factor(damped), -system.shared_gradient - reduced[1:, 0])
+    except LinAlgError as error:
+        raise np.linalg.LinAlgError("the shared unknowns are not determined") from error
 
     step = np.zeros((frames, size))
     later = np.zeros(0)
@@ -128,11 +133,27 @@ def solve_arrow(system: ArrowSystem, damping: float, free: NDArray[np.bool_] | N
         rest = rights[pair][:, 0] - rights[pair][:, 1:] @ shared_step
         if pair < pairs - 1:
             rest = rest - links[pair].T @ later
-        later = solve_triangular(factors[pair], rest, lower=True, trans="T", check_finite=False)
+        later = dtrsm(1.0, factors[pair], rest[:, None], lower=1, trans_a=1)[:, 0]
         step[a:b] = later.reshape(b - a, size)
     volume = 2.0 * sum(float(np.log(np.diag(factor)).sum()) for factor in factors)
-    volume += float(np.linalg.slogdet(damped)[1]) if wide else 0.0
+    volume += float(np.linalg.slogdet(damped)[1])
     return ArrowStep(step * mask, shared_step, schur, volume)
+
+
+def _banded(frame: Array, near: Array, far: Array, right: Array) -> tuple[Array, float]:
+    """Solution (F, P) and log determinant where nothing is shared: then the whole matrix is a band of 2 P."""
+    frames, size, _ = frame.shape
+    n = frames * size
+    band = np.zeros((2 * size + 1, n))
+    for k in range(size):
+        band[k].reshape(frames, size)[:, : size - k] = np.diagonal(frame, -k, 1, 2)
+    band[size, : n - size] = near.ravel()
+    band[2 * size, : max(n - 2 * size, 0)] = far.ravel()
+    factor, failed = dpbtrf(band, lower=1, overwrite_ab=1)
+    if failed:
+        raise np.linalg.LinAlgError("the unknowns of a frame are not determined")
+    solution, _ = dpbtrs(factor, right.reshape(n, 1), lower=1)
+    return solution.reshape(frames, size), 2.0 * float(np.log(factor[0]).sum())
 
 
 def times(system: ArrowSystem, frame: Array) -> tuple[Array, Array]:

@@ -74,15 +74,16 @@ def assemble(
     mesh = np.empty((len(frames), len(vertices), 3), np.float32)
     jaw = jaw_motion(model, state.identity, state.expression, derivatives=False)
     carried = np.flatnonzero((np.asarray(model.jaw_weight) > 0) & (np.abs(own).max(axis=1) > 0))
-    weight = np.asarray(model.jaw_weight)[carried, None]
+    weight = np.asarray(model.jaw_weight, np.float32)[carried, None]
     for start in range(0, len(frames), _CHUNK):
         at = slice(start, start + _CHUNK)
-        points = np.asarray(model.vertices(identity, state.expression[at], eyes[at]), np.float64)
+        points = np.asarray(model.vertices(identity, state.expression[at], eyes[at]), np.float32)
         if own.any():
-            points = points + own
-            points[:, carried] += weight * np.einsum("fij,nj->fni", jaw.rotation[at] - np.eye(3), own[carried])
-        points = points[:, vertices]
-        mesh[at] = points @ np.swapaxes(rotation[at], 1, 2) + translation[at, None]
+            points += own
+            turn = (jaw.rotation[at] - np.eye(3)).astype(np.float32)
+            points[:, carried] += weight * (own[carried] @ np.swapaxes(turn, 1, 2))
+        np.matmul(points[:, vertices], np.swapaxes(rotation[at], 1, 2).astype(np.float32), out=mesh[at])
+        mesh[at] += translation[at, None].astype(np.float32)
     face = FaceFit(
         mesh,
         triangles,

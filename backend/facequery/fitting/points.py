@@ -85,19 +85,21 @@ def point_basis(
     indices = np.asarray(binding.indices)
     weights = np.asarray(binding.weights, np.float64)
     count, width = indices.shape
-    vertex_count = len(model.rest)
+    used, place = np.unique(indices, return_inverse=True)  # of the vertices, only those that a point hangs on
     rows = np.repeat(np.arange(count), width)
-    whole = csr_matrix((weights.ravel(), (rows, indices.ravel())), shape=(count, vertex_count))
-    rest = np.asarray(model.rest, np.float64)
-    own = np.zeros_like(rest) if offsets is None else np.asarray(offsets, np.float64)
-    identity = _by_vertex(model.identity_basis, extra)
-    expression = _by_vertex(model.expression_basis)
+    whole = csr_matrix((weights.ravel(), (rows, place.ravel())), shape=(count, len(used)))
+    rest = np.asarray(model.rest, np.float64)[used]
+    every = np.zeros((len(model.rest), 3)) if offsets is None else np.asarray(offsets, np.float64)
+    own = every[used]
+    identity = _by_vertex(used, model.identity_basis, extra)
+    expression = _by_vertex(used, model.expression_basis)
     modes = identity.shape[1] // 3
 
-    eyes = np.zeros((2, vertex_count))
+    eyes = np.zeros((2, len(model.rest)))
     eyes[0, model.parts["eye_left"].vertices] = 1.0
     eyes[1, model.parts["eye_right"].vertices] = 1.0
-    by_jaw = np.asarray(model.jaw_weight, np.float64) * (1.0 - eyes.sum(0))
+    eyes = eyes[:, used]
+    by_jaw = np.asarray(model.jaw_weight, np.float64)[used] * (1.0 - eyes.sum(0))
 
     def share(of_vertex: Array) -> RigidShare:
         columns = np.flatnonzero(of_vertex)
@@ -122,7 +124,7 @@ def point_basis(
         own_eyes = [extra[:, model.parts[n].vertices].mean(axis=1) for n in ("eye_left", "eye_right")]
         eye_modes = np.concatenate([eye_modes, np.stack(own_eyes, axis=1)])
     if offsets is not None:
-        eye_rest = eye_rest + np.stack([own[model.parts[n].vertices].mean(axis=0) for n in ("eye_left", "eye_right")])
+        eye_rest = eye_rest + np.stack([every[model.parts[n].vertices].mean(axis=0) for n in ("eye_left", "eye_right")])
     return PointBasis(
         np.asarray(positions, np.float64) - rigid @ rest + smooth @ own,
         (smooth @ identity).reshape(count, 3, modes).astype(np.float32),
@@ -134,10 +136,12 @@ def point_basis(
     )
 
 
-def _by_vertex(basis: NDArray[np.float32], more: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
-    """(M, V, 3) basis as (V, 3 * M), so that a sparse matrix over vertices multiplies it."""
-    both = [np.transpose(np.asarray(b, np.float32), (1, 2, 0)) for b in (basis, more) if b is not None]
-    return np.ascontiguousarray(np.concatenate(both, axis=2)).reshape(basis.shape[1], -1)
+def _by_vertex(
+    used: NDArray[np.int64], basis: NDArray[np.float32], more: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
+    """(M, V, 3) basis at some vertices as (n, 3 * M), so that a sparse matrix over them multiplies it."""
+    both = [np.transpose(np.asarray(b, np.float32)[:, used], (1, 2, 0)) for b in (basis, more) if b is not None]
+    return np.ascontiguousarray(np.concatenate(both, axis=2)).reshape(len(used), -1)
 
 
 @dataclass(frozen=True)
@@ -155,7 +159,9 @@ class JawMotion:
     d_identity: Array
 
 
-def jaw_motion(model: "HeadModel", identity: Array, expression: Array, derivatives: bool = True) -> JawMotion:
+def jaw_motion(
+    model: "HeadModel", identity: Array, expression: Array, derivatives: bool = True, by_identity: bool = True
+) -> JawMotion:
     """Jaw of `expression` (F, 52) for one `identity`; derivatives by central differences (it is smooth).
 
     `identity` holds the head's own coefficients first; further shape modes do not move the point the jaw turns about.
@@ -176,15 +182,18 @@ def jaw_motion(model: "HeadModel", identity: Array, expression: Array, derivativ
     rotation, translation = model.jaw_transform((expression[None] + shifts).reshape(-1, 52), identity)
     r = np.asarray(rotation, np.float64).reshape(9, frames, 3, 3)
     t = np.asarray(translation, np.float64).reshape(9, frames, 3)
-    known = len(identity)
-    shifted = np.repeat(expression[:, None], known, axis=1), identity + np.eye(known)
-    _, moved = model.jaw_transform(*shifted)  # the translation is affine in identity, so a step of 1 is exact
+    d_identity = np.zeros((frames, 3, modes))
+    if by_identity:
+        known = len(identity)
+        shifted = np.repeat(expression[:, None], known, axis=1), identity + np.eye(known)
+        _, moved = model.jaw_transform(*shifted)  # the translation is affine in identity, so a step of 1 is exact
+        d_identity[:, :, :known] = np.swapaxes(np.asarray(moved, np.float64) - t[0][:, None], 1, 2)
     return JawMotion(
         r[0],
         t[0],
         np.moveaxis((r[1::2] - r[2::2]) / (2 * step), 0, 1),
         np.moveaxis((t[1::2] - t[2::2]) / (2 * step), 0, 1),
-        np.pad(np.swapaxes(np.asarray(moved, np.float64) - t[0][:, None], 1, 2), ((0, 0), (0, 0), (0, modes - known))),
+        d_identity,
     )
 
 

@@ -8,7 +8,9 @@ Where the focal length of the first view is solved, the depth of the head is car
 picture then hardly changes with f, and what remains is perspective alone. This keeps the system well conditioned.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 
 from facequery.fitting.arrow import ArrowSystem
 from facequery.fitting.points import PointBasis, evaluate, eye_angles, frame_jacobian, jaw_motion
+from facequery.fitting.rows import fill_rows
 from facequery.fitting.settings import FitSettings
 from facequery.fitting.state import EXPRESSION, EYES, PER_FRAME, State, View
 from facequery.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 _CHUNK = 4000  # landmarks whose Jacobian is held at once
+_THREADS = 2  # that build the normal equations
 _NEAR = 1e-3  # metres: nothing is seen nearer to the camera than this
 
 
@@ -61,7 +65,7 @@ class Problem:
             self.pose_column.append(at if pose else -1)
             at += 6 * pose
         self.shared = at
-        self._columns: NDArray[np.float32] | None = None
+        self._columns: list[NDArray[np.float32]] = []
         self._gaze = self._gaze_map()
         self._stencil = _second_differences(self.times)
 
@@ -69,16 +73,17 @@ class Problem:
     def frames(self) -> int:
         return len(self.times)
 
-    def _linear_columns(self) -> NDArray[np.float32]:
+    def _linear_columns(self) -> list[NDArray[np.float32]]:
         """Derivative (N, 3, 56 + K) of the canonical points by expression, eyes and identity, but for jaw and eyes.
 
-        Made once; `frame_jacobian` overwrites the rest for each frame, always in the same places.
+        Made once for each thread; `frame_jacobian` overwrites the rest for each frame, always in the same places.
         """
-        if self._columns is None:
-            self._columns = np.zeros((len(self.basis.rest), 3, 56 + self.modes), np.float32)
-            self._columns[:, :, :52] = self.basis.expression
+        if not self._columns:
+            columns = np.zeros((len(self.basis.rest), 3, 56 + self.modes), np.float32)
+            columns[:, :, :52] = self.basis.expression
             if self.modes:
-                self._columns[:, :, 56:] = self.basis.identity
+                columns[:, :, 56:] = self.basis.identity
+            self._columns = [columns, *(columns.copy() for _ in range(_THREADS - 1))]
         return self._columns
 
     # ---- landmarks -----------------------------------------------------------------------------------------------
@@ -210,91 +215,76 @@ class Problem:
         system = ArrowSystem.zeros(self.frames, PER_FRAME, self.shared)
         pixels, depths = self.project(state)
         points = self.canonical(state)
-        jaw = jaw_motion(self.model, state.identity, state.expression)
-        precision = []
-        columns = self._linear_columns()
+        jaw = jaw_motion(self.model, state.identity, state.expression, by_identity=self.modes > 0)
+        gaps, weights, precision = [], [], []
         for v, view in enumerate(self.views):
             inverse = self.precision(state, v, depths[v])
-            precision.append(inverse)
             gap = pixels[v] - view.xy
             weight = inverse * self._weights((gap**2).sum(-1) * inverse, view.weight)
-            weight = np.where(depths[v] > _NEAR, weight, 0.0)
-            for f in range(self.frames):
-                used = np.flatnonzero(weight[f])
-                if not len(used):
-                    continue
+            precision.append(inverse)
+            gaps.append(gap)
+            weights.append(np.where(depths[v] > _NEAR, weight, 0.0))
+
+        def part(frames: NDArray[np.int64], columns: NDArray[np.float32]) -> tuple[Array, Array]:
+            """Adds some frames to the system; returns what they add to what is shared."""
+            shared, shared_gradient = np.zeros_like(system.shared), np.zeros_like(system.shared_gradient)
+            p = PER_FRAME
+            for f in frames:
                 frame_jacobian(self.basis, state.identity, state.eyes, jaw, f, self.names, columns)
-                everything = len(used) == len(self.basis.rest)
-                for start in range(0, len(used), _CHUNK):
-                    some = used[start : start + _CHUNK]
-                    body = columns if everything and len(used) <= _CHUNK else columns[some]
-                    root = np.sqrt(weight[f, some])[:, None]
-                    jacobian = self._rows(state, v, f, points[f, some], body, root)
-                    rows = jacobian.reshape(-1, jacobian.shape[2])
-                    residual = (gap[f, some] * root).reshape(-1).astype(np.float32)
-                    self._add(system, f, rows.T @ rows, rows.T @ residual)
+                for v in range(len(self.views)):
+                    used = np.flatnonzero(weights[v][f])
+                    for start in range(0, len(used), _CHUNK):
+                        some = used[start : start + _CHUNK]
+                        root = np.sqrt(weights[v][f, some])
+                        rows = self._rows(state, v, f, points[f], some, columns, root).reshape(2 * len(some), -1)
+                        residual = (gaps[v][f, some] * root[:, None]).reshape(-1).astype(np.float32)
+                        square, gradient = rows.T @ rows, rows.T @ residual
+                        system.frame[f] += square[:p, :p]
+                        system.border[f] += square[:p, p:]
+                        system.frame_gradient[f] += gradient[:p]
+                        shared += square[p:, p:]
+                        shared_gradient += gradient[p:]
+            return shared, shared_gradient
+
+        # Always the same halves, so that results do not depend on the machine.
+        halves = np.array_split(np.arange(self.frames), _THREADS if self.frames >= 2 * _THREADS else 1)
+        for shared, gradient in _pool().map(part, halves, self._linear_columns()):
+            system.shared += shared
+            system.shared_gradient += gradient
         self._add_priors(system, state)
         return system, precision
 
-    def _add(self, system: ArrowSystem, f: int, square: NDArray[np.float32], gradient: NDArray[np.float32]) -> None:
-        p = PER_FRAME
-        system.frame[f] += square[:p, :p]
-        system.border[f] += square[:p, p:]
-        system.shared += square[p:, p:]
-        system.frame_gradient[f] += gradient[:p]
-        system.shared_gradient += gradient[p:]
-
     def _rows(
-        self, state: State, v: int, f: int, points: Array, columns: NDArray[np.float32], root: Array
+        self,
+        state: State,
+        v: int,
+        f: int,
+        points: Array,
+        some: NDArray[np.int64],
+        columns: NDArray[np.float32],
+        root: Array,
     ) -> NDArray[np.float32]:
-        """Jacobian (n, 2, 62 + S) of the pixels of `points` (n, 3) in frame f of view v; `columns` (n, 3, 56 + K).
-
-        Every row is multiplied by `root` (n, 1).
-        """
+        """Jacobian (n, 2, 62 + S) of the pixels of the landmarks `some` (n,) in frame f of view v; see `fill_rows`."""
         view = self.views[v]
         rotation, translation = self._to_camera(state, v)
-        turned = points @ state.rotation[f].T
-        world = turned + state.translation[f]
-        centred = world @ rotation[f].T
-        seen = centred + translation[f]
-        z = np.maximum(seen[:, 2], _NEAR)
-        fx, fy = view.fx[f] * state.focal[v] * root[:, 0], view.fy[f] * state.focal[v] * root[:, 0]
-        lens = np.zeros((len(points), 2, 3))
-        lens[:, 0, 0] = fx / z
-        lens[:, 1, 1] = fy / z
-        lens[:, 0, 2] = -fx * seen[:, 0] / z**2
-        lens[:, 1, 2] = -fy * seen[:, 1] / z**2
-        by_world = lens @ rotation[f]
-        out = np.empty((len(points), 2, PER_FRAME + self.shared), np.float32)
-        out[:, :, 0:3] = _cross(turned, by_world)
-        out[:, :, 3:6] = by_world
-        by_point = (by_world @ state.rotation[f]).astype(np.float32)
-        body = np.matmul(by_point, columns)
-        out[:, :, 6:62] = body[:, :, :56]
-        out[:, :, 62 : 62 + self.modes] = body[:, :, 56:]
-        out[:, :, 62 + self.modes :] = 0.0
-        if self.views[0].solve_focal:
-            out[:, :, 5] *= state.focal[0]  # the step in depth is one of depth over focal factor
-        if self.focal_column[0] >= 0:  # the head's depth goes with the focal length
-            out[:, :, 62 + self.focal_column[0]] += by_world[:, :, 2] * state.translation[f, 2]
-        if self.focal_column[v] >= 0:
-            at = 62 + self.focal_column[v]
-            out[:, 0, at] += fx * seen[:, 0] / z
-            out[:, 1, at] += fy * seen[:, 1] / z
-        if self.pose_column[v] >= 0:
-            at = 62 + self.pose_column[v]
-            # The turn goes about the camera's own origin, before the solved translation is added.
-            lever = seen - state.camera_translation[v]
-            out[:, :, at : at + 3] = _cross(lever, lens)
-            out[:, :, at + 3 : at + 6] = lens
+        solved = state.camera_translation[v] if view.solve_pose else np.zeros(3)
+        head = np.concatenate([state.rotation[f], state.translation[f, :, None]], axis=1)
+        camera = np.concatenate([rotation[f], np.stack([translation[f], solved], 1)], axis=1)
+        depth = state.focal[0] if self.views[0].solve_focal else 1.0  # its step is one of depth over focal factor
+        scales = np.array([view.fx[f] * state.focal[v], view.fy[f] * state.focal[v], depth])
+        places = np.array([self.focal_column[0], self.focal_column[v], self.pose_column[v]])
+        places = np.where(places >= 0, places + PER_FRAME, -1)
+        out = np.empty((len(some), 2, PER_FRAME + self.shared), np.float32)
+        fill_rows(points, some, columns, root, head, camera, scales, places, _NEAR, out)
         return out
 
     def jacobian(self, state: State, v: int, f: int) -> NDArray[np.float32]:
         """Jacobian (N, 2, 62 + S) of the pixels of one frame of one view by its unknowns and the shared ones."""
         jaw = jaw_motion(self.model, state.identity, state.expression)
-        columns = self._linear_columns()
+        columns = self._linear_columns()[0]
         frame_jacobian(self.basis, state.identity, state.eyes, jaw, f, self.names, columns)
-        return self._rows(state, v, f, self.canonical(state)[f], columns, np.ones((len(columns), 1)))
+        every = np.arange(len(columns))
+        return self._rows(state, v, f, self.canonical(state)[f], every, columns, np.ones(len(columns)))
 
     def _add_priors(self, system: ArrowSystem, state: State) -> None:
         s = self.settings
@@ -376,17 +366,9 @@ class Problem:
         )
 
 
-def _cross(arm: Array, rows: Array) -> Array:
-    """arm (n, 3) x rows (n, 2, 3); numpy's own is slow on many short vectors."""
-    x, y, z = (arm[:, k, None] for k in range(3))
-    return np.stack(
-        [
-            y * rows[..., 2] - z * rows[..., 1],
-            z * rows[..., 0] - x * rows[..., 2],
-            x * rows[..., 1] - y * rows[..., 0],
-        ],
-        axis=-1,
-    )
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_THREADS, "facequery-fit")
 
 
 def _second_differences(times: Array) -> Array:
