@@ -1,7 +1,7 @@
 import pytest
 import torch
 from facequery.training.configs import LossConfig
-from facequery.training.losses import gaussian_likelihood, hybrid, landmark_loss, wing
+from facequery.training.losses import gaussian_likelihood, hybrid, landmark_loss, temporal_loss, wing
 
 
 def test_wing_is_continuous_and_grows_with_the_error():
@@ -64,3 +64,44 @@ def test_weightless_points_do_not_count():
     target[0, 1] = 1e3
     loss, parts = landmark_loss(xy, torch.zeros(1, 2), target, torch.tensor([[1.0, 0.0]]), 64, LossConfig())
     assert float(parts["error"]) == 0.0 and torch.isfinite(loss)
+
+
+def test_errors_that_stay_cost_nothing_over_time_and_jitter_does():
+    clip = torch.tensor([-1, -1, 0, 0, 0, 1, 1])
+    weight = torch.ones(7, 5)
+    still = torch.full((7, 5, 2), 9.0)
+    still[:2] = torch.rand(2, 5, 2) * 100  # single pictures and the change from clip to clip do not count
+    still[5:] = -4.0
+    assert float(temporal_loss(still, weight, clip)) == pytest.approx(0.0, abs=1e-6)
+    moving = still.clone()
+    moving[3] += torch.tensor([3.0, 4.0])
+    assert float(temporal_loss(moving, weight, clip)) == pytest.approx(2 * 5.0 / 3, rel=0.01)
+    weight[3] = 0
+    assert float(temporal_loss(moving, weight, clip)) == pytest.approx(0.0, abs=1e-6)
+    assert float(temporal_loss(moving, weight, torch.full((7,), -1))) == 0.0
+
+
+def test_the_temporal_term_is_a_switch_with_a_right_gradient():
+    torch.manual_seed(0)
+    xy = torch.rand(4, 3, 2, dtype=torch.double, requires_grad=True)
+    log_sigma, target = torch.zeros(4, 3, dtype=torch.double), torch.rand(4, 3, 2, dtype=torch.double)
+    weight, clip = torch.rand(4, 3, dtype=torch.double), torch.tensor([0, 0, 0, -1])
+
+    def loss(values, weight_of_time):
+        config = LossConfig(kind="l2", temporal_weight=weight_of_time)
+        return landmark_loss(values, log_sigma, target, weight, 64, config, None, clip)
+
+    assert torch.autograd.gradcheck(lambda v: loss(v, 2.0)[0], (xy,))
+    with_time, parts = loss(xy, 2.0)
+    without, others = loss(xy, 0.0)
+    assert float(with_time - without) == pytest.approx(2 * float(parts["change"])) and "change" not in others
+
+
+def test_small_faces_in_large_pictures_weigh_as_much_as_others():
+    torch.manual_seed(0)
+    xy, target, log_sigma = torch.rand(2, 4, 2), torch.rand(2, 4, 2), torch.full((2, 4), -2.0)
+    weight, unit = torch.ones(2, 4), torch.tensor([0.25, 0.25])
+    near = landmark_loss(xy, log_sigma, target, weight, 64, LossConfig())[0]
+    scaled = (xy * 0.25, log_sigma + torch.log(unit)[:, None], target * 0.25)
+    far = landmark_loss(*scaled, weight, 64, LossConfig(), unit)[0]
+    assert float(near) == pytest.approx(float(far), rel=1e-5)

@@ -3,7 +3,7 @@ import pytest
 from facequery.errors import UserError
 from facequery.training.stream import DirectStream, SharedStream, split_batch
 
-from tests.training.fakes import QUERIES, SIZE, blob_mix
+from tests.training.fakes import QUERIES, SIZE, blob_mix, clip_mix
 
 
 def test_batches_split_by_the_shares_in_the_long_run():
@@ -47,5 +47,35 @@ def test_a_maker_that_fails_ends_the_wait(capfd):
     try:
         with pytest.raises(UserError, match="ended early"):
             stream.batch(0, 4)
+    finally:
+        stream.close()
+
+
+@pytest.mark.parametrize("count,shares,frames", [(10, [0.7, 0.3], [1, 4]), (32, [0.5, 0.2, 0.3], [1, 5, 1])])
+def test_batches_hold_whole_clips_and_their_share(count, shares, frames):
+    parts = np.array([split_batch(count, shares, step, frames) for step in range(200)])
+    assert (parts @ frames == count).all()
+    share = (parts * frames).sum(0) / (200 * count)
+    assert np.abs(share - shares).max() < 0.02
+    with pytest.raises(ValueError, match="clips"):
+        split_batch(10, [1.0], 0, [4])
+
+
+def whole_clips(batch):
+    numbers = batch.clip[batch.clip >= 0]
+    for number in np.unique(numbers):
+        own = np.flatnonzero(batch.clip == number)
+        assert len(own) == 4 and (np.diff(own) == 1).all()
+        assert (batch.query[own] == batch.query[own[0]]).all()
+        assert (batch.xy[own[1]] != batch.xy[own[0]]).any()
+    return len(numbers)
+
+
+def test_both_streams_give_whole_clips():
+    assert whole_clips(DirectStream(clip_mix(), 1).batch(3, 16)) == 8
+    stream = SharedStream(clip_mix, (), [0.5, 0.5], SIZE, QUERIES, 128, 2.0, 1, 0, [1, 4])
+    try:
+        assert sum(whole_clips(stream.batch(step, 16)) for step in range(4)) == 32
+        assert len(stream.batch(4, 16).images) == 16
     finally:
         stream.close()

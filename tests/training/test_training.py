@@ -12,10 +12,10 @@ from facequery.models.weights import load_landmark_net
 from facequery.training import landmark_task
 from facequery.training.checkpoints import MovingAverage
 from facequery.training.configs import CONFIGS, TrainConfig, config_by_name
-from facequery.training.progress import Lines
+from facequery.training.progress import Bar, Lines
 from facequery.training.trainer import Trainer, seed_everything
 
-from tests.training.fakes import QUERIES, blob_mix
+from tests.training.fakes import QUERIES, blob_mix, clip_mix
 
 
 @pytest.fixture
@@ -99,6 +99,91 @@ def test_resuming_needs_a_checkpoint_of_the_same_network(config, tmp_path):
         run(replace(config, model=replace(config.model, hidden=32)), tmp_path, resume=True)
     with pytest.raises(UserError, match="Known"):
         config_by_name("huge")
+
+
+@pytest.fixture
+def finished(config, tmp_path):
+    """A short run's folder and its learner."""
+    return tmp_path / "first", run(config, tmp_path / "first")
+
+
+@pytest.mark.parametrize("file", ["checkpoint.pt", "landmarks.safetensors"])
+def test_a_new_run_starts_from_earlier_weights(config, tmp_path, finished, file):
+    folder, first = finished
+    seed_everything(99)
+    task = landmark_task.LandmarkTask(config, True)
+    trainer = Trainer(config, task, tmp_path / "second", False, "cpu", folder / file)
+    assert trainer.step == 0 and trainer.progress() == 0  # the schedule is a new one
+    average = first.trainer.average.state
+    tolerance = 2e-3 if file.endswith("safetensors") else 0.0  # shipped weights are float16
+    for name, value in task.module.state_dict().items():
+        if name.startswith("network.") or file == "checkpoint.pt":
+            assert torch.allclose(value, average[name], atol=tolerance, rtol=tolerance), name
+    task.close()
+
+
+@pytest.mark.parametrize("file", ["checkpoint.pt", "landmarks.safetensors"])
+def test_earlier_weights_must_be_of_the_same_network(config, tmp_path, finished, file):
+    wider = replace(config, model=replace(config.model, hidden=32))
+    with pytest.raises(UserError, match="another network"):
+        Trainer(wider, landmark_task.LandmarkTask(wider, True), tmp_path / "x", False, "cpu", finished[0] / file)
+    with pytest.raises(UserError):
+        task = landmark_task.LandmarkTask(config, True)
+        Trainer(config, task, tmp_path / "y", False, "cpu", finished[0] / "none.pt")
+
+
+def test_every_epoch_ends_with_a_contact_sheet_and_curves(config, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    config = replace(config, steps=24, epoch=64)  # 24 steps of 8: three epochs
+    seed_everything(1)
+    task = landmark_task.LandmarkTask(config)
+    trainer = Trainer(config, task, tmp_path, False)
+    sheets = []
+    draw = task.sheet
+    task.sheet = lambda state, path: (sheets.append(trainer.samples), draw(state, path))  # type: ignore[method-assign]
+    trainer.run(display=Lines(lambda text: None))
+    trainer.writer.flush()
+    assert sheets == [64, 128, 192]
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    assert "training/waiting" in events.Tags()["scalars"] and events.Tags()["images"] == ["sheet"]
+
+
+def test_a_run_tells_speed_time_left_and_waiting(config, tmp_path):
+    told = []
+
+    class Told(Lines):
+        every = 0.0
+
+        def status(self, status):
+            told.append(status)
+
+    config = replace(config, steps=30)
+    task = landmark_task.LandmarkTask(config)
+    Trainer(config, task, tmp_path, False).run(display=Told())
+    last = told[-1]
+    assert 0.5 < last.done <= 1 and last.samples == last.done * 30 * 8
+    assert last.speed > 0 and 0 < last.waiting < 1 and last.left >= 0
+    assert "samples" in last.line() and "waiting" in last.line() and "error" in last.means
+    bar = Bar()
+    bar.status(last)
+    bar.line("measured")
+    bar.close()
+
+
+def test_clips_teach_steadiness(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(landmark_task, "make_mix", clip_mix)
+    config = replace(config, steps=40, learning_rate=3e-3)
+    changes = []
+    task = landmark_task.LandmarkTask(config)
+    trainer = Trainer(config, task, tmp_path, False)
+    step = trainer._one_step
+    trainer._one_step = lambda: changes.append(step()) or changes[-1]  # type: ignore[method-assign,func-returns-value]
+    trainer.run(display=Lines(lambda text: None))
+    first, last = (np.mean([part["change"] for part in some]) for some in (changes[:8], changes[-8:]))
+    assert 0 < last < first
 
 
 def test_the_moving_average_follows():

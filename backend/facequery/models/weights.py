@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from facequery.assets import asset
 from facequery.errors import UserError
+from facequery.models.dense import DenseConfig, DenseRegressor
 from facequery.models.encoders import channels_last
 from facequery.models.finder import FinderConfig, FinderNet
 from facequery.models.landmarks import LandmarkConfig, LandmarkNet
@@ -50,7 +51,8 @@ def load_network(path: Path | str) -> tuple[nn.Module, dict[str, Any]]:
     """Network of a weights file and its card, on the CPU, in evaluation mode, without gradients.
 
     `path` is a file, or the name of weights that ship ("landmarks", "finder"). The card's `kind` says what the network
-    is: "landmarks" (LandmarkNet) or "finder" (FinderNet). Raises UserError when the file is missing or does not fit.
+    is: "landmarks" (LandmarkNet), "finder" (FinderNet) or "dense" (DenseRegressor). Raises UserError when the file is
+    missing or does not fit.
     """
     file = Path(path)
     if not file.exists() and file.suffix != ".safetensors":
@@ -60,6 +62,8 @@ def load_network(path: Path | str) -> tuple[nn.Module, dict[str, Any]]:
     try:
         if card["kind"] == "landmarks":
             network = LandmarkNet(LandmarkConfig(**card["architecture"]))
+        elif card["kind"] == "dense":
+            network = DenseRegressor(DenseConfig(**card["architecture"]))
         else:
             network = FinderNet(FinderConfig(**card["architecture"]))
         network.load_state_dict(state)

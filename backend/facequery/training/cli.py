@@ -41,6 +41,7 @@ def keep_memory() -> None:
 def start(config: TrainConfig, folder: Path, resume: bool, device: str, initial: Path | None = None) -> Trainer:
     """A trainer for a configuration; with `resume` it goes on from the checkpoint in `folder`, with `initial` a new
     run starts from the weights in that file."""
+    from facequery.training.dense_task import DenseTask
     from facequery.training.finder_task import FinderTask
     from facequery.training.landmark_task import LandmarkTask
 
@@ -52,7 +53,9 @@ def start(config: TrainConfig, folder: Path, resume: bool, device: str, initial:
         if device == "cuda":
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     seed_everything(config.seed)
-    tasks: dict[str, Callable[[TrainConfig, bool], Task]] = {"landmarks": LandmarkTask, "finder": FinderTask}
+    tasks: dict[str, Callable[[TrainConfig, bool], Task]] = {
+        "landmarks": LandmarkTask, "finder": FinderTask, "dense520": DenseTask,
+    }  # fmt: skip
     if config.network not in tasks:
         raise UserError(f'There is no network "{config.network}" to train.', f"Known: {', '.join(tasks)}.", "FQ511")
     task = tasks[config.network](config, resume or initial is not None)

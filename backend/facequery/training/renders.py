@@ -16,6 +16,7 @@ from facequery.training.configs import DataConfig
 from facequery.training.examples import RENDERS, Example
 from facequery.training.query_space import QuerySpace
 from facequery.training.regions import draw_region, unit_of, view_of_region
+from facequery.training.sources import checkout_path
 
 POOL = 16_000  # points of the pool
 SKIN_SHARES = {
@@ -80,7 +81,8 @@ def on_surface(vertices: NDArray, triangles: NDArray, count: int, rng: np.random
 def render_settings(config: DataConfig) -> SampleSettings:
     """What renders contain, with the switches of CLD's table 4: without `affine` all crops are exact, without `colour`
     the camera has no faults (its balance and contrast still vary, and so do light and skin)."""
-    settings = SampleSettings()
+    folder = str(checkout_path(config.portrait_skin_folder))
+    settings = SampleSettings(portrait_skins=config.portrait_skins, portrait_folder=folder)
     if not config.affine:
         settings = replace(settings, crop_scale=0.0, crop_shift=0.0, crop_turn=0.0, crop_tail=0.0)
     if not config.colour:

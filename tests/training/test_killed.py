@@ -1,0 +1,38 @@
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+STEPS = 40
+
+
+def begin(folder, *more):
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "backend"), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    script = Path(__file__).with_name("killed_run.py")
+    command = [sys.executable, str(script), str(folder), str(STEPS), *more]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def test_a_run_killed_at_a_random_moment_goes_on_from_its_last_checkpoint(tmp_path):
+    killed = begin(tmp_path)
+    checkpoint = tmp_path / "checkpoint.pt"
+    deadline = time.monotonic() + 120
+    while not checkpoint.exists():
+        assert killed.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(float(np.random.default_rng().uniform(0, 0.5)))  # in a step, or in the middle of writing
+    killed.kill()
+    killed.wait()
+    reached = torch.load(checkpoint, weights_only=True)["counters"]["step"]
+    assert 0 < reached < STEPS
+    resumed = begin(tmp_path, "--resume")
+    assert resumed.communicate(timeout=240)[0].split() == ["step", str(reached)]
+    assert resumed.returncode == 0
+    assert torch.load(checkpoint, weights_only=True)["counters"]["step"] == STEPS
+    assert (tmp_path / "landmarks.safetensors").exists()
