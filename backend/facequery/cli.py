@@ -88,6 +88,7 @@ def track(
     smooth: Annotated[
         float, typer.Option(metavar="STRENGTH", help="Smooth the tracks, without lag: 0 off, 1 moderate.")
     ] = 0.0,
+    refine: Annotated[bool, typer.Option("--refine", help="Align to the plate at its full resolution.")] = False,
     preview: Annotated[bool, typer.Option("--preview/--no-preview", help="Write preview.mp4.")] = True,
 ) -> None:
     """Track points of a face through a shot, and fit face, skull and jaw to them."""
@@ -110,6 +111,7 @@ def track(
         actor=str(actor) if actor else None,
         weights=weights,
         smooth=smooth,
+        refine=refine,
         preview=preview,
     )
     with progress_bars() as report:
@@ -182,6 +184,22 @@ def export(
         result = export_job(job, request, report, say=print)
     for note in result.notes:
         print(f"Note: {note}")
+
+
+@app.command()
+def report(
+    job: Annotated[Path, typer.Argument(metavar="JOB", help="Folder of a finished job.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="[default: JOB/report.html]", show_default=False)
+    ] = None,
+    view: Annotated[int, typer.Option(metavar="I", help="Of several views, which one.")] = 1,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a report that is there.")] = False,
+) -> None:
+    """Write how a job went as one page: worst frames, curves over time, settings, versions."""
+    from facequery.pipeline.report import write_report
+
+    with progress_bars() as bars:
+        print(write_report(job, out, overwrite, view, bars))
 
 
 @app.command()

@@ -53,6 +53,7 @@ def pick(
     actor: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep the points in this actor file too.")] = None,
     weights: Weights = "landmarks",
     device: Device = "auto",
+    refine: Annotated[bool, typer.Option("--refine", help="Align to the plate at its full resolution.")] = False,
     preview: Annotated[bool, typer.Option("--preview/--no-preview", help="Write preview.mp4.")] = True,
 ) -> None:
     """Mark pixels in a frame: they become points of the head, and are tracked through the shot.
@@ -65,7 +66,9 @@ def pick(
     marks = parse_marks([*(points or []), *(more or [])], frame)
     if out is None:
         raise UserError("There is no folder for the results.", "Name one with --out.", "FQ605")
-    request = _request(shot, frames, region, face, colorspace, exposure, allow_gaps, fps, weights, preview=preview)
+    request = _request(
+        shot, frames, region, face, colorspace, exposure, allow_gaps, fps, weights, refine=refine, preview=preview
+    )
     with progress_bars() as report:
         picks, result = run_pick(request, out, marks, actor, report, device)
     for mark, residual, sigma in zip(marks, picks.residual, picks.sigma, strict=True):

@@ -4,7 +4,8 @@
      "request": {"shots": ["../plates/shot.####.exr"], "layouts": ["ibug68", "points.json"], "frames": [1001, 1096],
                  "face": 1, "regions": ["1001:400,200,300,300"], "cameras": ["camera.json"], "colorspace": null,
                  "exposure": 0.0, "allow_gaps": false, "fps": null, "fits": ["face", "skull", "jaw"], "actor": null,
-                 "weights": "landmarks", "smooth": 0.0, "preview": true}}
+                 "weights": "landmarks", "smooth": 0.0, "refine": false,
+                 "preview": true}}
 
 Only schema, version and `shots` are required; several shots are synchronised views. `frames` are file numbers, regions
 "x,y,w,h" or "frame:x,y,w,h" in plate pixels. Paths are relative to the folder, with "/", where they can be; a relative
@@ -39,6 +40,7 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "actor": None,
     "weights": "landmarks",
     "smooth": 0.0,
+    "refine": False,
     "preview": True,
 }
 
@@ -91,7 +93,7 @@ def validated(document: Any) -> dict[str, Any]:
         request["frames"] = list(frames)
     if not _is_whole(request["face"]) or request["face"] < 1:
         raise ProtocolError('"face" of the job must be a whole number from 1.', code="FQ322")
-    for name in ("allow_gaps", "preview"):
+    for name in ("allow_gaps", "refine", "preview"):
         if not isinstance(request[name], bool):
             raise ProtocolError(f'"{name}" of the job must be true or false.', code="FQ322")
     if not _is_number(request["exposure"]):

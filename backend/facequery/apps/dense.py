@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from facequery.geometry.rasterize import rasterize
 from facequery.geometry.rotations import project_to_so3
 from facequery.head.model import HeadModel
 from facequery.head.sampling import farthest_points
+from facequery.models.landmarks import LandmarkNet
 
 SHOWN_PARTS = ("skin", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "gums_tongue")
 _ANCHORS = 500  # vertices that the depth rests on
@@ -43,12 +45,34 @@ class DenseFace:
         return float(np.sqrt(abs(np.linalg.det(self.crop[:, :2]))))
 
 
-class DenseHead:
-    """Reads dense faces out of descriptors.
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """What the network saw of B pictures: `views`, each descriptors (B, d), of the pictures and, where the detector
+    takes the mean with it, of their mirror images."""
 
-    head = DenseHead(detector)
-    faces = head.faces(detector.encode(pictures), crops)
-    """
+    views: tuple[Tensor, ...]
+
+    def __len__(self) -> int:
+        return len(self.views[0])
+
+    def repeated(self, times: int) -> "Sight":
+        """Every picture `times` times in a row."""
+        return Sight(tuple(view.repeat_interleave(times, 0) for view in self.views))
+
+    def decoded(self, network: LandmarkNet, queries: Tensor) -> tuple[Tensor, Tensor]:
+        """xy (B, N, 2) and variance per axis (B, N), crop coordinates, for queries (N, 3) or (B, N, 3) in network
+        units; differentiable. As Detector.look."""
+        places, variances = [], []
+        for descriptors, side in zip(self.views, (1.0, -1.0), strict=False):
+            mirror = torch.tensor([side, 1.0, 1.0], device=queries.device)  # the rest head is symmetric
+            xy, log_sigma = network.decode(descriptors, queries * mirror)
+            places.append(xy * mirror[:2])
+            variances.append((2 * log_sigma).exp())
+        return torch.stack(places).mean(0), torch.stack(variances).mean(0)
+
+
+class DenseHead:
+    """Reads dense faces out of pictures: `head.faces(head.see(pictures), crops)`."""
 
     def __init__(self, detector: Detector, model: HeadModel | None = None) -> None:
         self.detector = detector
@@ -59,9 +83,24 @@ class DenseHead:
         )
         self.positions = self.model.rest[: self.count]
 
-    def faces(self, descriptor: Tensor, crops: NDArray) -> list[DenseFace]:
-        """Dense faces of descriptors (B, d) whose pictures were cut by `crops` (B, 2, 3), to plate pixels."""
-        inside, sigma = self.detector.decode(descriptor, self.positions)
+    def see(self, pictures: NDArray[np.uint8]) -> Sight:
+        """Face crops (B, S, S, 3), RGB, as the detector takes them."""
+        views = [self.detector.encode(pictures)]
+        if self.detector.mirror:
+            views.append(self.detector.encode(np.ascontiguousarray(pictures[:, :, ::-1])))
+        return Sight(tuple(v.detach().clone() for v in views))  # tensors of inference mode take no part in gradients
+
+    def landmarks(self, sight: Sight, positions: NDArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """xy (B, N, 2) and sigma (B, N) in crop coordinates of canonical positions (N, 3), metres."""
+        unit = np.float32(self.detector.units_per_metre)
+        queries = torch.from_numpy(np.asarray(positions, np.float32) * unit).to(sight.views[0].device)
+        with torch.inference_mode():
+            xy, variance = sight.decoded(self.detector.network, queries)
+        return xy.float().cpu().numpy(), variance.sqrt().float().cpu().numpy()
+
+    def faces(self, sight: Sight, crops: NDArray) -> list[DenseFace]:
+        """Dense faces of pictures that were cut by `crops` (B, 2, 3), crop coordinates to plate pixels."""
+        inside, sigma = self.landmarks(sight, self.positions)
         xy, spread = to_pixels(inside, sigma, crops)
         anchors, faces = self._under.anchors, []
         for i in range(len(inside)):
@@ -69,11 +108,10 @@ class DenseHead:
             faces.append(DenseFace(xy[i], spread[i], depth, np.asarray(crops[i], np.float64)))
         return faces
 
-    def sketches(self, descriptor: Tensor, crops: NDArray) -> list[DenseFace]:
+    def sketches(self, sight: Sight, crops: NDArray) -> list[DenseFace]:
         """As `faces`, twenty times quicker: the network is asked for a few hundred vertices only, and the rest is where
         a head laid under those has them; `sigma` is the mean of theirs."""
-        anchors = self._under.anchors
-        inside, sigma = self.detector.decode(descriptor, self.positions[anchors])
+        inside, sigma = self.landmarks(sight, self.positions[self._under.anchors])
         faces = []
         for i in range(len(inside)):
             laid, depth = self._under.of(inside[i], sigma[i])

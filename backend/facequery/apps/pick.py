@@ -10,9 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from facequery.apps.dense import DenseFace, DenseHead, hits
+from facequery.apps.dense import DenseFace, DenseHead, Sight, hits
 from facequery.detection.detector import to_pixels
 from facequery.errors import UserError
 from facequery.geometry.crops import apply_affine, invert_affine
@@ -48,27 +47,25 @@ class Picks:
     sigma: NDArray[np.float32]
 
 
-def pick_points(
-    head: DenseHead, descriptors: Tensor, crops: NDArray, marks: Sequence[Mark], names: Sequence[str]
-) -> Picks:
+def pick_points(head: DenseHead, sight: Sight, crops: NDArray, marks: Sequence[Mark], names: Sequence[str]) -> Picks:
     """The points of the head that `marks` mean, all at once.
 
-    descriptors (P, d) and crops (P, 2, 3) of the marked pictures; `names` (N) of the points. A point marked in one
+    `sight` of the P marked pictures, crops (P, 2, 3); `names` (N) of the points. A point marked in one
     picture is looked for on the surface that is seen at its pixel; one marked in several may leave it by some
     millimetres where that brings all its marks together. Raises UserError when a point has no mark or two in a picture.
     """
-    _check(marks, len(names), len(descriptors))
-    target = np.zeros((len(names), len(descriptors), 2))
-    known = np.zeros((len(names), len(descriptors)), bool)
+    _check(marks, len(names), len(sight))
+    target = np.zeros((len(names), len(sight), 2))
+    known = np.zeros((len(names), len(sight)), bool)
     for mark in marks:
         target[mark.point, mark.picture] = apply_affine(invert_affine(crops[mark.picture]), np.array([mark.xy]))[0]
         known[mark.point, mark.picture] = True
-    search = _Search(head, descriptors, target, known)
-    positions = search.best(_starts(head, descriptors, crops, marks, search))
+    search = _Search(head, sight, target, known)
+    positions = search.best(_starts(head, sight, crops, marks, search))
     queries = QuerySet.from_positions(
         head.model, positions, [f"picked.{n}" for n in names], names, ["picked"] * len(names), "picked"
     )
-    inside, spread = head.detector.decode(descriptors, queries.positions)
+    inside, spread = head.landmarks(sight, queries.positions)
     xy, sigma = to_pixels(inside, spread, crops)
     place = [(m.picture, m.point) for m in marks]
     residual = [float(np.linalg.norm(xy[p, n] - m.xy)) for m, (p, n) in zip(marks, place, strict=True)]
@@ -86,12 +83,12 @@ def _check(marks: Sequence[Mark], points: int, pictures: int) -> None:
 
 
 def _starts(
-    head: DenseHead, descriptors: Tensor, crops: NDArray, marks: Sequence[Mark], search: "_Search"
+    head: DenseHead, sight: Sight, crops: NDArray, marks: Sequence[Mark], search: "_Search"
 ) -> list[tuple[NDArray, NDArray]]:
     """(points (k,), positions (k, 3)) to start from: the surface under each mark, and surface points near by that are
     seen in its picture."""
     own: list[list[NDArray]] = [[] for _ in search.target]
-    for picture, face in enumerate(head.sketches(descriptors, crops)):
+    for picture, face in enumerate(head.sketches(sight, crops)):
         here = [m for m in marks if m.picture == picture]
         at = np.array([m.xy for m in here])
         triangle, bary = hits(face, head.triangles, at)
@@ -119,11 +116,11 @@ def _seen_vertices(face: DenseFace, head: DenseHead) -> NDArray[np.int64]:
 class _Search:
     """Gauss-Newton over queries; target (N, P, 2) crop coordinates, known (N, P) where marked."""
 
-    def __init__(self, head: DenseHead, descriptors: Tensor, target: NDArray, known: NDArray) -> None:
+    def __init__(self, head: DenseHead, sight: Sight, target: NDArray, known: NDArray) -> None:
         self.head, self.target, self.known = head, target, known
         self.network = head.detector.network
         self.unit = head.detector.units_per_metre
-        self.descriptors = descriptors.detach().clone()  # a tensor made in inference mode takes no part in gradients
+        self.sight = sight
         self.parts = list(head.model.parts.values())
         self.part_ends = np.array([part.triangles.stop for part in self.parts])
         self.surfaces: dict[int, Surface] = {}
@@ -188,12 +185,12 @@ class _Search:
 
     def _cost(self, rows: NDArray, positions: NDArray, offset: NDArray) -> tuple[NDArray, NDArray, NDArray]:
         """Cost (k,); slope (k, P, 2, 3) crop units a metre and error (k, P, 2) crop units, both 0 where not marked."""
-        pictures = len(self.descriptors)
-        queries = torch.from_numpy((positions * self.unit).astype(np.float32)).to(self.descriptors.device)
+        pictures = len(self.sight)
+        queries = torch.from_numpy((positions * self.unit).astype(np.float32)).to(self.sight.views[0].device)
         # Every (picture, point) pair is an item of its own, so that a predictor that attends sees one query at a time.
         pairs = queries[None].expand(pictures, -1, -1).reshape(-1, 1, 3).clone().requires_grad_()
         with torch.enable_grad():
-            xy, _ = self.network.decode(self.descriptors.repeat_interleave(len(rows), 0), pairs)
+            xy, _ = self.sight.repeated(len(rows)).decoded(self.network, pairs)
             slopes = [torch.autograd.grad(xy[..., axis].sum(), pairs, retain_graph=axis == 0)[0] for axis in (0, 1)]
         shape = (pictures, len(rows), 2)
         where = xy.detach().double().cpu().numpy().reshape(shape).transpose(1, 0, 2)

@@ -37,8 +37,8 @@ def project_print(
 ) -> NDArray[np.float32]:
     """The print as a plate of `width` x `height` would show it: (H, W, 4) linear light, premultiplied, over black.
 
-    The picture is averaged down to the plate's resolution, cut where the head hides it or turns away, and by `seen` (V,)
-    where something else does; a moving face's print is averaged over the moments that the shutter is open.
+    The picture is averaged down to the plate's resolution, cut where the head hides it or turns away, and by `seen`
+    (V,) where something else does; a moving face's print is averaged over the moments that the shutter is open.
     """
     vertices = printed.vertices(triangles)
     total = np.zeros((height, width, 4), np.float32)

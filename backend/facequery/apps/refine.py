@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facequery.apps.dense import DenseFace, DenseHead, facing, hits
+from facequery.apps.dense import DenseFace, DenseHead, Sight, facing, hits
 from facequery.apps.patches import HALF, align_patches, pyramid
 from facequery.errors import UserError
 from facequery.head.model import HeadModel
@@ -33,8 +33,9 @@ _OUTLIER = 1.5  # pixels off the field at which a patch counts half
 
 @dataclass(frozen=True, eq=False)
 class Refinement:
-    """Shifts of a shot: `controls` (n,) vertices, `shift` (F, n, 2) plate pixels to be added to landmarks there, 0 where
-    there is no face; `score` (F, n) correlation of the patches, -1 where none was found; `references` array indices."""
+    """Shifts of a shot: `controls` (n,) vertices; `shift` (F, n, 2) plate pixels to be added to landmarks there, 0
+    where there is no face; `score` (F, n) correlation of the patches, -1 where none was found; `references` array
+    indices."""
 
     controls: NDArray[np.int64]
     shift: NDArray[np.float32]
@@ -120,10 +121,10 @@ class Refiner:
         centres = self.head.model.rest[self.controls]
         return _kernel(centres, centres)
 
-    def look(self, descriptor, crop: NDArray) -> Look:  # type: ignore[no-untyped-def]
-        """The landmarks of one picture, from its descriptor (1, d) and crop (2, 3)."""
-        sketch = self.head.sketches(descriptor, crop[None])[0]
-        inside, sigma = self.head.detector.decode(descriptor, self.head.positions[self.asked])
+    def look(self, sight: Sight, crop: NDArray) -> Look:
+        """The landmarks of one picture, from the sight of it alone and its crop (2, 3)."""
+        sketch = self.head.sketches(sight, crop[None])[0]
+        inside, sigma = self.head.landmarks(sight, self.head.positions[self.asked])
         xy = inside[0].astype(np.float64) @ crop[:, :2].T + crop[:, 2]
         free = visible_vertices(sketch, self.head.triangles)[self.controls]
         sure = sigma[0, self._control_rows] < 0.08
@@ -140,9 +141,9 @@ class Refiner:
     ) -> Refinement:
         """Shifts of all frames (F looks, None without a face).
 
-        `picture(i)` gives a display picture by array index, `pictures` all of them in order. With `anchor` the landmarks
-        of that frame are taken for exact, and everything sticks to what is there; else the references' own errors are
-        averaged over the shot. `references` array indices, chosen by their poses if not given.
+        `picture(i)` gives a display picture by array index, `pictures` all of them in order. With `anchor` the
+        landmarks of that frame are taken for exact, and everything sticks to what is there; else the references' own
+        errors are averaged over the shot. `references` array indices, chosen by their poses if not given.
         """
         count = len(self.controls)
         chosen = list(references) if references else self._references(looks, anchor)

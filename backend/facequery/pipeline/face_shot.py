@@ -1,22 +1,26 @@
 """A shot with its face found, ready for whatever is done to it frame by frame."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from facequery_protocol import job as documents
 from numpy.typing import NDArray
-from torch import Tensor
 
-from facequery.apps.dense import DenseFace, DenseHead
+from facequery.apps.dense import DenseFace, DenseHead, Sight
+from facequery.apps.refine import Refinement
 from facequery.detection.detector import Detector
 from facequery.detection.devices import pick_device
 from facequery.detection.faces import FacePath
 from facequery.detection.finder import FaceFinder
 from facequery.errors import UserError
+from facequery.fitting.results import FaceFit
+from facequery.geometry.cameras import Camera
 from facequery.geometry.crops import sample_crop
+from facequery.pipeline.cameras import camera_for
 from facequery.pipeline.find import Region, find_face
+from facequery.pipeline.fit import camera_file
 from facequery.pipeline.job import JobRequest, open_job
 from facequery.pipeline.run import Progress, open_shots
 from facequery.shots.shot import Shot
@@ -24,30 +28,46 @@ from facequery.shots.shot import Shot
 
 @dataclass(frozen=True, eq=False)
 class FaceShot:
-    """A shot (of one view), the path of its face in plate pixels, the head that reads it, and the job's folder."""
+    """A shot (of one view), the path of its face in plate pixels, the head that reads it, the job's folder, and that
+    in which the view keeps what it needs to go on."""
 
     shot: Shot
     path: FacePath
     head: DenseHead
     folder: Path
+    work: Path
 
-    def descriptors(self, indices: list[int]) -> Tensor:
-        """Descriptors (P, d) of frames by array index. Raises UserError where the face was not found."""
+    def sight(self, indices: Sequence[int]) -> Sight:
+        """What the network sees in frames by array index. Raises UserError where the face was not found."""
         for index in indices:
             if not self.path.present[index]:
                 number = int(self.shot.frame_numbers[index])
                 raise UserError(f"The face was not found in frame {number}.", "Mark it with --region.", "FQ603")
-        detector = self.head.detector
-        crops = [sample_crop(self.shot.display(i), self.path.crops[i], detector.size) for i in indices]
-        return detector.encode(np.stack(crops))
+        return self.seen_in(indices, [self.shot.display(i) for i in indices])
 
-    def source(self, refined: bool = False, fit: bool = False, progress: Progress | None = None) -> "FaceSource":
+    def seen_in(self, indices: Sequence[int], pictures: Sequence[NDArray[np.uint8]]) -> Sight:
+        """What the network sees in the given display pictures of frames with a face."""
+        size = self.head.detector.size
+        crops = [sample_crop(p, self.path.crops[i], size) for i, p in zip(indices, pictures, strict=True)]
+        return self.head.see(np.stack(crops))
+
+    def source(
+        self, refined: bool = False, fit: bool = False, progress: Progress | None = None, anchor: int | None = None
+    ) -> "FaceSource":
         """Dense faces of the shot, frame by frame.
 
-        `refined`: moved by the refinement at native resolution, which is made if the job's folder does not have it;
-        `fit`: the fitted mesh in the place of the dense landmarks. Raises UserError when there is no fit.
+        `refined`: moved by the refinement at native resolution, which is made if the job's folder does not have it, and
+        sticks to what the frame `anchor` (array index) shows if that is given; `fit`: the fitted mesh in the place of
+        the dense landmarks. Raises UserError when there is no fit.
         """
-        return FaceSource(self, None, None)
+        if fit:
+            return FaceSource(self, fit=FittedFaces.load(self))
+        if not refined:
+            return FaceSource(self)
+        from facequery.pipeline.refine import shot_refinement
+
+        refinement = shot_refinement(self, anchor, progress=progress)
+        return FaceSource(self, refinement=refinement, spread=refinement.spread(self.head.positions))
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +75,9 @@ class FaceSource:
     """Where dense faces come from: the network, moved by a refinement if there is one, or a fit."""
 
     seen: FaceShot
-    refinement: None
-    fit: None
+    refinement: Refinement | None = None
+    spread: NDArray[np.float32] | None = None
+    fit: "FittedFaces | None" = None
 
     def face(self, index: int) -> DenseFace | None:
         """The dense face of one frame by array index, None where it is not there."""
@@ -71,9 +92,35 @@ class FaceSource:
         path, head = self.seen.path, self.seen.head
         if not path.present[index]:
             return None
-        crop = path.crops[index]
-        descriptor = head.detector.encode(sample_crop(picture, crop, head.detector.size)[None])
-        return head.faces(descriptor, crop[None])[0]
+        face = head.faces(self.seen.seen_in([index], [picture]), path.crops[index][None])[0]
+        if self.fit is not None:
+            return self.fit.laid_on(face, index)
+        if self.refinement is not None and self.spread is not None:
+            return replace(face, xy=face.xy + self.spread @ self.refinement.shift[index])
+        return face
+
+
+@dataclass(frozen=True, eq=False)
+class FittedFaces:
+    """The fitted mesh of a job in the first view's camera, and that camera."""
+
+    face: FaceFit
+    camera: Camera
+
+    @staticmethod
+    def load(seen: FaceShot) -> "FittedFaces":
+        """The fit of a job. Raises UserError when it has none."""
+        path = seen.folder / "face.npz"
+        if not path.is_file():
+            raise UserError(f'"{seen.folder}" holds no fitted face.', "Run `facequery track --fit face`.", "FQ608")
+        return FittedFaces(FaceFit.load(path), camera_for(seen.shot, camera_file(seen.folder, 0)))
+
+    def laid_on(self, face: DenseFace, index: int) -> DenseFace:
+        """A dense face with the mesh's places and depths, and the sigma of the landmarks."""
+        points = np.asarray(self.face.vertices[index], np.float64)
+        here = self.camera.select([index]) if len(self.camera) > 1 else self.camera
+        xy = here.project(points[None])[0]
+        return replace(face, xy=xy.astype(np.float32), depth=points[:, 2].astype(np.float32))
 
 
 def folder_of(target: str) -> Path | None:
@@ -100,4 +147,4 @@ def load_face_shot(
     finder = FaceFinder.from_pretrained(device=str(pick_device(device)))
     regions = [Region.parse(text) for text in request.regions]
     path = find_face(shots[view], finder, detector, own, request.face, regions, report)
-    return FaceShot(shots[view], path, DenseHead(detector), folder)
+    return FaceShot(shots[view], path, DenseHead(detector), folder, own / "work")

@@ -29,6 +29,7 @@ class JobRequest:
     actor: str | None = None
     weights: str = "landmarks"
     smooth: float = 0.0  # strength of the smoother; 0: tracks are what the detector saw
+    refine: bool = False  # align to the plate at its own resolution
     preview: bool = True
 
 

@@ -14,6 +14,8 @@ from facequery.head.model import HeadModel
 from facequery.head.queries import QuerySet
 from facequery.pipeline.face_shot import FaceShot, load_face_shot
 from facequery.pipeline.job import JobRequest
+from facequery.pipeline.refine import FILE as REFINEMENT
+from facequery.pipeline.refine import shot_refinement
 from facequery.pipeline.run import JobResult, Progress, run_job
 
 FILE = "picked.json"
@@ -70,7 +72,7 @@ def pick_in_shot(seen: FaceShot, marks: Sequence[PlateMark]) -> Picks:
                 "FQ607",
             )
     own = [Mark(names.index(mark.name), frames.index(mark.frame), mark.xy) for mark in marks]
-    return pick_points(seen.head, seen.descriptors(indices), seen.path.crops[indices], own, names)
+    return pick_points(seen.head, seen.sight(indices), seen.path.crops[indices], own, names)
 
 
 def pick_notes(seen: FaceShot, picks: Picks, marks: Sequence[PlateMark]) -> list[str]:
@@ -107,7 +109,9 @@ def run_pick(
     queries = replace(picks.queries, description="Points picked in " + seen.shot.name)
     if not _same_layout(layout, queries):
         queries.save(layout)
-        _forget_tracks(folder)
+        _forget_tracks(folder, seen.work)
+    if request.refine:  # the frame of the marks is exact: refined tracks go through them
+        shot_refinement(seen, seen.shot.index_of(marks[0].frame), progress=progress, name=REFINEMENT)
     if actor is not None:
         keep_in_actor(actor, queries)
     result = run_job(request, folder, progress, device)
@@ -136,7 +140,10 @@ def _close(a: NDArray, b: NDArray) -> bool:
     return a.shape == b.shape and bool(np.allclose(a, b, atol=2e-6))
 
 
-def _forget_tracks(folder: Path) -> None:
+def _forget_tracks(folder: Path, work: Path) -> None:
     """Remove tracks of other points, so that they are not taken for finished ones."""
-    for path in (folder / "tracks.json", folder / "tracks.npz", folder / "preview.mp4", *folder.glob("tracks/*.npy")):
-        path.unlink(missing_ok=True)
+    (work / REFINEMENT).unlink(missing_ok=True)
+    (folder / "preview.mp4").unlink(missing_ok=True)
+    for place in (folder, work / "raw", work / "refined"):
+        for path in (place / "tracks.json", place / "tracks.npz", *place.glob("tracks/*.npy")):
+            path.unlink(missing_ok=True)

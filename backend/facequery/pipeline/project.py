@@ -74,8 +74,8 @@ def run_project(
     picture = read_print_picture(Path(wanted.picture), wanted.space)
     seen = load_face_shot(request, folder, progress, device)
     shot, target = seen.shot, folder / wanted.name
-    source = seen.source(wanted.refine, wanted.fit, progress)
     reference = _reference(seen, wanted)
+    source = seen.source(wanted.refine, wanted.fit, progress, anchor=reference if wanted.at is not None else None)
     face = source.face(reference)
     if face is None:
         number = int(shot.frame_numbers[reference])

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from facequery.detection.detector import Detector
 from facequery.detection.devices import pick_device
+from facequery.detection.faces import FacePath
 from facequery.detection.finder import FaceFinder
 from facequery.detection.tracks import Tracks, TrackWriter
 from facequery.errors import UserError
@@ -61,10 +62,12 @@ def run_job(request: JobRequest, folder: Path, progress: Progress | None = None,
         label = f" {index + 1}" if len(shots) > 1 else ""
         finder = finder or FaceFinder.from_pretrained(device=str(pick_device(device)))
         path = find_face(shot, finder, detector, view, request.face, regions, _steps(progress, f"Find face{label}"))
-        own = [writer_for(shot, raw_folder(view) if request.smooth else view, queries, layouts)]
+        own = [writer_for(shot, raw_folder(view) if request.smooth or request.refine else view, queries, layouts)]
         if needed is not None:
             own.append(writer_for(shot, view / "fit", needed, {"fit": (0, len(needed))}))
         track_shot(shot, path, detector, own, _steps(progress, f"Track{label}"))
+        if request.refine:
+            own[0] = _refined(own[0], shot, path, detector, view, bool(request.smooth), progress)
         if request.smooth:
             own[0] = smoothed_tracks(own[0], view, request.smooth)
         writers.append(own[0])
@@ -98,6 +101,24 @@ def run_job(request: JobRequest, folder: Path, progress: Progress | None = None,
         shot.close()
     notes = [note for shot in shots for note in shot.notes]
     return JobResult(folder, [Tracks.load(view) for view in views], result, result_files(folder), notes)
+
+
+def _refined(
+    raw: TrackWriter,
+    shot: Shot,
+    path: FacePath,
+    detector: Detector,
+    view: Path,
+    goes_on: bool,
+    progress: Progress | None,
+) -> TrackWriter:
+    """Tracks aligned to the plate at its own resolution, into `view`, or beside the raw ones if smoothing follows."""
+    from facequery.apps.dense import DenseHead
+    from facequery.pipeline.face_shot import FaceShot
+    from facequery.pipeline.refine import refined_tracks, shot_refinement
+
+    refinement = shot_refinement(FaceShot(shot, path, DenseHead(detector), view, view / "work"), progress=progress)
+    return refined_tracks(raw, view / "work" / "refined" if goes_on else view, refinement)
 
 
 def open_shots(request: JobRequest) -> list[Shot]:

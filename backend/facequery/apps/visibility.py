@@ -1,0 +1,52 @@
+"""Which points of a face are seen: hidden by the face's own shape, turned away, or behind something else."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facequery.apps.dense import DenseFace, hits
+from facequery.detection.visibility import visible_from_sigma
+from facequery.head.binding import Binding
+
+_GRAZING, _SHARPNESS = -0.05, 0.12  # cosine to the line of sight at which a point is as likely turned away as seen
+_BEHIND, _SOFTNESS = 0.005, 0.0025  # metres behind the surface in front at which a point is as likely hidden as seen
+
+
+def self_visibility(face: DenseFace, triangles: NDArray, binding: Binding) -> NDArray[np.float32]:
+    """Probability (N,) that bound points of skin and eyes are not hidden by the face itself.
+
+    Their places and depths follow from the vertices that they are bound to; `triangles` (T, 3) of the dense face.
+    """
+    weight = binding.weights
+    used = np.where(weight != 0, binding.indices, 0)
+    own = (face.depth[used] * weight).sum(1)
+    xy = (face.xy[used] * weight[..., None]).sum(1)
+    shown, bary = hits(face, triangles, xy)
+    nearest = (face.depth[triangles[np.maximum(shown, 0)]] * bary).sum(1)
+    behind = np.where(shown >= 0, own - nearest, 0.0)
+    normal = _depth_normals(face, triangles)
+    away = np.einsum("nk,nk->n", normal[used], weight)
+    front = 1 / (1 + np.exp(-(away - _GRAZING) / _SHARPNESS))
+    free = 1 / (1 + np.exp(np.clip((behind - _BEHIND) / _SOFTNESS, -40, 40)))
+    return (front * free).astype(np.float32)
+
+
+def landmark_visibility(face: DenseFace, triangles: NDArray, binding: Binding, sigma: NDArray) -> NDArray[np.float32]:
+    """Probability (N,) that points are seen: by the face's own shape, and by what `sigma` (N,), plate pixels, tells of
+    things in front."""
+    return self_visibility(face, triangles, binding) * visible_from_sigma(np.asarray(sigma) / face.scale)
+
+
+def _depth_normals(face: DenseFace, triangles: NDArray) -> NDArray[np.float64]:
+    """(V,) how far each vertex's normal turns to the camera, 1 facing it, -1 away."""
+    points = np.concatenate([face.xy * _metres_per_pixel(face), face.depth[:, None]], 1).astype(np.float64)
+    a, b, c = (points[triangles[:, k]] for k in range(3))
+    flat = np.cross(b - a, c - a)
+    normal = np.zeros_like(points)
+    for k in range(3):
+        np.add.at(normal, triangles[:, k], flat)
+    return -normal[:, 2] / (np.linalg.norm(normal, axis=1) + 1e-12)
+
+
+def _metres_per_pixel(face: DenseFace) -> float:
+    """About: a crop's half side shows some 13 cm."""
+    return 0.13 / face.scale
