@@ -12,6 +12,7 @@ from facequery.models.weights import load_landmark_net
 from facequery.training import landmark_task
 from facequery.training.checkpoints import MovingAverage
 from facequery.training.configs import CONFIGS, TrainConfig, config_by_name
+from facequery.training.losses import temporal_loss
 from facequery.training.progress import Bar, Lines
 from facequery.training.trainer import Trainer, seed_everything
 
@@ -173,17 +174,17 @@ def test_a_run_tells_speed_time_left_and_waiting(config, tmp_path):
     bar.close()
 
 
-def test_clips_teach_steadiness(config, tmp_path, monkeypatch):
+def test_the_temporal_term_teaches_steadiness(config, tmp_path, monkeypatch):
     monkeypatch.setattr(landmark_task, "make_mix", clip_mix)
-    config = replace(config, steps=40, learning_rate=3e-3)
-    changes = []
-    task = landmark_task.LandmarkTask(config)
-    trainer = Trainer(config, task, tmp_path, False)
-    step = trainer._one_step
-    trainer._one_step = lambda: changes.append(step()) or changes[-1]  # type: ignore[method-assign,func-returns-value]
-    trainer.run(display=Lines(lambda text: None))
-    first, last = (np.mean([part["change"] for part in some]) for some in (changes[:8], changes[-8:]))
-    assert 0 < last < first
+    changes = {}
+    for weight in (0.0, 30.0):
+        own = replace(config, steps=30, learning_rate=3e-3, loss=replace(config.loss, temporal_weight=weight))
+        task = run(own, tmp_path / str(weight))
+        images, query, xy, *_, clip = task.batch(0)
+        with torch.no_grad():
+            found = task.module.predict(images, query, torch.zeros(len(images), dtype=torch.long))[0]
+        changes[weight] = float(temporal_loss((found - xy) * 32, torch.ones(xy.shape[:2]), clip))
+    assert 0 < changes[30.0] < 0.8 * changes[0.0]
 
 
 def test_the_moving_average_follows():

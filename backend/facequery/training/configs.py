@@ -33,6 +33,7 @@ class DataConfig:
     sets: tuple[SetConfig, ...] = ()  # data sets on disk
     clip_frames: int = 4  # frames of a clip
     queries: int = 256  # queries per image and step
+    render_queries: str = ""  # of renders: "" the whole pool, "dense" that without the layouts, or one layout's name
     hidden_weight: float = 0.5  # weight of queries that cannot be seen: the network has to extrapolate, but less
     slots: int = 3072  # images kept in the shared ring buffer
     reuse: float = 3.0  # how often an image is used on average before it is replaced

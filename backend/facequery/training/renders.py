@@ -32,11 +32,13 @@ _TOGETHER = 4  # scenes whose heads are evaluated at once, which is quicker
 _FAR_OUT = 1.5  # crop coordinates; farther outside, points only steady the network
 
 
-def query_pool(model: HeadModel, rng: np.random.Generator, count: int = POOL) -> NDArray[np.float32]:
+def query_pool(
+    model: HeadModel, rng: np.random.Generator, count: int = POOL, layouts: bool = True
+) -> NDArray[np.float32]:
     """Canonical points (about `count`, 3) in metres that training asks for.
 
-    Even over the surface of every region and part, denser where landmarks matter; a sixth are the layouts' own points;
-    some lie in the soft tissue between skin and bone.
+    Even over the surface of every region and part, denser where landmarks matter; a sixth are the layouts' own points,
+    unless `layouts` is false; some lie in the soft tissue between skin and bone.
     """
     pieces = []
     skin = model.parts["skin"]
@@ -62,7 +64,7 @@ def query_pool(model: HeadModel, rng: np.random.Generator, count: int = POOL) ->
         pieces.append(inner + rng.random((len(inner), 1)) * (nearest - inner))
     # layouts calibrated on research-only annotations stay out of what weights are trained on
     named = [load_layout(name).positions for name in layout_names() if not name.endswith("_300w")]
-    if named:
+    if named and layouts:
         points = np.concatenate(named)
         left = count - sum(len(p) for p in pieces)
         pieces.append(points[rng.integers(len(points), size=max(left, 0))])
@@ -93,21 +95,26 @@ def render_settings(config: DataConfig) -> SampleSettings:
     return settings
 
 
+def render_pool(model: HeadModel, name: str) -> NDArray[np.float32]:
+    """The points (N, 3), metres, of DataConfig.render_queries."""
+    if name in ("", "dense"):
+        return query_pool(model, np.random.default_rng(0), layouts=not name)
+    return np.asarray(load_layout(name).positions, np.float32)
+
+
 class RenderSource:
     """Renders with labels of random queries of the pool.
 
-    `region`: the face lies anywhere in a larger picture, for the spatial transformer. `pool`: the canonical points
-    (N, 3), metres, that are asked for; by default `query_pool`.
+    `region`: the face lies anywhere in a larger picture, for the spatial transformer.
     """
 
     def __init__(
-        self, size: int, config: DataConfig, dims: int = 3, region: bool = False, pool: NDArray | None = None,
-        split: str = "train",
-    ) -> None:  # fmt: skip
+        self, size: int, config: DataConfig, dims: int = 3, region: bool = False, split: str = "train"
+    ) -> None:
         self.size, self.config, self.region = size, config, region
         self.sampler = FaceSampler(render_settings(config), split)
         model = self.sampler.model
-        pool = query_pool(model, np.random.default_rng(0)) if pool is None else np.asarray(pool, np.float32)
+        pool = render_pool(model, config.render_queries)
         self.binding = model.bind(pool)
         self.query, self.valid = QuerySpace(model, dims)(pool)
         self.surface = surface_points(self.binding, model)
