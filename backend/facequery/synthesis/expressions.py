@@ -67,7 +67,7 @@ LIBRARY: dict[str, dict[str, float]] = {
     "chew_right": {"jawRight": 0.5, "jawOpen": 0.1, "mouthRight": 0.3},
     "jaw_forward": {"jawForward": 0.8, "mouthShrugLower": 0.3},
     "smirk": {"mouthSmile": 0.6, "mouthDimple": 0.5},
-    "tongue": {"tongueOut": 0.8, "jawOpen": 0.35},
+    "tongue": {"tongueOut": 1.0, "jawOpen": 0.5, "mouthLowerDown": 0.7},
     "yawn": {"jawOpen": 0.95, "eyeBlink": 0.8, "eyeSquint": 0.5, "browInnerUp": 0.3},
 }  # fmt: skip
 # How often each is drawn; what faces in pictures mostly do comes first.
@@ -145,8 +145,28 @@ class ExpressionSampler:
         if weights[at["jawOpen"]] > 0.25 and closers > 0.3:
             for k in ("mouthRollLower", "mouthRollUpper", "mouthClose"):
                 weights[at[k]] *= 0.3
+        # Half out, the tongue would run through the lower lip: it stays behind the teeth or comes out over the lip.
+        tongue = at["tongueOut"]
+        if weights[tongue] > 0.5:
+            weights[tongue] = max(weights[tongue], 0.9)
+            weights[at["jawOpen"]] = max(weights[at["jawOpen"]], 0.4)
+            for side in ("Left", "Right"):
+                weights[at[f"mouthLowerDown{side}"]] = max(weights[at[f"mouthLowerDown{side}"]], 0.6)
+        else:
+            weights[tongue] = min(weights[tongue], 0.25, 0.6 * weights[at["jawOpen"]])
         # mouthClose lifts the lips by as much as jawOpen lowers them: more would cross them.
         weights[at["mouthClose"]] = min(weights[at["mouthClose"]], 0.9 * weights[at["jawOpen"]])
+
+    def creases(self, weights: NDArray) -> NDArray[np.float32]:
+        """How far an expression creases the skin (4,), 0..1: forehead, between brows, round the eyes, smile lines."""
+
+        def most(*names: str) -> float:
+            return max(float(weights[self._index[name]]) for name in names)
+
+        brow = max(most("browInnerUp"), 0.8 * most("browOuterUpLeft", "browOuterUpRight"))
+        eyes = most("cheekSquintLeft", "cheekSquintRight", "eyeSquintLeft", "eyeSquintRight")
+        smile = most("mouthSmileLeft", "mouthSmileRight", "mouthUpperUpLeft", "mouthUpperUpRight", "noseSneerLeft")
+        return np.array([brow, most("browDownLeft", "browDownRight"), eyes, smile], np.float32).clip(0, 1)
 
     def set_gaze(self, weights: NDArray, yaw: float, pitch: float) -> None:
         """Gaze as look weights (lids follow): yaw to the subject's left, pitch up, degrees, about 30 at weight 1."""

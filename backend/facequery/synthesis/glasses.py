@@ -100,7 +100,7 @@ def build_glasses(
     paths, lenses = [], []
     opacity = rng.uniform(0.7, 0.99) if dark else rng.uniform(0.0, 0.08)
     glass = muted(rng) * 0.15 if dark else np.array([0.5, 0.55, 0.5])
-    reflection = pick(rng, (0.0, 0.06, 0.2, 0.6), (0.35, 0.4, 0.18, 0.07))
+    reflection = pick(rng, (0.0, 0.06, 0.2, 0.6), (0.5, 0.32, 0.13, 0.05))
     outer = []
     for side in (-1.0, 1.0):
         x = side * (centre_x + rim_x)

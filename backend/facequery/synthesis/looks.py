@@ -42,10 +42,17 @@ def draw_tone(rng: np.random.Generator) -> tuple[float, NDArray[np.float64]]:
     return place, linear(srgb) * np.exp(rng.normal(0, [0.06, 0.05, 0.09]))
 
 
-def draw_hair_colour(rng: np.random.Generator, tone: float) -> NDArray[np.float64]:
-    """Linear albedo (3,); dark skin mostly has dark hair, some heads are dyed."""
+def draw_age(rng: np.random.Generator) -> float:
+    """Age, 0 young .. 1 old."""
+    return float(rng.beta(1.1, 2.0))
+
+
+def draw_hair_colour(rng: np.random.Generator, tone: float, age: float) -> NDArray[np.float64]:
+    """Linear albedo (3,); dark skin mostly has dark hair, old heads are often gray, some are dyed."""
     if rng.random() < 0.03:
         return rng.uniform(0.02, 0.5, 3)
+    if rng.random() < 0.9 * (age - 0.35):
+        return linear(rng.uniform(60, 225) * np.array([1.0, 0.98, 0.94]))
     odds = _HAIR_ODDS.copy()
     if tone > 0.55:
         odds[3:10] *= 0.1
@@ -54,9 +61,15 @@ def draw_hair_colour(rng: np.random.Generator, tone: float) -> NDArray[np.float6
 
 
 def draw_skin(
-    rng: np.random.Generator, library: Library, settings: SampleSettings, tone: float, albedo: NDArray, hair: NDArray
+    rng: np.random.Generator,
+    library: Library,
+    settings: SampleSettings,
+    tone: float,
+    albedo: NDArray,
+    hair: NDArray,
+    old: float,
 ) -> tuple[int, NDArray[np.float32]]:
-    """Index of a skin and the kernel's skin parameters: tone, age, lips, brows, stubble, makeup."""
+    """Index of a skin and the kernel's skin parameters: tone, age (old, 0..1), lips, brows, stubble, makeup."""
     p = np.zeros(s.SKIN_PARAMETERS, np.float32)
     lightness = np.array([skin.mean.mean() for skin in library.skins])
     odds = np.exp(-np.abs(np.log(lightness / albedo.mean())) * 1.6)
@@ -65,7 +78,6 @@ def draw_skin(
     p[s.GAIN : s.GAIN + 3] = np.clip(albedo / mean, 0.1, 4)
     p[s.CONTRAST] = rng.uniform(0.7, 1.2)
     p[s.MEAN : s.MEAN + 3] = mean
-    old = rng.beta(1.1, 2.0)
     woman = rng.random() < 0.5
     # Lips: the skin with less green and blue; makeup on top.
     p[s.LIPS] = rng.uniform(0.15, 0.75)
@@ -85,26 +97,38 @@ def draw_skin(
         p[s.BLUSH] = rng.uniform(0, 0.25)
     p[s.LIP_COLOUR : s.LIP_COLOUR + 3] = lips
     p[s.BLUSH_COLOUR : s.BLUSH_COLOUR + 3] = albedo * [1.05, 0.62, 0.62]
-    p[s.LINER] = rng.uniform(0.5, 0.95) if made_up else rng.uniform(0.15, 0.65)
+    p[s.LINER] = rng.uniform(0.5, 0.95) if made_up else rng.uniform(0.2, 0.75)
     p[s.HAIR_COLOUR : s.HAIR_COLOUR + 3] = hair
     if not woman and rng.random() < settings.stubble * 1.6:
         p[s.STUBBLE] = rng.uniform(0.15, 0.75)
-    p[s.BROW] = rng.uniform(0.7, 1.5) if rng.random() > 0.04 else rng.uniform(0, 0.3)
-    p[s.BROW_COLOUR : s.BROW_COLOUR + 3] = np.minimum(hair * rng.uniform(0.35, 0.9), albedo * 0.5)
+    p[s.BROW] = rng.uniform(0.45, 1.5) if rng.random() > 0.04 else rng.uniform(0, 0.3)
+    p[s.BROW_COLOUR : s.BROW_COLOUR + 3] = np.minimum(hair * rng.uniform(0.35, 1.0), albedo * rng.uniform(0.35, 0.7))
     p[s.BROW_LAYER] = rng.integers(len(library.brows))
     p[s.BROW_SHIFT : s.BROW_SHIFT + 2] = 0, rng.normal(0, 0.0015)
     p[s.PORES] = rng.uniform(0.0, 0.5) * (0.6 + old)
     p[s.PORE_SCALE] = rng.uniform(4, 10)
-    p[s.WRINKLES] = max(old - 0.25, 0.0) * rng.uniform(0.3, 1.6)
+    p[s.WRINKLES] = max(old - 0.25, 0.0) * rng.uniform(0.5, 2.2)
+    p[s.EXPRESSIVE] = rng.uniform(0.1, 1.0) * (0.4 + 1.4 * old)
     p[s.OIL] = np.exp(rng.normal(-2.9, 0.7))
     p[s.GLOSS] = np.exp(rng.normal(2.7, 0.5))
     p[s.BLOTCHES] = rng.uniform(0.0, 0.35)
-    if rng.random() < 0.12 and tone < 0.5:
-        p[s.FRECKLES] = rng.uniform(1, 6)
+    if rng.random() < 0.1 and tone < 0.5:
+        p[s.FRECKLES] = rng.uniform(1, 5)
+    elif rng.random() < old - 0.5:  # the old have spots
+        p[s.FRECKLES] = rng.uniform(0.5, 2.5)
     p[s.SCATTER] = rng.uniform(0.15, 0.55) * (1.0 - 0.5 * tone)
     p[s.LIP_GLOSS] = rng.uniform(0.5, 3.0)
     p[s.HAIRLINE] = 9.0
     return index, p
+
+
+def creased(parameters: NDArray[np.float32], creases: NDArray[np.float32], closed: float) -> NDArray[np.float32]:
+    """Skin parameters for an expression: its creases (4,), and how far the eyes are closed, 0..1, since then the
+    lashes draw a line."""
+    p = parameters.copy()
+    p[s.CREASES : s.CREASES + 4] = p[s.EXPRESSIVE] * creases
+    p[s.LINER] = min(p[s.LINER] + 0.35 * closed, 0.97)
+    return p
 
 
 def row(
@@ -149,8 +173,8 @@ def draw_eyes(
 def draw_mouth(rng: np.random.Generator, tone: float) -> list[NDArray[np.float32]]:
     """Rows for the teeth, and for gums, tongue and the mouth's walls."""
     ivory = linear((232, 222, 200)) * np.exp(rng.normal(-0.12, 0.15)) * np.exp(rng.normal(0, [0.02, 0.03, 0.1]))
-    gums = linear((190, 100, 100)) * np.exp(rng.normal(-0.1, 0.2, 3)) * (1 - 0.35 * tone)
+    gums = linear((205, 112, 112)) * np.exp(rng.normal(-0.1, 0.2) + rng.normal(0, 0.07, 3)) * (1 - 0.3 * tone)
     return [
-        row(s.TOOTH, ivory, specular=0.08, shine=70, amount=0.06, front=0.026),
-        row(s.MOUTH, gums, specular=0.06, shine=40, amount=0.25, front=0.027),
+        row(s.TOOTH, ivory, specular=0.08, shine=70, amount=0.06, front=rng.uniform(0.016, 0.027)),
+        row(s.MOUTH, gums, specular=0.06, shine=40, amount=0.25, front=rng.uniform(0.01, 0.028)),
     ]

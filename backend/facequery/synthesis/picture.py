@@ -28,7 +28,10 @@ def exposure(
     A face comes out at 0.28 times a root of its albedo's ratio to 0.35, with a spread of half a stop; so dark skin
     stays darker. White balance takes away most of the illuminant's (3,) colour.
     """
-    light = float(colour.sum() / (3 * max(float(coverage.sum()), 1.0)))
+    # Measured in the middle, where the face is: a white shirt must not make it black.
+    height, width = coverage.shape
+    middle = np.s_[height // 6 : height - height // 6, width // 6 : width - width // 6]
+    light = float(colour[middle].sum() / (3 * max(float(coverage[middle].sum()), 1.0)))
     target = 0.28 * (albedo / 0.35) ** 0.6 * np.exp(rng.normal(0, 0.35))
     balance = (illuminant / max(float(illuminant.mean()), 1e-6)) ** -rng.uniform(0.2, 0.85)
     return (balance * (target / max(light, 1e-4))).astype(np.float32)

@@ -233,7 +233,7 @@ class Renderer:
             return
         box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         pane = share[box][..., None]
-        sky = lens.colour * np.maximum(sh[0], 0)
+        sky = lens.colour * np.maximum(sh[0], 0) * lens.opacity
         if lens.reflection > 0:
             environment = self.library.environments[scene.light.environment]
             h, w = environment.picture.shape[:2]
@@ -242,7 +242,7 @@ class Renderer:
             mirrored = cv2.resize(window, (pane.shape[1], pane.shape[0]), interpolation=cv2.INTER_LINEAR)
             sky = sky + np.minimum(mirrored, 6.0) * (0.15 * lens.reflection * scene.light.ambient)
         opacity = pane * lens.opacity
-        colour[box] = colour[box] * (1 - opacity) + pane * (sky if lens.reflection > 0 else sky * lens.opacity)
+        colour[box] = colour[box] * (1 - opacity) + pane * sky
         coverage[box] = coverage[box] * (1 - opacity[..., 0]) + opacity[..., 0]
 
     def _shadow_map(self, a: "_Arrays", lamp: NDArray, middle: NDArray, culled: NDArray) -> tuple[NDArray, NDArray]:

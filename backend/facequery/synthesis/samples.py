@@ -13,6 +13,7 @@ from facequery.synthesis.cycles.person import off_basis
 from facequery.synthesis.expressions import ExpressionSampler
 from facequery.synthesis.labels import labels, surface_points
 from facequery.synthesis.library import SPLITS, Library
+from facequery.synthesis.looks import creased
 from facequery.synthesis.occluders import draw_occluder
 from facequery.synthesis.paint import Painter
 from facequery.synthesis.picture import composed, defocus, develop, exposure, resolution
@@ -132,7 +133,9 @@ class FaceSampler:
             view = scene.view
             face = vertices[self._face_vertices] @ view.rotation.T + view.translation
             extras.append(draw_occluder(own, scene, face, self.settings.hand))
-        dressed = replace(scene, skin_parameters=outfit.skin_parameters)
+        blink = [scene.expression[self.expressions.names.index(name)] for name in ("eyeBlinkLeft", "eyeBlinkRight")]
+        skin = creased(outfit.skin_parameters, self.expressions.creases(scene.expression), float(max(blink)))
+        dressed = replace(scene, skin_parameters=skin)
         overlay = self.painter.paint(own, scene.albedo, self.settings)
         return self.renderer.render(dressed, size, vertices, normals, extras, outfit.lenses, overlay)
 

@@ -12,7 +12,7 @@ from facequery.head.model import HeadModel
 from facequery.synthesis.expressions import ExpressionSampler
 from facequery.synthesis.library import Library
 from facequery.synthesis.lighting import Light, draw_light
-from facequery.synthesis.looks import draw_eyes, draw_hair_colour, draw_mouth, draw_skin, draw_tone
+from facequery.synthesis.looks import draw_age, draw_eyes, draw_hair_colour, draw_mouth, draw_skin, draw_tone
 from facequery.synthesis.portrait_looks import draw_shape, over_portrait, softened, tone_of
 from facequery.synthesis.settings import SampleSettings
 
@@ -137,8 +137,9 @@ def sample_scene(
         own = library.portraits[portrait]
         tone = tone_of(own)
         identity, expression = draw_shape(rng, own, identity, expression)
-    hair = draw_hair_colour(rng, tone)
-    skin, parameters = draw_skin(rng, library, settings, tone, albedo, hair)
+    age = draw_age(rng)
+    hair = draw_hair_colour(rng, tone, age)
+    skin, parameters = draw_skin(rng, library, settings, tone, albedo, hair, age)
     if portrait is not None:
         skin = len(library.skins) + portrait
         parameters, albedo = over_portrait(rng, own, parameters)

@@ -23,6 +23,7 @@ from facequery.synthesis.shading import (
     CLOTH,
     COLOUR,
     CONTRAST,
+    CREASES,
     DEPTH,
     EYE,
     FACING,
@@ -310,12 +311,19 @@ def surfaces(  # type: ignore[no-untyped-def]
                 qx, qy, qz = d1u * p2x - d2u * p1x, d1u * p2y - d2u * p1y, d1u * p2z - d2u * p1z
                 lt = sign / math.sqrt(tx * tx + ty * ty + tz * tz + np.float32(1e-20))
                 lq = sign / math.sqrt(qx * qx + qy * qy + qz * qz + np.float32(1e-20))
-                du = (noise[ni, nj, 2] * inv255 - np.float32(0.5)) * skin[PORES] + (
-                    m8[MASK_WRINKLE_U] - np.float32(0.502)
-                ) * skin[WRINKLES]
-                dv = (noise[ni, nj, 3] * inv255 - np.float32(0.5)) * skin[PORES] + (
-                    m8[MASK_WRINKLE_V] - np.float32(0.502)
-                ) * skin[WRINKLES]
+                if np.float32(0.032) < Y:
+                    crease = skin[CREASES]
+                elif np.float32(0.006) < Y and abs(X) < np.float32(0.016):
+                    crease = skin[CREASES + 1]
+                elif np.float32(-0.027) < Y:
+                    crease = skin[CREASES + 2]
+                else:
+                    crease = skin[CREASES + 3]
+                crease += skin[WRINKLES]
+                du = (noise[ni, nj, 2] * inv255 - np.float32(0.5)) * skin[PORES]
+                du += (m8[MASK_WRINKLE_U] - np.float32(0.502)) * crease
+                dv = (noise[ni, nj, 3] * inv255 - np.float32(0.5)) * skin[PORES]
+                dv += (m8[MASK_WRINKLE_V] - np.float32(0.502)) * crease
                 nx -= du * tx * lt + dv * qx * lq
                 ny -= du * ty * lt + dv * qy * lq
                 nz -= du * tz * lt + dv * qz * lq

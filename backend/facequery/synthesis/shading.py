@@ -53,8 +53,9 @@ SCATTER = 38  # how far light wraps round, red
 OVERLAY = 39  # 1: the overlay texture is used
 LIP_GLOSS = 40
 BROW_SHIFT = 41  # 41:43 shift of the brows on the texture
-MOUTH_SHADE = 43
-SKIN_PARAMETERS = 44
+EXPRESSIVE = 43  # how deep expressions crease the skin
+CREASES = 44  # 44:48 bump of forehead, between the brows, round the eyes, smile lines; added to the wrinkles
+SKIN_PARAMETERS = 48
 
 # Channels of the masks texture.
 MASK_LIPS, MASK_BEARD, MASK_SCALP, MASK_BLUSH, MASK_SHADOW, MASK_LINER, MASK_WRINKLE_U, MASK_WRINKLE_V = range(8)
