@@ -5,7 +5,7 @@ BIN := .venv/bin
 TEST_EXTRAS := test,blender,train,usd
 INSTALL ?=
 
-.PHONY: demo test lint extension test-blender clean
+.PHONY: demo test lint extension test-blender test-blender-all clean
 
 demo: .venv/installed-plain
 	$(BIN)/facequery demo
@@ -23,6 +23,17 @@ extension: .venv/installed-test-blender-train-usd
 
 test-blender: .venv/installed-test-blender-train-usd
 	$(BIN)/python -m pytest tests/blender
+
+# The extension's tests in other versions of Blender, each in an environment of its own.
+BLENDERS := 4.2.0 5.0.1
+test-blender-all: test-blender $(BLENDERS:%=.venv/test-bpy-%)
+
+.venv/test-bpy-%: .venv/bpy-%
+	FACEQUERY_BLENDER_PYTHON=$(CURDIR)/.venv/bpy-$*/bin/python $(BIN)/python -m pytest tests/blender
+
+.venv/bpy-%: | .venv/installed-test-blender-train-usd
+	$(PYTHON) -m venv $@
+	$@/bin/python -m pip install --quiet "bpy==$*" "numpy<2"
 
 .venv/installed-plain: pyproject.toml install.py
 	$(PYTHON) install.py --quiet $(INSTALL)

@@ -71,6 +71,11 @@ def add_by_weight(scene: bpy.types.Scene, count: int, seed: int = 0, symmetric: 
     return _add(scene, _on_triangles(asset, rows[triangle], share), symmetric)
 
 
+def add_on_triangles(scene: bpy.types.Scene, triangle: NDArray, weights: NDArray) -> int:
+    """Add points on triangles (N,) of the whole head by barycentric coordinates (N, 3). Returns how many."""
+    return _add(scene, _on_triangles(load_head(), triangle, weights), False)
+
+
 def _on_triangles(asset: HeadAsset, triangle: NDArray, weights: NDArray) -> tuple[NDArray, Anchors]:
     position = np.einsum("nk,nkc->nc", weights, asset.rest[asset.triangles[triangle]])
     kind = np.zeros(len(triangle), np.int32)

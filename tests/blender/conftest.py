@@ -33,6 +33,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(skip)
 
 
+@pytest.fixture(scope="session")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The extension's zip, built by Blender's own tool; its repository index lies beside it."""
+    sys.path.insert(0, str(ROOT))
+    from tools.build_extension import build
+
+    return build(tmp_path_factory.mktemp("extension"))
+
+
 @pytest.fixture
 def run_script(tmp_path: Path) -> RunScript:
     """Run scripts/NAME with arguments; returns what it printed. It fails the test when the script fails."""

@@ -1,14 +1,8 @@
 """The zip: what is in it, that Blender accepts it, and that it works once installed, with no sources beside."""
 
-import sys
 import tomllib
 import zipfile
-from pathlib import Path
 
-import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
 # What Blender's extension platform accepts for add-ons; its command-line tool does not check them.
 TAGS = {
     "3D View", "Add Curve", "Add Mesh", "Animation", "Bake", "Camera", "Compositing", "Development", "Game Engine",
@@ -16,13 +10,6 @@ TAGS = {
     "Node", "Object", "Paint", "Physics", "Pipeline", "Render", "Rigging", "Scene", "Sculpt", "Sequencer", "System",
     "Text Editor", "Tracking", "User Interface", "UV",
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tools.build_extension import build
-
-    return build(tmp_path_factory.mktemp("extension"))
 
 
 def test_manifest_and_contents(package):
