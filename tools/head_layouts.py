@@ -18,6 +18,7 @@ from facequery.head import HeadModel, QuerySet
 from facequery.head.sampling import on_surface
 from numpy.typing import NDArray
 
+from tools.head_contour import Outline
 from tools.head_dense_layouts import dense520, segments
 from tools.head_frl import FrlMean, frl189
 from tools.head_inner_layouts import eyes_layout, jaw_layout, skull_layout, teeth_layout
@@ -81,20 +82,39 @@ def make(model: HeadModel, name: str, points: NDArray, names: list[str], groups:
     return replace(queries, **texts)
 
 
-def polyline(points: NDArray, count: int) -> NDArray[np.float64]:
-    """`count` points evenly along a polyline (N, 3), ends included."""
-    length = np.r_[0, np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))]
-    along = np.linspace(0, length[-1], count)
-    return np.stack([np.interp(along, length, points[:, k]) for k in range(3)], 1)
-
-
 def on_skin(model: HeadModel, points: NDArray) -> NDArray[np.float64]:
     """Nearest points of the skin."""
     return on_surface(model, points).positions
 
 
-def ibug68_points(model: HeadModel, hints: Hints, frl: FrlMean) -> NDArray[np.float64]:
-    """The 68 points of iBUG 300-W: contour on the silhouette of a frontal face, the rest on features."""
+# MediaPipe's points of the same meaning as those of iBUG 300-W; brows: the upper and the lower edge.
+SAME_AS_MEDIAPIPE = {
+    31: (98,), 32: (97,), 33: (2,), 34: (326,), 35: (327,),
+    17: (70, 46), 18: (63, 53), 19: (105, 52), 20: (66, 65), 21: (107, 55),
+    22: (336, 285), 23: (296, 295), 24: (334, 282), 25: (293, 283), 26: (300, 276),
+    48: (61,), 49: (39,), 50: (37,), 51: (0,), 52: (267,), 53: (269,), 54: (291,), 55: (321,), 56: (314,), 57: (17,),
+    58: (84,), 59: (91,), 60: (78,), 61: (82,), 62: (13,), 63: (312,), 64: (308,), 65: (317,), 66: (14,), 67: (87,),
+}  # fmt: skip
+
+
+def ibug68_points(model: HeadModel, base: NDArray, media: NDArray, contour: NDArray) -> NDArray[np.float64]:
+    """The 68 points of iBUG 300-W: the contour evenly on the outline of a frontal face, the rest on features.
+
+    Brows, base of the nose and lips lie in the middle between two placements that know nothing of each other: `base`
+    (68, 3), from the source head and the London mean, and MediaPipe's points of the same meaning, media (478, 3).
+    """
+    points = base.copy()
+    for number, same in SAME_AS_MEDIAPIPE.items():
+        points[number] = 0.5 * (base[number] + media[list(same)].mean(0))
+    points = symmetrised(points, nearest_partner(base))
+    points[:17] = contour
+    points[:36] = on_skin(model, points[:36])
+    points[48:] = on_skin(model, points[48:])
+    return points
+
+
+def base68_points(model: HeadModel, hints: Hints, frl: FrlMean) -> NDArray[np.float64]:
+    """68 points as the source head has them, with the brows of the London mean."""
     points = hints["ibug68"]
     right = frl.brow(model, 5)
     points[17:22] = right
@@ -112,12 +132,10 @@ def face68_3d_points(model: HeadModel, hints: Hints, ibug: NDArray) -> NDArray[n
     return points
 
 
-def wflw98_points(model: HeadModel, hints: Hints, ibug: NDArray, frl: FrlMean) -> NDArray[np.float64]:
-    """The 98 points of WFLW: twice as many on the contour, both edges of the brows, eight to an eye, pupils."""
+def wflw98_points(model: HeadModel, hints: Hints, contour: NDArray, frl: FrlMean) -> NDArray[np.float64]:
+    """The 98 points of WFLW: 33 on the contour, both edges of the brows, eight to an eye, pupils."""
     points = hints["wflw98"]
-    points[0:33:2] = ibug[:17]
-    between = np.concatenate([polyline(ibug[i : i + 2], 3)[1:2] for i in range(16)])
-    points[1:33:2] = on_skin(model, between)
+    points[:33] = on_skin(model, contour)
     points[33:42] = frl.brow_outline(model)
     points[42:51] = points[[37, 36, 35, 34, 33, 41, 40, 39, 38]] * MIRROR
     eyes = [model.parts[n].vertices.start for n in ("eye_right", "eye_left")]
@@ -232,28 +250,33 @@ def mediapipe_groups(model: HeadModel, points: NDArray) -> list[str]:
 
 def all_layouts(model: HeadModel, hints: Hints, frl: FrlMean) -> list[QuerySet]:
     """Every layout that ships."""
-    ibug = ibug68_points(model, hints, frl)
+    base = base68_points(model, hints, frl)
+    outline = Outline(model)
+    media = mediapipe478_points(model, hints, base[36:48])
+    ibug = ibug68_points(model, base, media, outline.contour())
     names68, groups68 = grouped_names(IBUG_GROUPS)
     names98, groups98 = grouped_names(WFLW_GROUPS)
-    solid = face68_3d_points(model, hints, ibug)
-    aflw = aflw21_points(model, ibug)
+    solid = face68_3d_points(model, hints, base)
+    aflw = aflw21_points(model, base)
     aflw_groups = [n.split("_")[0] for n in AFLW_NAMES]
-    media = mediapipe478_points(model, hints, ibug[36:48])
     london = "brows after the mean of the Face Research Lab London Set (CC BY 4.0)"
     lips_and_lids = {"origin": london, "licence": HINT_LICENCES}
     sets = [
-        make(model, "ibug68", ibug, names68, groups68, **lips_and_lids,
-             description="The 68 points of iBUG 300-W, contour on the silhouette of a frontal face"),
+        make(model, "ibug68", ibug, names68, groups68, licence=HINT_LICENCES, slide=outline.slide(17),
+             origin=london + "; these, lips and the nose's base half way to MediaPipe's (Apache-2.0); contour: the "
+             "head's outline",
+             description="The 68 points of iBUG 300-W, contour on the face's outline, which slides as the head turns"),
         make(model, "face68_3d", solid, names68, groups68, **lips_and_lids,
              description="The 68 points with the contour along the jaw in 3D"),
-        make(model, "wflw98", wflw98_points(model, hints, ibug, frl), names98, groups98, origin=london,
-             description="The 98 points of WFLW", licence=HINT_LICENCES + " and the QLOT project (MIT)"),
+        make(model, "wflw98", wflw98_points(model, hints, outline.contour(count=33), frl), names98, groups98,
+             origin=london, licence=HINT_LICENCES + " and the QLOT project (MIT)", slide=outline.slide(33),
+             description="The 98 points of WFLW, contour on the face's outline, which slides as the head turns"),
         make(model, "aflw21", aflw, list(AFLW_NAMES), aflw_groups, **lips_and_lids,
              description="The 21 points of AFLW, from image-left to image-right"),
         make(model, "mediapipe478", media, [str(i) for i in range(478)], mediapipe_groups(model, media),
              description="MediaPipe's face mesh: 468 points and 5 of each iris", licence="Apache-2.0",
              origin="fitted by running MediaPipe (Apache-2.0) on renders of the source head"),
-        frl189(model, frl, ibug),
+        frl189(model, frl, base),
         dense520(model, solid, aflw, names68),
         segments(model),
         teeth_layout(model),

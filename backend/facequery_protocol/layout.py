@@ -8,16 +8,25 @@
 Positions are canonical metres on the rest mesh (+x the subject's left, +y up, +z out of the face, origin between the
 eyeball centres) and are what counts; triangle, barycentric and offset say where on the mesh `head` a point is tied
 (triangle -1: not on a surface) and may be left out. Only schema, version, name and positions are required.
+
+An optional extension with a version of its own lets points slide as the head turns (a contour that is the silhouette):
+
+    "slide": {"version": 1, "indices": [0, 1, ...], "yaws": [-60, ..., 60], "positions": [[[x, y, z], ...], ...]}
+
+the numbers of the points, yaws in degrees (ascending, positive to the subject's left) and, for each yaw, the points'
+positions. Who does not know it uses `positions` alone.
 """
 
 import json
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 SCHEMA = "facequery.layout"
 VERSION = 1
+SLIDE_VERSION = 1
 HEAD = "facequery-1"
 KINDS = ("skin", "bone", "tooth", "eye", "volume")
 LIMIT = 1.0  # metres: a coordinate beyond this is not in metres
@@ -103,7 +112,25 @@ def validated(document: dict[str, Any]) -> dict[str, Any]:
         out["triangles"] = triangles
         out["barycentric"] = _triples(document, "barycentric", count, None)
         out["offsets"] = _triples(document, "offsets", count, [[0.0, 0.0, 0.0]] * count)
+    if "slide" in document:
+        out["slide"] = _slide(document["slide"], count)
     return out
+
+
+def _slide(slide: Any, count: int) -> dict[str, Any]:
+    if not isinstance(slide, dict) or slide.get("version") != SLIDE_VERSION:
+        raise LayoutError(f'"slide" must be a table of version {SLIDE_VERSION}')
+    indices, yaws, rows = (slide.get(key) for key in ("indices", "yaws", "positions"))
+    whole = isinstance(indices, list) and all(isinstance(i, int) and 0 <= i < count for i in indices)
+    if not whole or len(set(indices)) != len(indices) or not indices:  # type: ignore[arg-type]
+        raise LayoutError(f'"indices" of "slide" must be different numbers of points, 0 to {count - 1}')
+    numbers = isinstance(yaws, list) and all(isinstance(y, int | float) and math.isfinite(y) for y in yaws)
+    if not numbers or len(yaws) < 2 or any(b <= a for a, b in pairwise(yaws)):  # type: ignore[arg-type]
+        raise LayoutError('"yaws" of "slide" must be at least two ascending numbers')
+    if not isinstance(rows, list) or len(rows) != len(yaws):  # type: ignore[arg-type]
+        raise LayoutError('"positions" of "slide" must have one list for each yaw')
+    points = [_triples({"positions": row}, "positions", len(indices), None) for row in rows]
+    return {"version": SLIDE_VERSION, "indices": indices, "yaws": [float(y) for y in yaws], "positions": points}  # type: ignore[union-attr]
 
 
 def read_layout(path: Path | str) -> dict[str, Any]:

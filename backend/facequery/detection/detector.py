@@ -14,11 +14,12 @@ from facequery.errors import UserError
 from facequery.geometry.crops import apply_affine, compose, crop_from_points, sample_crop
 from facequery.head.model import HeadModel
 from facequery.head.queries import QuerySet
+from facequery.head.slide import Slide
 from facequery.models.landmarks import LandmarkNet, images_to_input
 from facequery.models.weights import load_landmark_net
 
 ZOOM = 0.9  # a tighter crop than `crop_from_points` holds less of a neighbour's face, which misleads
-_MIRROR = np.float32([-1, 1, 1])  # of canonical space: the rest head is symmetric
+_MIRROR = np.array([-1, 1, 1], np.float32)  # of canonical space: the rest head is symmetric
 _PAIRS = 400_000  # queries times images decoded at once: bounds memory (about 1 KB a pair)
 
 
@@ -84,14 +85,25 @@ class Detector:
             xy[part], sigma[part] = where.float().cpu().numpy(), log_sigma.float().exp().cpu().numpy()
         return xy, sigma
 
-    def look(self, crops: NDArray[np.uint8], positions: NDArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def look(
+        self, crops: NDArray[np.uint8], positions: NDArray, slide: Slide | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Crops (B, S, S, 3), uint8 RGB, and canonical positions (N, 3) or (B, N, 3), metres -> xy (B, N, 2) and sigma
-        (B, N) in crop coordinates: `encode` and `decode`, and the mean with the mirrored picture if `mirror` is set."""
-        if not self.mirror:
-            return self.decode(self.encode(crops), positions)
-        count = len(crops)
-        descriptors = self.encode(np.concatenate([crops, crops[:, :, ::-1]]))
+        (B, N) in crop coordinates: `encode` and `decode`, and the mean with the mirrored picture if `mirror` is set.
+
+        `slide`: a layout's points that go where the head's yaw has them; they are asked for again when it is known.
+        """
+        descriptors = self.encode(np.concatenate([crops, crops[:, :, ::-1]]) if self.mirror else crops)
+        xy, sigma = self._both(descriptors, len(crops), positions)
+        return (xy, sigma) if slide is None else self._both(descriptors, len(crops), slide.followed(positions, xy))
+
+    def _both(
+        self, descriptors: Tensor, count: int, positions: NDArray
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Landmarks from descriptors of `count` pictures, followed by those of their mirror images if there are any."""
         xy, sigma = self.decode(descriptors[:count], positions)
+        if len(descriptors) == count:
+            return xy, sigma
         other, spread = self.decode(descriptors[count:], np.asarray(positions, np.float32) * _MIRROR)
         return 0.5 * (xy + other * _MIRROR[:2]), np.sqrt(0.5 * (sigma**2 + spread**2))
 
@@ -102,7 +114,9 @@ class Detector:
         pixels (the top-left pixel covers [0, 1) x [0, 1)).
 
         `image` (H, W, 3) uint8 RGB with square pixels; `queries` N points of the head, `load_layout(name)`; `crop` the
-        crop_to_image (2, 3) to look at, else the surest face is looked for. Raises UserError when there is no face.
+        crop_to_image (2, 3) to look at, else the surest face is looked for. Points that slide with the head's yaw (see
+        `head.slide`) do; tracks ask for them where they are at rest, so that a track is one point of the skin.
+        Raises UserError when there is no face.
         """
         if crop is None:
             found = FaceFinder.from_pretrained(device=str(self.device)).find(image)
@@ -110,7 +124,7 @@ class Detector:
             if not faces:
                 raise UserError("No face was found in the picture.", "Give a crop, or a region.", "FQ320")
             crop = tightened(crop_from_points(faces[0].points))
-        xy, sigma = self.look(sample_crop(image, crop, self.size)[None], queries.positions)
+        xy, sigma = self.look(sample_crop(image, crop, self.size)[None], queries.positions, queries.slide)
         return to_pixels(xy[0], sigma[0], crop)
 
 

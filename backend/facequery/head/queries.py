@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from facequery.errors import UserError
 from facequery.head.binding import find_places
 from facequery.head.model import HeadModel
+from facequery.head.slide import Slide
 
 FARTHEST = 0.05  # metres: a query farther than this from every surface is a mistake
 ON_SURFACE = 0.001
@@ -27,6 +28,7 @@ class QuerySet:
     positions (N, 3) canonical metres; ids (unique), names, groups; kinds: skin, bone, tooth, eye or volume;
     triangle (N,) of the whole head (-1: in the volume) with bary (N, 3) and offset (N, 3) from that point of it.
     name: of the layout; description, origin and licence travel with its file.
+    slide: where some of the points go as the head turns, for layouts whose contour is the picture's (None: nowhere).
     """
 
     positions: NDArray[np.float32]
@@ -41,6 +43,7 @@ class QuerySet:
     description: str = ""
     origin: str = ""
     licence: str = ""
+    slide: Slide | None = None
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -89,7 +92,7 @@ class QuerySet:
 
     @staticmethod
     def concat(sets: "Sequence[QuerySet]", name: str = "") -> "QuerySet":
-        """All queries one after the other; ids that would occur twice get their number appended."""
+        """All queries one after the other, none of them sliding; ids that would occur twice get their number."""
         ids: list[str] = []
         taken: set[str] = set()
         for i in (i for s in sets for i in s.ids):
@@ -127,6 +130,7 @@ class QuerySet:
             description=self.description,
             origin=self.origin,
             licence=self.licence,
+            slide=None if self.slide is None else self.slide.subset(rows),
         )
 
     def index(self, names: Sequence[str]) -> NDArray[np.int64]:
@@ -155,12 +159,20 @@ class QuerySet:
             document = read_layout(path)
         except LayoutError as error:
             raise UserError(str(error), "See docs/layouts.md for the format.", "FQ113") from error
+        slide = None
+        if "slide" in document:
+            given = document["slide"]
+            slide = Slide(
+                np.array(given["indices"], np.int64), np.array(given["yaws"], np.float64),
+                np.array(given["positions"], np.float32),
+            )  # fmt: skip
         if "triangles" not in document:
             tied = QuerySet.from_positions(
                 model or HeadModel.load(), np.array(document["positions"]), document["ids"], document["names"],
                 document["groups"], document["name"],
             )  # fmt: skip
-            return QuerySet(**{**vars(tied), **{k: document[k] for k in ("description", "origin", "licence")}})
+            texts = {k: document[k] for k in ("description", "origin", "licence")}
+            return QuerySet(**{**vars(tied), **texts, "slide": slide})
         triangle = np.array(document["triangles"], np.int32)
         count = len((model or HeadModel.load()).triangles)
         if triangle.min() < -1 or triangle.max() >= count:
@@ -178,6 +190,7 @@ class QuerySet:
             triangle=triangle,
             bary=np.array(document["barycentric"], np.float32),
             offset=np.array(document["offsets"], np.float32),
+            slide=slide,
             **{k: document[k] for k in ("name", "description", "origin", "licence")},
         )
 
@@ -194,6 +207,12 @@ class QuerySet:
             "positions": rounded(self.positions, 6), "triangles": [int(t) for t in self.triangle],
             "barycentric": rounded(self.bary, 5), "offsets": rounded(self.offset, 6),
         }  # fmt: skip
+        if self.slide is not None:
+            document["slide"] = {
+                "version": 1, "indices": [int(i) for i in self.slide.indices],
+                "yaws": [float(y) for y in self.slide.yaws],
+                "positions": [rounded(rows, 6) for rows in self.slide.positions],
+            }  # fmt: skip
         try:
             write_layout(path, document)
         except LayoutError as error:

@@ -1,0 +1,105 @@
+"""Points that slide with the head's yaw."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from facequery.errors import UserError
+from facequery.geometry.rotations import euler_to_matrix
+from facequery.head import QuerySet, load_layout
+from facequery.head.slide import Slide, yaw_of
+from facequery_protocol.layout import LayoutError, validated
+
+FLIP = np.float32([-1, 1, 1])
+
+
+def seen(points: np.ndarray, yaw: float, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
+    """Pixels (N, 2) of canonical points before a long lens."""
+    rotation = np.diag([1.0, -1.0, -1.0]) @ euler_to_matrix(*np.radians([yaw, pitch, roll]))
+    camera = points @ rotation.T + [0, 0, 6.0]
+    return camera[:, :2] / camera[:, 2:] * 20000 + 300
+
+
+@pytest.mark.parametrize("yaw", [-50.0, -20.0, 0.0, 12.0, 45.0])
+def test_yaw_is_told_from_landmarks(yaw):
+    points = load_layout("ibug68").positions[17:]
+    for pitch, roll in ((0.0, 0.0), (15.0, 0.0), (-10.0, 30.0)):
+        assert yaw_of(points[None], seen(points, yaw, pitch, roll)[None])[0] == pytest.approx(yaw, abs=3.0)
+
+
+@pytest.mark.parametrize(("name", "count"), [("ibug68", 17), ("wflw98", 33)])
+def test_contours_slide_and_are_mirror_images(name, count):
+    layout = load_layout(name)
+    slide = layout.slide
+    assert slide is not None and slide.indices.tolist() == list(range(count))
+    assert np.abs(slide.at(0.0) - layout.positions[:count]).max() < 0.003  # at rest: the layout's, put on the skin
+    for yaw in (10.0, 37.0, 60.0):
+        np.testing.assert_allclose(slide.at(-yaw), slide.at(yaw)[::-1] * FLIP, atol=1e-6)
+    # A head turned to its left hides its left cheek: the contour there moves towards the nose, the other hardly.
+    moved = np.linalg.norm(slide.at(30.0) - slide.at(0.0), axis=1)
+    assert moved[count - 3] > 0.02 > 0.006 > moved[2]
+    np.testing.assert_array_equal(slide.at(80.0), slide.at(60.0))
+
+
+def test_contour_ends_the_face_in_the_picture(model):
+    """At every yaw the contour lies outside, in the picture, of where it lies at rest, on the side that turns away."""
+    slide = load_layout("ibug68").slide
+    for yaw in (15.0, 30.0, 45.0):
+        free, fixed = (seen(points, yaw)[12:15, 0] for points in (slide.at(yaw), slide.at(0.0)))
+        assert (free > fixed + 1).all()
+
+
+def test_queries_follow_each_face():
+    layout = load_layout("ibug68")
+    faces = np.stack([seen(layout.positions, yaw) for yaw in (-30.0, 0.0, 30.0)])
+    asked = layout.slide.followed(layout.positions, faces)
+    np.testing.assert_array_equal(asked[:, 17:], np.broadcast_to(layout.positions[17:], (3, 51, 3)))
+    assert np.abs(asked[1] - layout.positions).max() < 0.003
+    np.testing.assert_allclose(asked[0, :17], asked[2, :17][::-1] * FLIP, atol=0.003)
+    shift = np.float32([0.001, 0.002, 0.0])  # calibrated positions keep their distance
+    moved = layout.slide.followed(layout.positions + shift, faces)
+    np.testing.assert_allclose(moved[:, :17] - asked[:, :17], np.broadcast_to(shift, (3, 17, 3)), atol=1e-3)
+
+
+def test_a_slide_survives_files_and_subsets(model, tmp_path):
+    layout = load_layout("ibug68")
+    layout.save(tmp_path / "mine.json")
+    again = QuerySet.load(tmp_path / "mine.json").slide
+    np.testing.assert_array_equal(again.positions, layout.slide.positions)
+    some = layout.subset([30, 3, 1])
+    assert some.slide.indices.tolist() == [1, 2]
+    np.testing.assert_array_equal(some.slide.positions, layout.slide.positions[:, [3, 1]])
+    assert layout.subset([30, 31]).slide is None
+    assert QuerySet.concat([layout, load_layout("jaw")]).slide is None
+    replace(layout, slide=None).save(tmp_path / "plain.json")
+    assert "slide" not in json.loads((tmp_path / "plain.json").read_text())
+
+
+GOOD = {"version": 1, "indices": [0], "yaws": [-1, 1], "positions": [[[0, 0, 0.02]], [[0, 0, 0.03]]]}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"version": 2}, "version 1"),
+        ({"indices": [5]}, "numbers of points"),
+        ({"indices": [0, 0]}, "numbers of points"),
+        ({"yaws": [1, -1]}, "ascending"),
+        ({"positions": [[[0, 0, 0.02]]]}, "one list for each yaw"),
+        ({"positions": [[[0, 0, 0.02]], [[0, 0, 30]]]}, "metres"),
+    ],
+)
+def test_malformed_slides_are_refused(tmp_path, change, words):
+    document = {"schema": "facequery.layout", "version": 1, "name": "x", "positions": [[0, 0, 0.02]]}
+    assert validated({**document, "slide": GOOD})["slide"]["yaws"] == [-1.0, 1.0]
+    with pytest.raises(LayoutError, match=words):
+        validated({**document, "slide": {**GOOD, **change}})
+    (tmp_path / "bad.json").write_text(json.dumps({**document, "slide": {**GOOD, **change}}))
+    with pytest.raises(UserError, match="malformed"):
+        QuerySet.load(tmp_path / "bad.json")
+
+
+def test_a_slide_of_one_layout_twice():
+    slide = Slide(np.array([1]), np.array([0.0, 1.0]), np.zeros((2, 1, 3), np.float32))
+    assert slide.repeated(5).indices.tolist() == [1, 6] and slide.repeated(5).positions.shape == (2, 2, 3)
