@@ -350,6 +350,7 @@ def default_registry() -> Registry:
     registry.add("job.run", "facequery.pipeline.methods:run_job_folder")
     registry.add("export.list", "facequery.pipeline.export_methods:list_formats", quick=True)
     registry.add("export.write", "facequery.pipeline.export_methods:write_export")
+    registry.add("report.write", "facequery.pipeline.export_methods:write_job_report")
     registry.add("stmap.write", "facequery.pipeline.export_methods:write_stmaps")
     registry.add("fit.run", "facequery.pipeline.fit_methods:run_fit")
     registry.add("about", "facequery.pipeline.methods:about")

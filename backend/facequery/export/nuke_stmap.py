@@ -2,8 +2,8 @@
 
 Read nodes of the plate, of uv-to-pixel and of pixel-to-uv; an STMap that unwraps the plate into the head's atlas (paint
 after it); an STMap that puts the result back; a Merge over the plate. The maps' convention is that of Nuke's STMap:
-[0, 1] from the lower left corner, pixel centres at half pixels, distorted as filmed. Frames: the numbers in the file names.
-The maps are the ones that `facequery stmap JOB` wrote to JOB/stmap, by their absolute paths.
+[0, 1] from the lower left corner, pixel centres at half pixels, distorted as filmed. Frames: the numbers in the file
+names. The maps are the ones that `facequery stmap JOB` wrote to JOB/stmap, by their absolute paths.
 """
 
 from pathlib import Path

@@ -52,6 +52,20 @@ def write_stmaps(params: dict[str, Any], context: "Context") -> dict[str, Any]:
     return {"files": [str(path.resolve()) for path in files]}
 
 
+def write_job_report(params: dict[str, Any], context: "Context") -> dict[str, Any]:
+    """The report of the job of `params["folder"]`, to "out" (null: JOB/report.html); "view", "overwrite".
+
+    Returns its absolute path. Raises UserError; FQ501 when it is there already.
+    """
+    from facequery.pipeline.report import write_report
+
+    out = _text(params, "out", optional=True)
+    view, overwrite = _of(params, "view", int, 1), _of(params, "overwrite", bool, False)
+    folder = Path(_text(params, "folder"))
+    path = write_report(folder, None if out is None else Path(out), overwrite, view, context.progress)
+    return {"files": [str(path.resolve())]}
+
+
 def request_from(params: dict[str, Any]) -> Any:
     """An ExportRequest from a message. Raises UserError naming what is of the wrong kind."""
     from facequery.pipeline.export import ExportRequest
