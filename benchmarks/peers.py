@@ -1,127 +1,190 @@
-"""MediaPipe's face mesh on the same annotated photographs as ours.
+"""MediaPipe's face mesh beside ours: the same pictures, the same canvases, the same films, in one run.
 
-    python -m benchmarks.peers [--weights landmarks] [--out benchmarks/results/peers.md]
+    python -m benchmarks.peers [--weights landmarks] [--out benchmarks/results/peers.md] [--only pictures|films]
 
-MediaPipe (0.10.21) runs in an environment of its own, made at the first call. It sees each whole picture, and where it
-finds nothing a crop of twice the annotated face. Ours gets the crop from the annotation's box. Errors in percent of the
-distance of the outer eye corners. "offsets removed": the mean offset of every point (in crop coordinates) on `lfpw` is
-subtracted, on `lfpw` itself in two folds; the fair companion of calibrated queries.
+MediaPipe (0.10.21) runs in an environment of its own, made at the first call.
+
+Pictures: errors in percent of the distance of the outer eye corners; a missed face counts as 100 %. `points`: ours
+gets the crop from the annotation's box; MediaPipe sees the whole picture, and where it finds nothing a crop of twice
+the annotated face (its own crop comes from its own detector in any case). `auto`: both get the same canvas and nothing
+else. "offsets removed": the mean offset of every point on `lfpw`, in the coordinates of the face's own crop, is taken
+off, on `lfpw` itself in two folds; the fair companion of queries calibrated on `lfpw` (in two folds as well).
+"false": faces seen in 100 pictures without one.
+
+Films: `render` are held-out clips of the rasteriser, `cycles` the sample shot and clips by Cycles (where there are any
+in .cache/cycles/clips), `moved` photographs of `afw` moved along known paths with new noise in every frame. nmf: RMS
+change of the residual from frame to frame, nad: its mean change over 1, 4 and 16 frames, percent of sqrt(h w) of the
+true box. The residual is taken against the truth of the same frame, so that a track that lags pays. "alone": every
+frame by itself; "shot": our pipeline over the shot; "smoothed": with --smooth 1; "video": MediaPipe's tracking mode.
+
+ms: median milliseconds of a picture, one thread each, face search included (except ours at `points`, which needs none).
 """
 
 import argparse
-import subprocess
-import sys
-import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from facequery.assets import source_data
+from facequery.detection.detector import Detector
+from facequery.detection.finder import FaceFinder
 from facequery.errors import UserError
-from facequery.geometry.crops import apply_affine
-from facequery.evaluation import annotated
-from facequery.evaluation.folders import evaluate_folder
+from facequery.evaluation.annotated import AnnotatedSet, load_annotated, to_crop
+from facequery.evaluation.calibration import calibrated_queries, two_folds
+from facequery.evaluation.canvas import canvases, faceless
+from facequery.evaluation.errors import inter_ocular, normalised_errors, summary
+from facequery.evaluation.films import cycles_films, moved_films, rendered_films
+from facequery.evaluation.predict import FindFaces, false_detections, predict_auto, predict_points
+from facequery.evaluation.stability import as_a_shot, frame_by_frame, stability
+from facequery.geometry.crops import apply_affine, crop_from_points
+from facequery.head.layouts import load_layout
 from numpy.typing import NDArray
 
-from tools.label_portraits import DEFAULT_ENVIRONMENT, environment_python
+from benchmarks.mediapipe_peer import MediaPipe
+from tools.label_portraits import DEFAULT_ENVIRONMENT
 
-# MediaPipe's points of the same meaning as the 68 of iBUG
-MESH_68 = (
-    127, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 356,
-    70, 63, 105, 66, 107, 336, 296, 334, 293, 300, 168, 197, 5, 4, 98, 97, 2, 326, 327,
-    33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380,
-    61, 39, 37, 0, 267, 269, 291, 321, 314, 17, 84, 91, 78, 82, 13, 312, 308, 317, 14, 87,
-)  # fmt: skip
-COLUMNS = ("nme68", "nme51", "contour", "brows", "nose", "eyes", "mouth", "fail10")
-_PROGRAM = """
-import sys, time, cv2, numpy as np, mediapipe
-mesh = mediapipe.solutions.face_mesh.FaceMesh(static_image_mode=True, max_num_faces=5, refine_landmarks=True,
-                                              min_detection_confidence=0.5)
-job = np.load(sys.argv[1])
-points, spent = np.full((len(job["paths"]), 478, 2), np.nan), []
-for i, (path, box) in enumerate(zip(job["paths"], job["boxes"])):
-    image = cv2.imread(str(path))[..., ::-1]
-    middle, side = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]).max()
-    low = np.maximum(middle - side, 0).astype(int)
-    high = np.minimum(middle + side, image.shape[1::-1]).astype(int)
-    for origin, view in ((np.zeros(2), image), (low, image[low[1]:high[1], low[0]:high[0]])):
-        start = time.perf_counter()
-        found = mesh.process(np.ascontiguousarray(view)).multi_face_landmarks or []
-        spent.append(time.perf_counter() - start)
-        faces = [np.array([(p.x, p.y) for p in f.landmark]) * view.shape[1::-1] + origin for f in found]
-        faces = [f for f in faces if np.linalg.norm(f.mean(0) - middle) < 0.5 * side]
-        if faces:
-            points[i] = min(faces, key=lambda f: np.linalg.norm(f.mean(0) - middle))
-            break
-np.savez(sys.argv[2], points=points, milliseconds=1000 * np.median(spent))
-"""
+SETS = ("lfpw", "afw")
+ERRORS = ("nme68", "nme51", "contour", "brows", "nose", "eyes", "mouth", "fail10")
+STEADY = ("nmf", "nad1", "nad4", "nad16", "nme", "missed")
+_CACHE = Path(".cache")
+_STILLS = slice(3, None, 14)  # which photographs of afw are moved
+
+Row = dict[str, Any]
 
 
-def run_mediapipe(chosen: annotated.AnnotatedSet, environment: Path) -> tuple[NDArray[np.float64], float]:
-    """MediaPipe's 68 points (n, 68, 2) in pixels, NaN where it found no face, and its milliseconds per picture."""
-    boxes = np.concatenate([chosen.points.min(1), chosen.points.max(1)], 1)
-    with tempfile.TemporaryDirectory() as folder:
-        job, result = Path(folder) / "job.npz", Path(folder) / "result.npz"
-        np.savez(job, paths=np.array([str(p) for p in chosen.paths]), boxes=boxes)
-        subprocess.run([environment_python(environment), "-c", _PROGRAM, job, result], check=True, stderr=sys.stderr)
-        with np.load(result) as found:
-            return found["points"][:, MESH_68], float(found["milliseconds"])
+def face_crops(points: NDArray) -> NDArray[np.float64]:
+    """Crops (n, 2, 3), turned with the face, of the 68 points (n, 68, 2)."""
+    eyes = 0.5 * (points[:, [36, 42]] + points[:, [39, 45]])
+    return crop_from_points(np.concatenate([eyes, points[:, [48, 54]]], axis=1))
 
 
-def mean_offset(predicted: NDArray, chosen: annotated.AnnotatedSet, rows: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Mean (68, 2) of prediction minus truth over some faces, in crop coordinates."""
-    crops = chosen.crops()[rows]
-    return np.nanmean(annotated.to_crop(predicted[rows], crops) - annotated.to_crop(chosen.points[rows], crops), 0)
-
-
-def without_offset(predicted: NDArray, chosen: annotated.AnnotatedSet, offset: NDArray) -> NDArray[np.float64]:
-    """Predictions (n, 68, 2) with an offset in crop coordinates, (68, 2) or (n, 68, 2), taken off."""
-    crops = chosen.crops()
-    return apply_affine(crops, annotated.to_crop(predicted, crops) - offset)
-
-
-def rows_for(name: str, weights: str, environment: Path) -> list[dict[str, Any]]:
-    """The table's four rows of one set."""
-    folder = source_data(f"real_dev/{name}")
-    chosen, guide = annotated.load_annotated(folder), annotated.load_annotated(source_data("real_dev/lfpw"))
-    mesh, milliseconds = run_mediapipe(chosen, environment)
-    if name == "lfpw":
-        fold = np.arange(len(mesh)) % 2
-        each = np.stack([mean_offset(mesh, chosen, fold != part) for part in (0, 1)])
-        offset = each[fold]
+def without_offsets(xy: NDArray, truth: NDArray, guide: tuple[NDArray, NDArray] | None) -> NDArray[np.float64]:
+    """Landmarks (n, 68, 2) with their mean offset on `guide` (its landmarks and truth) taken off; None: on themselves,
+    in two folds. Faces that were missed (NaN) do not count."""
+    crops = face_crops(truth)
+    local = to_crop(xy, crops)
+    if guide is not None:
+        offset = _mean_offset(*guide)
     else:
-        offset = mean_offset(run_mediapipe(guide, environment)[0], guide, np.ones(len(guide.paths), bool))
+        fold = two_folds(len(xy))
+        offset = np.stack([_mean_offset(xy[fold != part], truth[fold != part]) for part in (0, 1)])[fold]
+    return apply_affine(crops, local - offset)
+
+
+def _mean_offset(xy: NDArray, truth: NDArray) -> NDArray[np.float64]:
+    crops = face_crops(truth)
+    return np.nanmean(to_crop(xy, crops) - to_crop(truth, crops), axis=0)
+
+
+def picture_rows(crop: str, detector: Detector, peer: MediaPipe) -> tuple[list[Row], list[str]]:
+    """The rows of all sets with one kind of crop, and what is to be said about missed faces."""
+    find = FindFaces(detector, FaceFinder.from_pretrained())
+    rows: list[Row] = []
+    notes: list[str] = []
+    guide: tuple[NDArray, NDArray] | None = None
+    false: tuple[Any, Any] = ("", "")
+    if crop == "auto":
+        counts = peer.on_images((picture, None) for picture in faceless())[1]
+        false = (round(100 * float(counts.mean())), round(false_detections(find)))
+    for name in SETS:
+        chosen = load_annotated(source_data(f"real_dev/{name}"))
+        layout = load_layout("ibug68")
+        positions, slide = layout.positions, layout.slide
+        placed = calibrated_queries(detector.network, chosen, positions * detector.units_per_metre, slide)
+        both = np.concatenate([np.broadcast_to(positions, placed.shape), placed / detector.units_per_metre], axis=1)
+        twice = None if slide is None else slide.repeated(len(positions))
+        if crop == "points":
+            found = predict_points(detector, chosen, both.astype(np.float32), twice)
+            mesh, spent = peer.on_pictures(chosen)
+        else:
+            found = predict_auto(detector, find, chosen, both.astype(np.float32), twice)
+            mesh, _, spent = peer.on_images(canvases(chosen))
+        truth = found.truth
+        bare = without_offsets(mesh, truth, guide)
+        guide = guide or (mesh, truth)  # lfpw comes first
+        for title, xy, milliseconds, wrong in (
+            ("MediaPipe", mesh, spent, false[0]), ("MediaPipe, offsets removed", bare, spent, false[0]),
+            ("FaceQuery", found.xy[:, :68], found.milliseconds, false[1]),
+            ("FaceQuery, calibrated", found.xy[:, 68:], found.milliseconds, false[1]),
+        ):  # fmt: skip
+            errors = normalised_errors(xy, truth, inter_ocular(truth, "ibug68"))
+            missed = int(np.isnan(xy[:, 0, 0]).sum())
+            rows.append({"set": name, "crop": crop, "detector": title, "missed": missed, "false": wrong,
+                         "ms": milliseconds, **summary(errors, "ibug68")})  # fmt: skip
+        only_theirs = found.missed & ~np.isnan(mesh[:, 0, 0])
+        notes.append(f"{name}, {crop}: {only_theirs.sum()} faces that MediaPipe finds and we miss, "
+                     f"{(~found.missed & np.isnan(mesh[:, 0, 0])).sum()} the other way round.")  # fmt: skip
+    return rows, notes
+
+
+def film_rows(weights: str, detector: Detector, peer: MediaPipe) -> list[Row]:
+    """Steadiness on the three kinds of films."""
+    find = FindFaces(detector, FaceFinder.from_pretrained())
+    stills: AnnotatedSet = load_annotated(source_data("real_dev/afw")).subset(_STILLS)
+    kinds = {
+        "render": rendered_films(_CACHE / "films"),
+        "cycles": cycles_films(_CACHE / "cycles" / "clips" / "single"),
+        "moved": moved_films(_CACHE / "films", stills),
+    }
     rows = []
-    for title, points in (("MediaPipe", mesh), ("MediaPipe, offsets removed", without_offset(mesh, chosen, offset))):
-        errors = annotated.normalised_errors(points, chosen.points, chosen.ocular)
-        missed = int(np.isnan(points[:, 0, 0]).sum())
-        figures = annotated.summary(errors, chosen)
-        rows.append({"set": name, "detector": title, "missed": missed, **figures, "ms": milliseconds})
-    for title, calibrate in (("FaceQuery", False), ("FaceQuery, calibrated", True)):
-        figures = evaluate_folder(folder, weights, "points", None, calibrate)
-        rows.append({**figures, "detector": title, "ms": figures["ms_per_face"]})
+    for kind, films in kinds.items():
+        count = sum(len(film.paths) for film in films)
+        for title, video in (("MediaPipe, alone", False), ("MediaPipe, video", True)):
+            tracks, spent = peer.on_films(films, video)
+            rows.append({"films": kind, "frames": count, "detector": title, "ms": spent, **stability(tracks, films)})
+        begin = time.perf_counter()
+        alone = [frame_by_frame(detector, find, film) for film in films]
+        between = time.perf_counter()
+        shots = [as_a_shot(film, weights, smooth=1.0) for film in films]
+        spent = [1000 * seconds / count for seconds in (between - begin, time.perf_counter() - between)]
+        own = (
+            ("alone", alone, spent[0]), ("shot", [raw for raw, _ in shots], spent[1]),
+            ("smoothed", [smooth for _, smooth in shots], spent[1]),
+        )  # fmt: skip
+        for title, tracks, milliseconds in own:
+            figures = stability(tracks, films)
+            row = {"films": kind, "frames": count, "detector": f"FaceQuery, {title}", "ms": milliseconds}
+            rows.append(row | figures)
     return rows
+
+
+def table(rows: list[Row], columns: tuple[str, ...], digits: int = 2) -> str:
+    """Rows as a table in Markdown."""
+    lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
+    for row in rows:
+        cells = [f"{row[c]:.{0 if c == 'ms' else digits}f}" if isinstance(row[c], float) else str(row[c])
+                 for c in columns]  # fmt: skip
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", default="landmarks", help="a weights file, or the name of weights that ship")
     parser.add_argument("--environment", type=Path, default=DEFAULT_ENVIRONMENT, help="where MediaPipe is installed")
+    parser.add_argument("--only", choices=("pictures", "films"), help="one of the two tables; nothing is written")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "peers.md")
     arguments = parser.parse_args()
-    lines = ["| set | detector | missed | " + " | ".join(COLUMNS) + " | ms |", "|---" * (len(COLUMNS) + 4) + "|"]
+    parts = []
     try:
-        for name in ("lfpw", "afw"):
-            for row in rows_for(name, arguments.weights, arguments.environment):
-                values = [f"{row[column]:.2f}" for column in COLUMNS]
-                cells = [row["set"], row["detector"], str(row["missed"]), *values, f"{row['ms']:.0f}"]
-                lines.append("| " + " | ".join(cells) + " |")
+        detector, peer = Detector.from_pretrained(arguments.weights), MediaPipe(arguments.environment)
+        if arguments.only != "films":
+            for crop in ("points", "auto"):
+                rows, notes = picture_rows(crop, detector, peer)
+                parts.append(table(rows, ("set", "crop", "detector", "missed", "false", *ERRORS, "ms")))
+                parts.append("\n".join(notes))
+                print("\n\n".join(parts[-2:]), flush=True)
+        if arguments.only != "pictures":
+            rows = film_rows(arguments.weights, detector, peer)
+            parts.append(table(rows, ("films", "frames", "detector", *STEADY, "ms"), digits=3))
+            print(parts[-1], flush=True)
     except UserError as error:
         raise SystemExit(str(error)) from None
-    text = "\n".join(lines)
-    print(text)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(f"# Peers on annotated photographs\n\n{(__doc__ or '').strip()}\n\n{text}\n")
+    if not arguments.only:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        text = "\n\n".join(parts)
+        arguments.out.write_text(f"# Peers\n\n{(__doc__ or '').strip()}\n\n{text}\n")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ def evaluate(
     crop: Annotated[str, typer.Option(help="points: from the annotation's box; auto: found by the pipeline.")] = "auto",
     layout: Annotated[str | None, typer.Option(help="Query positions; by default the set's own layout.")] = None,
     calibrate: Annotated[bool, typer.Option("--calibrate", help="Optimise the 68 queries on lfpw first.")] = False,
+    fixed: Annotated[bool, typer.Option("--fixed", help="No point slides with the head's yaw.")] = False,
     curves: Annotated[Path | None, typer.Option(metavar="PNG", help="Plot cumulative errors by yaw.")] = None,
     finder: Annotated[str, typer.Option(help="Weights of the face finder, for --crop auto.")] = "finder",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "cpu",
@@ -33,7 +34,7 @@ def evaluate(
     faces = FaceFinder.from_pretrained(finder, str(detector.device)) if crop == "auto" else None
     done: dict[str, Evaluation] = {}
     for folder in folders:
-        found = measure(folder, detector, crop, layout, calibrate, faces)  # type: ignore[arg-type]
+        found = measure(folder, detector, crop, layout, calibrate, faces, not fixed)  # type: ignore[arg-type]
         done[str(found.figures["set"])] = found
         if as_json:
             print(json.dumps(found.figures), flush=True)

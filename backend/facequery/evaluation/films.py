@@ -42,7 +42,7 @@ class Film:
         return (read_rgb(path) for path in self.paths)
 
 
-def rendered_films(folder: Path, count: int = 6, frames: int = 48, seed: int = 0) -> list[Film]:
+def rendered_films(folder: Path, count: int = 4, frames: int = 48, seed: int = 0) -> list[Film]:
     """Clips of the rasteriser with people, skins, hair and light that training never sees; made where not there yet."""
     sampler: FaceSampler | None = None
     films = []

@@ -14,6 +14,7 @@ from facequery.evaluation import errors as measures
 from facequery.evaluation.annotated import AnnotatedSet, load_annotated
 from facequery.evaluation.calibration import calibrated_queries
 from facequery.evaluation.dense import dense_figures, is_rendered
+from facequery.evaluation.hard import hard_faces
 from facequery.evaluation.pose import yaw_of
 from facequery.evaluation.predict import FindFaces, Prediction, false_detections, predict_auto, predict_points
 from facequery.evaluation.sigma import sigma_figures
@@ -33,15 +34,15 @@ class Evaluation:
 
 def evaluate_folder(
     folder: Path, weights: Path | str = "landmarks", crop: Literal["points", "auto"] = "points",
-    layout: str | None = None, calibrate: bool = False,
+    layout: str | None = None, calibrate: bool = False, slide: bool = True,
 ) -> dict[str, Any]:  # fmt: skip
     """The figures of `evaluate` for weights given by file or name."""
-    return evaluate(folder, Detector.from_pretrained(str(weights)), crop, layout, calibrate).figures
+    return evaluate(folder, Detector.from_pretrained(str(weights)), crop, layout, calibrate, slide=slide).figures
 
 
 def evaluate(
     folder: Path, detector: Detector, crop: Literal["points", "auto"] = "points", layout: str | None = None,
-    calibrate: bool = False, finder: FaceFinder | None = None,
+    calibrate: bool = False, finder: FaceFinder | None = None, slide: bool = True,
 ) -> Evaluation:  # fmt: skip
     """Figures of a detector on one folder of annotated pictures (see `load_annotated` for its form).
 
@@ -49,11 +50,13 @@ def evaluate(
     pasted onto a canvas so that the face is 8-60 % of its height, anywhere, turned by up to 45 degrees, from a seed;
     a missed face counts as an error of 100 %. `layout`: the query positions, by default the set's own layout.
     `calibrate`: queries are optimised on `real_dev/lfpw` first; on that set itself in two folds, so that no face is
-    scored with points placed on it. `finder` replaces the shipped face finder.
+    scored with points placed on it. `finder` replaces the shipped face finder. `slide`: points
+    of layouts that say so follow the head's yaw.
     """
     chosen = load_annotated(folder)
     name = layout or chosen.layout
-    positions = load_layout(name).positions
+    queries = load_layout(name)
+    positions, follows = queries.positions, queries.slide if slide else None
     if len(positions) != chosen.points.shape[1]:
         raise UserError(
             f'The layout "{name}" has {len(positions)} points, the pictures in "{folder}" have '
@@ -61,18 +64,18 @@ def evaluate(
         )  # fmt: skip
     each = np.broadcast_to(positions, (len(chosen.paths), *positions.shape))
     if calibrate:
-        each = calibrated_queries(detector.network, chosen, positions * detector.units_per_metre)
+        each = calibrated_queries(detector.network, chosen, positions * detector.units_per_metre, follows)
         each = each / np.float32(detector.units_per_metre)
     extra: dict[str, Any] = {}
     if crop == "points":
-        prediction = predict_points(detector, chosen, each)
+        prediction = predict_points(detector, chosen, each, follows)
     else:
         find = FindFaces(detector, finder or FaceFinder.from_pretrained(device=str(detector.device)))
-        prediction = predict_auto(detector, find, chosen, each)
+        prediction = predict_auto(detector, find, chosen, each, follows)
         extra["false_per_100"] = false_detections(find)
     if is_rendered(folder):
         extra |= dense_figures(detector, CyclesSet.open(folder))
-    title = name + ("+calibrated" if calibrate else "")
+    title = name + ("+calibrated" if calibrate else "") + ("+fixed" if queries.slide and not slide else "")
     return summarised(chosen, prediction, {"set": chosen.name, "crop": crop, "layout": title}, extra)
 
 
@@ -82,11 +85,19 @@ def summarised(chosen: AnnotatedSet, prediction: Prediction, head: dict[str, Any
     box = measures.box_size(prediction.truth)
     box_errors = measures.normalised_errors(prediction.xy, prediction.truth, box).mean(1)
     yaw = yaw_of(chosen.points) if chosen.layout == "ibug68" else None
+    errors = measures.normalised_errors(prediction.xy, prediction.truth, size)
+    hard = hard_faces(chosen)
     figures = {
         **head, "faces": len(chosen.paths), "missed": int(prediction.missed.sum()),
-        **measures.summary(measures.normalised_errors(prediction.xy, prediction.truth, size), chosen.layout),
-        "nme_box": round(100 * float(box_errors.mean()), 3),
+        **measures.summary(errors, chosen.layout),
+        **({} if hard is None else {"hard": int(hard.sum()), "nme_hard": _percent(errors[hard]),
+                                    "nme_rest": _percent(errors[~hard])}),
+        "nme_box": _percent(box_errors),
         **({} if yaw is None else measures.by_yaw(box_errors, yaw)),
         **extra, **sigma_figures(prediction, size), "ms_per_face": round(prediction.milliseconds, 2),
     }  # fmt: skip
     return Evaluation(figures, box_errors, yaw)
+
+
+def _percent(errors: NDArray) -> float:
+    return round(100 * float(errors.mean()), 3)

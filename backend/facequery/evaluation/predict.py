@@ -14,6 +14,7 @@ from facequery.evaluation.annotated import AnnotatedSet
 from facequery.evaluation.canvas import FACELESS, canvases, faceless, nearest_face
 from facequery.geometry.crops import crop_from_points, sample_crop
 from facequery.head.model import HeadModel
+from facequery.head.slide import Slide
 
 _BATCH = 32
 
@@ -27,6 +28,10 @@ class Prediction:
     sigma: NDArray[np.float64]
     truth: NDArray[np.float64]
     milliseconds: float
+
+    def columns(self, start: int, stop: int) -> "Prediction":
+        """The landmarks [start, stop) alone, where several layouts were asked for in a row."""
+        return Prediction(self.xy[:, start:stop], self.sigma[:, start:stop], self.truth, self.milliseconds)
 
     @property
     def missed(self) -> NDArray[np.bool_]:
@@ -46,10 +51,12 @@ class FindFaces:
         return self.anchors.look_again([picture], [self.finder.find(picture)])[0]
 
 
-def predict_points(detector: Detector, chosen: AnnotatedSet, positions: NDArray) -> Prediction:
+def predict_points(
+    detector: Detector, chosen: AnnotatedSet, positions: NDArray, slide: Slide | None = None
+) -> Prediction:
     """Landmarks in crops from the annotation's boxes, as protocols have it.
 
-    `positions` (n, N, 3) canonical metres, one set of queries for each picture.
+    `positions` (n, N, 3) canonical metres, one set of queries for each picture; `slide`: of their layout.
     """
     crops = chosen.crops()
     images = chosen.images(crops, detector.size)
@@ -58,16 +65,19 @@ def predict_points(detector: Detector, chosen: AnnotatedSet, positions: NDArray)
     begin = time.perf_counter()
     for start in range(0, len(images), _BATCH):
         part = slice(start, start + _BATCH)
-        inside, spread = detector.look(images[part], positions[part])
+        inside, spread = detector.look(images[part], positions[part], slide)
         xy[part], sigma[part] = to_pixels(inside, spread, crops[part])
     spent = 1000 * (time.perf_counter() - begin) / len(images)
     return Prediction(xy, sigma, chosen.points, spent)
 
 
-def predict_auto(detector: Detector, find: FindFaces, chosen: AnnotatedSet, positions: NDArray) -> Prediction:
-    """Landmarks found on canvases (see `canvases`), in canvas pixels. `positions` (n, N, 3) canonical metres."""
-    xy = np.full(chosen.points.shape, np.nan)
-    sigma = np.full(chosen.points.shape[:2], np.nan)
+def predict_auto(
+    detector: Detector, find: FindFaces, chosen: AnnotatedSet, positions: NDArray, slide: Slide | None = None
+) -> Prediction:
+    """Landmarks found on canvases (see `canvases`), in canvas pixels. `positions` (n, N, 3) canonical metres; `slide`:
+    of their layout."""
+    xy = np.full((*positions.shape[:2], 2), np.nan)
+    sigma = np.full(positions.shape[:2], np.nan)
     truth = np.empty_like(chosen.points)
     spent = 0.0
     for i, (canvas, points) in enumerate(canvases(chosen)):
@@ -78,7 +88,7 @@ def predict_auto(detector: Detector, find: FindFaces, chosen: AnnotatedSet, posi
         if which is not None:
             crop = tightened(crop_from_points(faces[which].points))
             image = sample_crop(canvas, crop, detector.size)
-            inside, spread = detector.look(image[None], positions[i : i + 1])
+            inside, spread = detector.look(image[None], positions[i : i + 1], slide)
             xy[i], sigma[i] = to_pixels(inside[0], spread[0], crop)
         spent += time.perf_counter() - begin
     return Prediction(xy, sigma, truth, 1000 * spent / len(truth))

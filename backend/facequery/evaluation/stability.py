@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facequery.detection.detector import Detector, tightened, to_pixels
+from facequery.detection.tracks import Tracks
 from facequery.evaluation.canvas import nearest_face
 from facequery.evaluation.errors import box_size, inter_ocular
 from facequery.evaluation.films import FPS, LAYOUT, Film
@@ -16,6 +17,7 @@ from facequery.geometry.crops import crop_from_points, sample_crop
 from facequery.head.layouts import load_layout
 from facequery.pipeline.job import JobRequest
 from facequery.pipeline.run import run_job
+from facequery.pipeline.smooth import raw_folder
 
 SPANS = (1, 4, 16)  # frames
 
@@ -64,9 +66,14 @@ def frame_by_frame(detector: Detector, find: FindFaces, film: Film, layout: str 
     return xy
 
 
-def as_a_shot(film: Film, weights: str, smooth: float = 0.0, layout: str = LAYOUT) -> NDArray[np.float64]:
-    """Landmarks (F, N, 2) of the pipeline over the whole shot; `smooth` is the strength of its smoother."""
+def as_a_shot(
+    film: Film, weights: str, smooth: float, layout: str = LAYOUT
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Landmarks (F, N, 2) of the pipeline over the whole shot: as the detector saw them, and smoothed by the strength
+    `smooth` (above 0)."""
     with tempfile.TemporaryDirectory() as folder:
+        job = Path(folder) / "job"
         pattern = str(film.paths[0].parent / f"shot.####{film.paths[0].suffix}")
         request = JobRequest((pattern,), (layout,), fps=FPS, weights=weights, smooth=smooth, preview=False)
-        return np.array(run_job(request, Path(folder) / "job", device="cpu").tracks[0].xy, np.float64)
+        smoothed = run_job(request, job, device="cpu").tracks[0]
+        return np.array(Tracks.load(raw_folder(job)).xy, np.float64), np.array(smoothed.xy, np.float64)

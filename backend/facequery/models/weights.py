@@ -86,3 +86,15 @@ def load_finder_net(path: Path | str) -> tuple[FinderNet, dict[str, Any]]:
     if not isinstance(network, FinderNet):
         raise UserError(f'"{path}" holds "{card["kind"]}" weights.', "Give finder weights.", "FQ406")
     return network, card
+
+
+def headline(card: dict[str, Any]) -> str:
+    """What a card says the weights reach, in a few words; empty when it holds no such figures."""
+    metrics = card.get("metrics", {})
+    if card.get("kind") == "finder" and "afw_found" in metrics:
+        return f"afw: {metrics['afw_found']:.0f} % found"
+    best: dict[tuple[str, str], list[str]] = {}
+    for row in metrics.get("real", []):
+        error = f"{row['nme_core']:.2f}" + (" calibrated" if "calibrated" in row["layout"] else "")
+        best.setdefault((row["set"], row["crop"]), []).append(error)
+    return "; ".join(f"{name} {crop}: {', '.join(errors)}" for (name, crop), errors in best.items())
