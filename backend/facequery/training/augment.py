@@ -113,3 +113,40 @@ def cover(rng: np.random.Generator, image: NDArray[Any]) -> NDArray[Any]:
             shift = rng.integers(size // 4, size, 2)
             image[inside] = np.roll(image, tuple(shift), (0, 1))[::-1][inside]
     return image
+
+
+def second_face(
+    rng: np.random.Generator, image: NDArray[Any], points: NDArray, other: NDArray[Any]
+) -> NDArray[Any]:
+    """Put another face beside or behind the one that is labelled: posters, and people cheek to cheek.
+
+    `image` (S, S, 3) with the labelled face's `points` (n, 2) in [-1, 1], `other` (S, S, 3) a crop of another face. The
+    other is smaller, farther from the middle, often cut off by the border, and never covers the labelled face.
+    """
+    size = image.shape[0]
+    if rng.random() < 0.5:
+        other = other[:, ::-1]
+    centre = np.median(points, axis=0)
+    angle, away = rng.uniform(-np.pi, np.pi), rng.uniform(0.7, 1.2)
+    place = np.clip(centre + away * np.array([np.cos(angle), 0.75 * np.sin(angle)]), -1.25, 1.25)
+    scale, turn = rng.uniform(0.4, 0.95), np.radians(rng.normal(0, 14))
+    c, s = scale * np.cos(turn), scale * np.sin(turn)
+    # continuous pixels of the other to those of the image; OpenCV counts from pixel centres
+    linear = np.array([[c, -s], [s, c]])
+    middle = (place + 1) * size / 2
+    matrix = np.hstack([linear, (middle - linear @ np.full(2, size / 2) + linear @ [0.5, 0.5] - 0.5)[:, None]])
+    mask = np.zeros((size, size), np.uint8)
+    if rng.random() < 0.65:  # a head
+        axes = (round(size * rng.uniform(0.33, 0.42)), round(size * rng.uniform(0.42, 0.5)))
+        cv2.ellipse(mask, (size // 2, size // 2), axes, 0, 0, 360, (255,), -1)
+        mask = cv2.GaussianBlur(mask, (0, 0), size * 0.03)
+    else:  # a picture of one
+        mask[2:-2, 2:-2] = 255
+    shown = cv2.warpAffine(np.ascontiguousarray(other), matrix, (size, size), borderMode=cv2.BORDER_REPLICATE)
+    share = cv2.warpAffine(mask, matrix, (size, size)).astype(np.float32) / 255
+    own = np.zeros((size, size), np.uint8)
+    hull = cv2.convexHull(((np.clip(points, -3, 3) - centre) * 1.15 + centre + 1).astype(np.float32) * (size / 2))
+    cv2.fillConvexPoly(own, np.round(hull).astype(np.int32), (255,))
+    own = cv2.GaussianBlur(own, (0, 0), size * 0.012)
+    share = (share * (1 - own.astype(np.float32) / 255))[..., None]
+    return (image * (1 - share) + shown * share + 0.5).astype(np.uint8)

@@ -42,6 +42,7 @@ class DataConfig:
     colour: bool = True  # hue, saturation, brightness, contrast, gray, blur, noise, compression (CLD, section 4.3)
     affine: bool = True  # integral and fractional shift, isotropic and anisotropic scale, rotation
     rare: bool = True  # draw portraits with open mouths and turned heads more often
+    second_face: float = 0.15  # probability that another, smaller face looks in from the side (not in clips or regions)
     cutout: float = 0.35  # probability that shapes cover parts of a picture from disk
 
 

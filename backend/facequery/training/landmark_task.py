@@ -40,7 +40,7 @@ class LandmarkTask:
             stage.requires_grad_(False)
         self.stream: DirectStream | SharedStream
         if config.deterministic:
-            self.stream = DirectStream(make_mix(*learner_mix(config)), stream_seed(config.seed))
+            self.stream = DirectStream(make_mix(*learner_mix(config), True), stream_seed(config.seed))
         else:
             data, (shares, frames) = config.data, shares_and_frames(config.data)
             self.stream = SharedStream(

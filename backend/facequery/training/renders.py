@@ -12,6 +12,7 @@ from facequery.synthesis.clips import sample_clip
 from facequery.synthesis.labels import labels, surface_points
 from facequery.synthesis.samples import FaceSampler
 from facequery.synthesis.settings import SampleSettings
+from facequery.training.augment import second_face
 from facequery.training.configs import DataConfig
 from facequery.training.examples import RENDERS, Example
 from facequery.training.query_space import QuerySpace
@@ -28,7 +29,7 @@ PART_SHARES = {
     "cranium": 0.04, "mandible": 0.04,
 }  # fmt: skip
 VOLUME_SHARE = 0.03  # between skin and bone
-_TOGETHER = 4  # scenes whose heads are evaluated at once, which is quicker
+_TOGETHER = 4
 _FAR_OUT = 1.5  # crop coordinates; farther outside, points only steady the network
 
 
@@ -105,14 +106,16 @@ def render_pool(model: HeadModel, name: str) -> NDArray[np.float32]:
 class RenderSource:
     """Renders with labels of random queries of the pool.
 
-    `region`: the face lies anywhere in a larger picture, for the spatial transformer.
+    `region`: the face lies anywhere in a larger picture, for the spatial transformer. `together`: scenes whose heads
+    are evaluated at once, which is quicker; with one, an example depends on its own random state alone.
     """
 
     def __init__(
-        self, size: int, config: DataConfig, dims: int = 3, region: bool = False, split: str = "train"
+        self, size: int, config: DataConfig, dims: int = 3, region: bool = False, together: int = _TOGETHER
     ) -> None:
+        self.together = together
         self.size, self.config, self.region = size, config, region
-        self.sampler = FaceSampler(render_settings(config), split)
+        self.sampler = FaceSampler(render_settings(config))
         model = self.sampler.model
         pool = render_pool(model, config.render_queries)
         self.binding = model.bind(pool)
@@ -124,8 +127,13 @@ class RenderSource:
         if self.region:
             return self._in_region(rng)
         if not self.waiting:
-            for s in self.sampler.batch(rng, _TOGETHER, self.size, self.binding, self.config.queries):
-                self.waiting.append(self._example(s.image, s.index, s.xy, s.visible, s.mask))
+            drawn = self.sampler.batch(rng, self.together, self.size, self.binding, self.config.queries)
+            for i, s in enumerate(drawn):
+                image = s.image
+                if rng.random() < self.config.second_face:
+                    others = drawn if len(drawn) > 1 else self.sampler.batch(rng, 1, self.size, self.binding, 1)
+                    image = second_face(rng, image, s.xy[s.mask], others[i - 1].image)
+                self.waiting.append(self._example(image, s.index, s.xy, s.visible, s.mask))
         return self.waiting.popleft()
 
     def _in_region(self, rng: np.random.Generator) -> Example:

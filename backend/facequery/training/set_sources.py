@@ -50,6 +50,9 @@ class SetSource:
         points = apply_affine(to_stored, labels.points)
         flipped = config.flip and rng.random() < 0.5
         covered = rng.random() < config.cutout
+        other = None
+        if len(regions) == 1 and not self.region and len(self.reader) > 1 and rng.random() < config.second_face:
+            other = self._face(int(rng.integers(len(self.reader))))
         look = int(rng.integers(2**31))  # the same cover, colours and codec in every frame
         ground = self._ground(rng) if self.region and rng.random() < 0.6 else None  # else its own edge goes on
         examples = []
@@ -64,6 +67,8 @@ class SetSource:
             if flipped:
                 image = np.ascontiguousarray(image[:, ::-1])
                 xy, query, weight = xy * [-1, 1], labels.mirrored, labels.mirrored_weight
+            if other is not None:
+                image = augment.second_face(rng, image, xy[weight > 0], other)
             if covered:
                 image = augment.cover(np.random.default_rng([look, 0]), image)
             if config.colour:
@@ -72,6 +77,11 @@ class SetSource:
             unit = unit_of(region) if self.region else 1.0
             examples.append(Example(image, query, xy.astype(np.float32), weight, self.reader.dataset, unit))
         return examples
+
+    def _face(self, index: int) -> NDArray[np.uint8]:
+        """A picture's normalised crop."""
+        stored, crop, _ = self._picture(index)
+        return sample_crop(stored, crop, self.size)
 
     def _picture(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.float64]]:
         """A generous crop of a picture; the normalised crop in its pixels; and the matrix from the picture to it."""
@@ -94,9 +104,8 @@ class SetSource:
         """What surrounds a face in a region: a strip of another picture's border, much magnified, or rough noise."""
         from facequery.training.whole_pictures import rough_ground, strip_ground
 
-        if self.stored and rng.random() < 0.6:
-            keys = list(self.stored)
-            return strip_ground(rng, self.stored[keys[int(rng.integers(len(keys)))]][0], self.size)
+        if rng.random() < 0.6:
+            return strip_ground(rng, self._picture(int(rng.integers(len(self.reader))))[0], self.size)
         return rough_ground(rng, self.size)
 
 

@@ -29,9 +29,10 @@ def shares_and_frames(data: DataConfig) -> tuple[list[float], list[int]]:
     return [share / total for share, _ in rows], [frames for _, frames in rows]
 
 
-def make_mix(data: DataConfig, size: int, dims: int = 3, region: bool = False) -> Mix:
+def make_mix(data: DataConfig, size: int, dims: int = 3, region: bool = False, alone: bool = False) -> Mix:
     """The sources of a run with their weights, for pictures of `size` pixels and queries of `dims` dimensions. Called
-    in every process that makes images. `region`: faces anywhere in the picture."""
+    in every process that makes images. `region`: faces anywhere in the picture. `alone`: every example is made by
+    itself, so that it depends on its own random state and not on those before it, as bit-identical runs need."""
     from facequery.training.readers import PortraitReader, open_set
     from facequery.training.set_sources import SetSource, StillClipSource
 
@@ -41,7 +42,8 @@ def make_mix(data: DataConfig, size: int, dims: int = 3, region: bool = False) -
         from facequery.training.renders import RenderedClipSource, RenderSource
 
         if data.renders > 0:
-            sources.append((RenderSource(size, data, dims, region), data.renders))
+            together = {"together": 1} if alone else {}
+            sources.append((RenderSource(size, data, dims, region, **together), data.renders))
     if data.portraits > 0 or data.portrait_clips > 0:
         labels = checkout_path(data.portrait_labels)
         portraits = PortraitReader(labels, layout_positions("mediapipe478"), space, data.rare)
