@@ -4,7 +4,8 @@
 
 The positions of `ibug68` are optimised on the annotated faces of `real_dev/lfpw` (crops from the annotation's box) and
 written as a layout of its own, whose name and description say so. The network's weights do not change. Left and right
-are averaged, so that a mirrored face gets mirrored landmarks.
+are averaged, so that a mirrored face gets mirrored landmarks. The contour slides with the head's yaw as that of
+`ibug68` does; the same shift is fitted for all yaws.
 """
 
 import argparse
@@ -38,8 +39,10 @@ def calibrated_layout(weights: Path | str) -> QuerySet:
     guide = annotated.load_annotated(source_data(calibration.CALIBRATION_SET))
     crops = guide.crops()
     descriptors = calibration.describe(network, guide.images(crops, network.config.input_size))
+    start = clean.positions * model.scale
+    placed = calibration.slid(network, descriptors, start, clean.slide)
     fitted = calibration.optimise_queries(
-        network, descriptors, annotated.to_crop(guide.points, crops), clean.positions * model.scale, steps=400
+        network, descriptors, annotated.to_crop(guide.points, crops), start, steps=400, placed=placed
     )
     mirror = clean.mirror_index()
     if (mirror < 0).any():
@@ -47,12 +50,17 @@ def calibrated_layout(weights: Path | str) -> QuerySet:
     moved = symmetric(fitted / model.scale, mirror) - clean.positions
     length = np.linalg.norm(moved, axis=-1, keepdims=True)
     positions = clean.positions + moved * np.minimum(1.0, _FARTHEST / np.maximum(length, 1e-9))
-    placed = QuerySet.from_positions(
+    layout = QuerySet.from_positions(
         model, positions.astype(np.float32), names=clean.names, groups=clean.groups, name=NAME
     )  # fmt: skip
+    slide = clean.slide
+    if slide is not None:  # the contour goes on sliding as the clean one does, beside it
+        shift = (positions - clean.positions)[slide.indices]
+        slide = replace(slide, positions=(slide.positions + shift).astype(np.float32))
     samples = card.get("metrics", {}).get("samples", "unknown")
     return replace(
-        placed,
+        layout,
+        slide=slide,
         description=f"The 68 points of 300-W, calibrated on {len(guide.paths)} annotated pictures (LFPW part of 300-W) "
         f"through the detector's weights ({samples} samples); mean move {1000 * length.mean():.1f} mm",
         origin="query optimisation (CLD, section 3.4) from ibug68; uses research-only annotations, so for comparisons",

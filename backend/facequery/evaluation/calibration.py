@@ -99,7 +99,7 @@ def slid(network: LandmarkNet, descriptors: Tensor, start: NDArray, slide: Slide
     """Queries (n, N, 3), network units, of a layout `start` (N, 3) in pictures by their descriptors (n, d): where they
     slide to, or everywhere the same without a `slide`."""
     if slide is None:
-        return np.broadcast_to(np.asarray(start, np.float32), (len(descriptors), *np.shape(start)))
+        return np.repeat(np.asarray(start, np.float32)[None], len(descriptors), axis=0)
     scale = np.float32(HeadModel.load().scale)
     return slide.followed(start / scale, locate(network, descriptors, start)[0]) * scale
 
