@@ -11,6 +11,7 @@ from .ops import export as export_ops
 from .ops import head as head_ops
 from .ops import pick as pick_ops
 from .ops import points as point_ops
+from .ops import project as project_ops
 from .ops import results as result_ops
 from .ops import sampling as sampling_ops
 from .ops import shot as shot_ops
@@ -19,6 +20,7 @@ from .ui import correct as correct_ui
 from .ui import export as export_ui
 from .ui import head as head_ui
 from .ui import points as point_ui
+from .ui import project as project_ui
 from .ui import results as result_ui
 from .ui import shot as shot_ui
 from .ui import status, tool
@@ -42,12 +44,14 @@ _modules = (
     track_ops,
     correct_ops,
     pick_ops,
+    project_ops,
     export_ops,
     head_ui,
     point_ui,
     shot_ui,
     result_ui,
     correct_ui,
+    project_ui,
     export_ui,
     status,
     tool,

@@ -38,6 +38,17 @@ EXPORTS = (
 )
 
 
+BLENDS = (
+    ("multiply", "Multiply", "Darkens the skin, as ink does"),
+    ("luminance", "Luminance", "Takes over the light on the skin"),
+    ("over", "Over", "Covers the skin"),
+)
+MATTES = tuple(
+    (name, name.title(), f"Matte of the {name}", 1 << number)
+    for number, name in enumerate(("skin", "nose", "brows", "eyes", "lips", "mouth", "ears", "neck"))
+)
+
+
 def _redraw(self: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
     redraw()
 
@@ -122,6 +133,24 @@ class ClipState(bpy.types.PropertyGroup):
         name="Undistorted", description="Points as if the lens were ideal, for plates that were undistorted"
     )
     export_hidden: BoolProperty(name="Hidden Points", description="Write points also where they are hidden")
+    picture: StringProperty(
+        name="Picture",
+        description="A picture with alpha: on the head's UV map, or a decal",
+        subtype="FILE_PATH",
+        options=BLEND_RELATIVE,
+    )
+    blend: EnumProperty(name="Blend", description="How the picture and the skin become one", items=BLENDS)
+    as_decal: BoolProperty(
+        name="Decal", description="Put the picture on the face at the selected track, not by the head's UV map"
+    )
+    decal_width: FloatProperty(name="Width", description="In plate pixels in this frame", default=100.0, min=1.0)
+    decal_rotation: FloatProperty(name="Rotation", description="In degrees clockwise")
+    matte_regions: EnumProperty(
+        name="Regions", description="What to write a matte of", items=MATTES, options={"ENUM_FLAG"}, default={"skin"}
+    )
+    matte_suffix: EnumProperty(
+        name="Files", items=((".exr", "EXR", "Half float"), (".png", "PNG", "8 bit")), description="Kind of files"
+    )
     color_by: EnumProperty(
         name="Color",
         items=(("ERROR", "Error", "Green over yellow to red"), ("GROUP", "Group", "One color per group")),

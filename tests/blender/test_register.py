@@ -24,6 +24,28 @@ def _imports(path: Path) -> set[str]:
 
 
 @pytest.mark.no_bpy
+def test_panels_offer_what_the_backend_has():
+    from facequery.apps.project import BLENDS
+    from facequery.apps.regions import STANDARD
+    from facequery.export.formats import FORMATS
+
+    text = (ADDON / "host" / "clip_state.py").read_text(encoding="utf-8")
+    values = {
+        target.id: node.value
+        for node in ast.parse(text).body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    offered = {name for name, *_ in ast.literal_eval(values["EXPORTS"])}
+    # ST maps have a button of their own.
+    assert offered == {one.name for one in FORMATS} - {"nuke-stmap"}
+    assert {name for name, *_ in ast.literal_eval(values["BLENDS"])} == set(BLENDS)
+    regions = {node.value for node in ast.walk(values["MATTES"]) if isinstance(node, ast.Constant)}
+    assert set(STANDARD) <= regions
+
+
+@pytest.mark.no_bpy
 def test_who_may_import_what():
     files = sorted(ADDON.rglob("*.py"))
     assert files

@@ -72,11 +72,6 @@ def what_was_done_by_hand_counts():
     assert (ids[1], 1004) in {(name, first) for name, first, _ in corrections.ignored} or any(
         name == ids[1] and first <= 1004 <= last for name, first, last in corrections.ignored
     )
-    # The document is one that the backend reads, and names the same points.
-    from facequery.fitting.corrections import corrections_from_dict
-
-    read = corrections_from_dict(corrections.document(), tuple(shown.tracks.ids), tuple(shown.tracks.names), 1)
-    assert len(read.pins) == 2 and {pin.frame for pin in read.pins} == {1004}
 
     bpy.context.scene.frame_set(1003)
     bpy.ops.facequery.clear_corrections(which="BEFORE")

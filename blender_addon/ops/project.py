@@ -1,0 +1,139 @@
+"""Pictures carried onto the plate, mattes and ST maps, through the backend."""
+
+from pathlib import Path
+from typing import Any
+
+import bpy
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, StringProperty
+
+from ..core.errors import AddonError
+from ..host import backend, correcting
+from ..host.clip_state import BLENDS, MATTES, clip_state
+from ..prefs import chosen_backend
+from .context import NeedsResults, edited_clip
+from .reporting import reports_errors
+
+_THERE = ("FQ501", "FQ620")  # the backend's numbers for files that are there already
+
+
+class WritesPictures(NeedsResults):
+    """An operator that has the backend write files into the job's folder: a script waits, a button returns at once."""
+
+    topic = ""
+    method = ""
+
+    overwrite: BoolProperty(name="Overwrite", description="Replace what was written before")
+    wait: BoolProperty(name="Wait", description="Return when the files are written, for scripts", default=True)
+    timeout: FloatProperty(name="Time Limit", description="Seconds to wait for at most", default=3600.0, min=1.0)
+
+    def params(self, context: bpy.types.Context, shown: correcting.Corrected) -> dict[str, Any]:
+        """What the backend is asked for besides the folder. Raises AddonError."""
+        raise NotImplementedError
+
+    def from_panel(self, context: bpy.types.Context) -> None:
+        """Take over the settings of the panel."""
+
+    @reports_errors
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        chosen, shown = chosen_backend(context), correcting.corrected(edited_clip(context))
+        asked = {**self.params(context, shown), "folder": chosen.paths.to_remote(shown.job.folder)}
+        call = backend.ask(chosen, self.topic, self.method, {**asked, "overwrite": self.overwrite}, lambda answer: None)
+        if self.wait:
+            backend.wait(call, self.timeout)
+            self.report({"INFO"}, f"{len(call.result['files'])} files written")
+        return {"FINISHED"}
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        self.from_panel(context)
+        call = backend.call_of(self.topic)
+        # Pressed again after it was refused because of what is there, the artist means it.
+        self.overwrite = call is not None and call.error is not None and call.error.code in _THERE
+        self.wait = False
+        return self.execute(context)
+
+
+class Project(WritesPictures):
+    bl_idname = "facequery.project"
+    bl_label = "Project"
+    bl_description = (
+        "Carry a picture onto the face in the plate, through the whole shot: as an RGBA layer and composited"
+    )
+    topic, method = "project", "project.run"
+
+    picture: StringProperty(name="Picture", description="A picture with alpha", subtype="FILE_PATH")
+    as_decal: BoolProperty(
+        name="Decal", description="Put it on the face at the selected track, instead of by the head's UV map"
+    )
+    width: FloatProperty(name="Width", description="Of a decal, in plate pixels", default=100.0, min=1.0)
+    rotation: FloatProperty(name="Rotation", description="Of a decal, in degrees clockwise")
+    blend: EnumProperty(name="Blend", items=BLENDS)
+
+    def params(self, context: bpy.types.Context, shown: correcting.Corrected) -> dict[str, Any]:
+        path = Path(bpy.path.abspath(self.picture)) if self.picture else None
+        if path is None or not path.is_file():
+            raise AddonError("There is no picture to project.", "Choose a file.", "FQ789")
+        paths = chosen_backend(context).paths
+        asked: dict[str, Any] = {"picture": paths.to_remote(path), "blend": self.blend}
+        if self.as_decal:
+            asked |= {"width": self.width, "rotation": self.rotation, **self._place(context, shown)}
+        return asked
+
+    @staticmethod
+    def _place(context: bpy.types.Context, shown: correcting.Corrected) -> dict[str, Any]:
+        file = shown.file_of(context.scene)
+        frame = int(shown.frames.convert(file, "file", "clip"))
+        for track in correcting.tracks_in(shown.clip, shown.face).values():
+            marker = track.markers.find_frame(frame, exact=True) if track is not None and track.select else None
+            if marker is not None:
+                x, y = float(marker.co[0]) * shown.tracks.width, (1 - float(marker.co[1])) * shown.tracks.height
+                return {"at": [x, y], "frame": file}
+        raise AddonError(
+            "A decal is put where a selected track is.", "Select one track that is seen in this frame.", "FQ782"
+        )
+
+    def from_panel(self, context: bpy.types.Context) -> None:
+        state = clip_state(edited_clip(context))
+        self.picture, self.as_decal, self.blend = state.picture, state.as_decal, state.blend
+        self.width, self.rotation = state.decal_width, state.decal_rotation
+
+
+class WriteMattes(WritesPictures):
+    bl_idname = "facequery.write_mattes"
+    bl_label = "Write Mattes"
+    bl_description = "Write mattes of the chosen regions of the face, one sequence each"
+    topic, method = "mattes", "segment.run"
+
+    regions: EnumProperty(name="Regions", items=MATTES, options={"ENUM_FLAG"}, default={"skin"})
+    suffix: EnumProperty(name="Files", items=((".exr", "EXR", "Half float"), (".png", "PNG", "8 bit")))
+
+    def params(self, context: bpy.types.Context, shown: correcting.Corrected) -> dict[str, Any]:
+        if not self.regions:
+            raise AddonError("No region is chosen.", "Choose at least one.", "FQ790")
+        return {"regions": [name for name, *_ in MATTES if name in self.regions], "suffix": self.suffix}
+
+    def from_panel(self, context: bpy.types.Context) -> None:
+        state = clip_state(edited_clip(context))
+        self.regions, self.suffix = state.matte_regions, state.matte_suffix
+
+
+class WriteSTMaps(WritesPictures):
+    bl_idname = "facequery.write_stmaps"
+    bl_label = "Write ST Maps"
+    bl_description = "Write the maps between the plate and the head's UV map, for compositing"
+    topic, method = "stmaps", "stmap.write"
+
+    def params(self, context: bpy.types.Context, shown: correcting.Corrected) -> dict[str, Any]:
+        return {"source": "fit" if shown.job.has("face") else "tracks", "view": shown.face.view}
+
+
+_classes = (Project, WriteMattes, WriteSTMaps)
+
+
+def register() -> None:
+    for cls in _classes:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    for cls in reversed(_classes):
+        bpy.utils.unregister_class(cls)
