@@ -71,9 +71,10 @@ def measure(clip: FaceClip, kind: str, scores: Scores, step: int, sheet: list[ND
     regions = standard_regions(model, head.count)
     reference = 0
     anchored = shot_refinement(seen, reference)
-    averaged = shot_refinement(seen)
+    averaged = shot_refinement(seen) if kind == "plain" else anchored
     spread = averaged.spread(head.positions)
-    faces = {f: face for f, face in seen.source().faces() if face is not None and f % step == 0}
+    source = seen.source()
+    faces = {f: face for f in range(0, len(seen.shot), step) if (face := source.face(f)) is not None}
     scores.eyes += [float(clip.eyes[f]) for f in faces]
     on_face = np.flatnonzero(model.region_mask("face"))
     for f, face in faces.items():
@@ -82,11 +83,12 @@ def measure(clip: FaceClip, kind: str, scores: Scores, step: int, sheet: list[ND
         by_shape = self_visibility(face, head.triangles, binding)
         for name, value in (("sigma alone", by_sigma), ("shape alone", by_shape), ("both", by_sigma * by_shape)):
             scores.seen.setdefault(f"{kind}, {name}", []).append((value, truth))
-        free = on_face[clip.visible[f][on_face]]
-        for name, xy in (("as detected", face.xy), ("refined", face.xy + spread @ averaged.shift[f])):
-            error = np.linalg.norm(xy[free] - clip.xy[f][free], axis=1)
-            scores.absolute.setdefault(f"{kind}, {name}", []).append(error)
-    for f in list(faces)[:: max(len(faces) // 3, 1)]:
+        if kind == "plain":
+            free = on_face[clip.visible[f][on_face]]
+            for name, xy in (("as detected", face.xy), ("refined", face.xy + spread @ averaged.shift[f])):
+                error = np.linalg.norm(xy[free] - clip.xy[f][free], axis=1)
+                scores.absolute.setdefault(f"{kind}, {name}", []).append(error)
+    for f in list(faces)[1 :: max(len(faces) // 3, 1)]:
         face, uncovered = faces[f], clip.seen(f)
         true = true_face(clip, face, f)
         exact = face_mattes(true, model, regions, SIDE, SIDE) * uncovered
@@ -169,13 +171,14 @@ def _overlay(plate: NDArray, mattes: NDArray) -> NDArray[np.uint8]:
     return cv2.resize(picture.clip(0, 255).astype(np.uint8), (400, 400), interpolation=cv2.INTER_AREA)
 
 
-def report(scores: Scores, seeds: list[int], step: int) -> str:
+def report(scores: Scores, clips: list[str], step: int) -> str:
     """The tables."""
     eyes = float(np.mean(scores.eyes))
     lines = [
-        "# Visibility, mattes, projection and refinement on rendered clips", "",
-        f"`python -m benchmarks.face_apps --seeds {','.join(map(str, seeds))} --step {step}`: {len(seeds)} held-out people, "
-        f"each in a clip without and one with a hand passing before the face, {SIDE} pixels, {FRAMES} frames, {eyes:.0f} pixels "
+        "# Visibility, mattes, projection and refinement on rendered clips",
+        "",
+        f"`python -m benchmarks.face_apps --step {step}`, clips {', '.join(clips)}: held-out people, without (plain) and with a "
+        f"hand passing before the face; {SIDE} pixels, {FRAMES} frames, {eyes:.0f} pixels "
         "between the outer corners of the eyes. Renders of this project's own fast renderer: they say nothing of real "
         "skin.", "",
         "## Visibility: area under the ROC curve", "", "| clip, from | AUC | points seen |", "|---|---|---|",
@@ -222,16 +225,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/face_apps.md"))
     parser.add_argument("--sheet", type=Path, help="A picture of made and exact mattes.")
     given = parser.parse_args()
-    seeds = [int(s) for s in given.seeds.split(",")]
-    scores, sheet = Scores(), []
-    for seed in seeds:
+    scores, sheet, clips = Scores(), [], []
+    for seed in (int(s) for s in given.seeds.split(",")):
         for kind in ("plain", "hand"):
             measure(face_clip(kind, seed), kind, scores, given.step, sheet)
-            print(kind, seed, flush=True)
-    text = report(scores, seeds, given.step)
-    print(text)
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(text, encoding="utf-8")
+            clips.append(f"{kind} {seed}")
+            print(clips[-1], flush=True)
+            given.out.parent.mkdir(parents=True, exist_ok=True)
+            given.out.write_text(report(scores, clips, given.step), encoding="utf-8")
+    print(given.out.read_text(encoding="utf-8"))
     if given.sheet:
         rows = [np.hstack(sheet[i : i + 6]) for i in range(0, len(sheet) - 5, 6)]
         cv2.imwrite(str(given.sheet), np.vstack(rows)[..., ::-1])

@@ -121,7 +121,7 @@ def segment(
 
 def project(
     shot: ShotOrJob,
-    picture: Annotated[Path, typer.Option("--picture", metavar="FILE", help="With alpha: a texture, or a decal.")],
+    picture: Annotated[Path, typer.Option("--picture", metavar="FILE", help="A texture, a decal, or a print.npz.")],
     at: Annotated[
         str | None,
         typer.Option(metavar="x,y", help="A decal's middle in plate pixels; without it: a texture on the UVs."),
@@ -137,6 +137,9 @@ def project(
     fit: Annotated[bool, typer.Option("--fit", help="Use the job's fitted face, not the dense landmarks.")] = False,
     name: Annotated[str, typer.Option(help="Folder of the pictures in JOB.")] = "project",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace other pictures of that name.")] = False,
+    beside: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Another project's folder: preview both side by side.")
+    ] = None,
     out: Out = None,
     frames: Frames = None,
     region: Regions = None,
@@ -148,9 +151,12 @@ def project(
     weights: Weights = "landmarks",
     device: Device = "auto",
 ) -> None:
-    """Carry a texture or a decal onto a shot: an RGBA sequence over black, and the composite."""
+    """Carry a texture or a decal onto a shot: an RGBA sequence over black, and the composite.
+
+    The project keeps where the picture lies on the head in print.npz, which goes onto another shot with --picture.
+    """
     from facequery.cli import progress_bars
-    from facequery.pipeline.project import ProjectRequest, run_project
+    from facequery.pipeline.project import ProjectRequest, run_project, side_by_side
 
     place = None
     if at is not None:
@@ -165,6 +171,8 @@ def project(
     )
     with progress_bars() as report:
         files = run_project(request, folder, wanted, report, device)
+        if beside is not None:
+            files += side_by_side(beside, folder / name, folder / name / "side", report)
     _print_folders(files)
 
 

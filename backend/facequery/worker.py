@@ -356,6 +356,9 @@ def default_registry() -> Registry:
     registry.add("about", "facequery.pipeline.methods:about")
     registry.add("sample.volume", "facequery.pipeline.methods:sample_volume")
     registry.add("pick.points", "facequery.pipeline.app_methods:pick_points_in_job")
+    registry.add("refine.run", "facequery.pipeline.app_methods:refine_job")
+    registry.add("segment.run", "facequery.pipeline.app_methods:segment_job")
+    registry.add("project.run", "facequery.pipeline.app_methods:project_job")
     return registry
 
 

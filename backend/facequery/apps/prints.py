@@ -1,11 +1,13 @@
 """Prints: pictures that lie on the head's skin, as a texture on its UVs or as a decal placed in a frame."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facequery.apps.dense import DenseFace, facing, hits
+from facequery.errors import UserError
 from facequery.head.model import HeadModel
 
 
@@ -18,6 +20,26 @@ class Print:
     picture: NDArray[np.float32]
     corners: NDArray[np.float32]
     used: NDArray[np.bool_]
+
+    def save(self, path: Path) -> None:
+        """Write the .npz, with which the same print is put on other footage."""
+        from facequery.detection.tracks import save_npz
+
+        save_npz(path, picture=self.picture, corners=self.corners[self.used], used=self.used)
+
+    @staticmethod
+    def load(path: Path, triangle_count: int) -> "Print":
+        """Read what `save` wrote, for a head of `triangle_count` triangles. Raises UserError when it is not one."""
+        try:
+            with np.load(path, allow_pickle=False) as data:
+                picture, some, used = data["picture"], data["corners"], data["used"]
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f'"{path}" is not a print.', "Give a picture, or a print.npz.", "FQ625") from error
+        if used.shape != (triangle_count,) or some.shape != (int(used.sum()), 3, 2) or picture.shape[2:] != (4,):
+            raise UserError(f'"{path}" was made for another head.', "Project its picture anew.", "FQ625")
+        corners = np.zeros((triangle_count, 3, 2), np.float32)
+        corners[used] = some
+        return Print(picture, corners, used)
 
     def vertices(self, triangles: NDArray) -> NDArray[np.int64]:
         """The vertices of the triangles that carry it."""

@@ -1,5 +1,6 @@
 """What the worker does with a tracked face for a client: methods of (params, context), see `facequery.worker`."""
 
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,78 @@ def pick_points_in_job(params: dict[str, Any], context: "Context") -> dict[str, 
         for m, r, s in zip(marks, picks.residual, picks.sigma, strict=True)
     ]
     return {"points": points, "marks": told, "notes": pick_notes(seen, picks, marks)}
+
+
+def refine_job(params: dict[str, Any], context: "Context") -> dict[str, Any]:
+    """Refine a job's shot at the plate's resolution, so that what asks for it later finds it made.
+
+    `params`: "folder"; "anchor": frame number whose landmarks are exact, or null; "references": frame numbers, or null;
+    "view", "device". Returns {"references": frame numbers, "found": share of patches found per frame}.
+    """
+    from facequery.pipeline.refine import reference_frames, shot_refinement
+
+    seen = _seen(params, context)
+    anchor, numbers = params.get("anchor"), params.get("references")
+    chosen = reference_frames(seen, _list(params, "references")) if numbers else None
+    index = None if anchor is None else reference_frames(seen, [anchor])[0]
+    made = shot_refinement(seen, index, chosen, _checked(context))
+    found = [float((row > 0).mean()) for row in made.score]
+    return {"references": [int(seen.shot.frame_numbers[r]) for r in made.references], "found": found}
+
+
+def segment_job(params: dict[str, Any], context: "Context") -> dict[str, Any]:
+    """Mattes of a job's shot. `params`: "folder", "device", and what SegmentRequest has, by its names ("regions" a list
+    of names and files, "suffix", "ids", "cut", "refine", "fit", "name", "overwrite"). Returns {"files", "folder"}."""
+    from facequery.pipeline.job import load_request
+    from facequery.pipeline.segment import SegmentRequest, run_segment
+
+    folder, device, wanted = _wanted(params, SegmentRequest)
+    files = run_segment(load_request(folder), folder, wanted, _checked(context), device)
+    return {"folder": str(folder / wanted.name), "files": [str(file) for file in files]}
+
+
+def project_job(params: dict[str, Any], context: "Context") -> dict[str, Any]:
+    """A texture, decal or print on a job's shot. `params`: "folder", "device", and what ProjectRequest has, by name
+    ("picture", "at" [x, y] or null, "frame", "width", "rotation", "space", "blend", "shutter", "cut", "refine", "fit",
+    "name", "overwrite"). Returns {"files", "folder"}."""
+    from facequery.pipeline.job import load_request
+    from facequery.pipeline.project import ProjectRequest, run_project
+
+    folder, device, wanted = _wanted(params, ProjectRequest)
+    files = run_project(load_request(folder), folder, wanted, _checked(context), device)
+    return {"folder": str(folder / wanted.name), "files": [str(file) for file in files]}
+
+
+def _wanted(params: dict[str, Any], kind: type) -> tuple[Path, str, Any]:
+    """The folder, the device and the settings (an object of the dataclass `kind`) of a request's parameters."""
+    folder, device = params.get("folder"), params.get("device", "auto")
+    if not isinstance(folder, str) or not isinstance(device, str):
+        raise UserError('"folder" and "device" must be texts.', code="FQ391")
+    names = {field.name: field for field in fields(kind)}
+    given = {name: value for name, value in params.items() if name not in ("folder", "device")}
+    unknown = sorted(given.keys() - names.keys())
+    if unknown:
+        raise UserError(f'There is no setting "{unknown[0]}".', f"Settings: {', '.join(names)}.", "FQ391")
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    for name, value in given.items():
+        default = names[name].default
+        number = isinstance(default, float) and isinstance(value, int | float) and not isinstance(value, bool)
+        if default is not MISSING and default is not None and not number and not isinstance(value, type(default)):
+            raise UserError(f'The setting "{name}" has a value of the wrong kind.', code="FQ391")
+    try:
+        return Path(folder), device, kind(**given)
+    except TypeError as error:
+        raise UserError(f"A setting is missing ({error}).", code="FQ391") from None
+
+
+def _checked(context: "Context") -> Any:
+    """Progress that also stops when the request is cancelled."""
+
+    def report(step: str, done: int, total: int) -> None:
+        context.check()
+        context.progress(step, done, total)
+
+    return report
 
 
 def _seen(params: dict[str, Any], context: "Context") -> "FaceShot":

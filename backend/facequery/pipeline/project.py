@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,18 +14,25 @@ from facequery.apps.project import BLENDS, Shutter, composite, project_print, sh
 from facequery.detection.visibility import visible_from_sigma
 from facequery.errors import UserError
 from facequery.pipeline.face_shot import FaceShot, load_face_shot
+from facequery.pipeline.find import unsqueeze
 from facequery.pipeline.job import JobRequest
 from facequery.pipeline.pictures_out import open_output, picture_name
 from facequery.pipeline.run import Progress
 from facequery.shots import colour
 from facequery.shots.images import read_facts, read_picture, write_picture
+from facequery.shots.shot import open_shot
+
+PRINT = "print.npz"
+_TALL = 540  # pixels of a side-by-side preview
 
 
 @dataclass(frozen=True)
 class ProjectRequest:
-    """picture: a file, painted on the head's UVs or, with `at`, a decal: its middle at plate pixel `at` of frame
-    `frame`, `width` pixels wide there, turned by `rotation` degrees clockwise. space: the picture's colour space, where
-    the file is silent. blend: of BLENDS. shutter: open share of a frame, 0 for no motion blur."""
+    """picture: a file, painted on the head's UVs, or the print.npz of another project, or, with `at`, a decal: its
+    middle at plate pixel `at` of frame `frame`, `width` pixels wide there, turned by `rotation` degrees clockwise. space: the
+    picture's colour space, where the file is silent. blend: of BLENDS. shutter: open share of a frame, 0 for no motion
+    blur. cut: leave out what sigma says is hidden behind other things. refine: align to the picture at native
+    resolution. fit: the fitted mesh in the place of the dense landmarks. name: of the folder in the job's."""
 
     picture: str
     at: tuple[float, float] | None = None
@@ -71,7 +79,10 @@ def run_project(
         raise UserError(f'There is no way to blend "{wanted.blend}".', f"Use one of {', '.join(BLENDS)}.", "FQ621")
     if not (np.isfinite([wanted.width, wanted.rotation, wanted.shutter]).all() and wanted.width > 0):
         raise UserError("A decal must be some pixels wide.", "Give --width in plate pixels.", "FQ622")
-    picture = read_print_picture(Path(wanted.picture), wanted.space)
+    given = Path(wanted.picture)
+    picture = None if given.suffix.lower() == ".npz" else read_print_picture(given, wanted.space)
+    if picture is None and wanted.at is not None:
+        raise UserError("A print already has its place.", "Leave --at away, or give its picture.", "FQ626")
     seen = load_face_shot(request, folder, progress, device)
     shot, target = seen.shot, folder / wanted.name
     reference = _reference(seen, wanted)
@@ -82,10 +93,11 @@ def run_project(
         raise UserError(f"The face was not found in frame {number}.", "Mark it with --region.", "FQ603")
     open_output(target, asdict(replace(wanted, overwrite=False)), wanted.overwrite)
     printed = _printed(seen, wanted, picture, face)
+    printed.save(target / PRINT)
     first = project_print(face, printed, seen.head.triangles, shot.width, shot.height, _free(face, wanted))
     level = skin_level(shot.linear(reference), first)
 
-    written: list[Path] = []
+    written: list[Path] = [target / PRINT]
     for index, before, here, after in _neighbours(source.faces()):
         number = int(shot.frame_numbers[index])
         rgba = target / "rgba" / picture_name("rgba", number, ".exr")
@@ -109,6 +121,30 @@ def run_project(
     return written
 
 
+def side_by_side(one: Path, two: Path, target: Path, progress: Progress | None = None) -> list[Path]:
+    """Composites of two projects beside each other, 8-bit pictures for looking at, as long as the longer one; the
+    shorter one stays at its last frame. Raises UserError when one has no composites."""
+    files = []
+    for folder in (one, two):
+        found = sorted((folder / "comp").glob("comp.*"), key=lambda p: int(p.name.split(".")[-2]))
+        if not found:
+            raise UserError(f'"{folder}" holds no composites.', "Give the folder of a project.", "FQ627")
+        files.append(found)
+    target.mkdir(parents=True, exist_ok=True)
+    written = []
+    for k in range(max(map(len, files))):
+        pictures = []
+        for found in files:
+            shot = open_shot(found[min(k, len(found) - 1)])
+            picture = unsqueeze(shot.display(0), shot.pixel_aspect)
+            pictures.append(cv2.resize(picture, (round(_TALL * picture.shape[1] / picture.shape[0]), _TALL)))
+        written.append(target / picture_name("side", k + 1, ".jpg"))
+        write_picture(written[-1], np.hstack(pictures))
+        if progress:
+            progress("Side by side", k + 1, max(map(len, files)))
+    return written
+
+
 def _reference(seen: FaceShot, wanted: ProjectRequest) -> int:
     """Array index of the frame in which a decal was placed; for a texture, the first frame with a face."""
     if wanted.at is not None and wanted.frame is None:
@@ -118,8 +154,10 @@ def _reference(seen: FaceShot, wanted: ProjectRequest) -> int:
     return int(np.flatnonzero(seen.path.present)[0])
 
 
-def _printed(seen: FaceShot, wanted: ProjectRequest, picture: NDArray, face: DenseFace) -> Print:
+def _printed(seen: FaceShot, wanted: ProjectRequest, picture: NDArray | None, face: DenseFace) -> Print:
     head = seen.head
+    if picture is None:
+        return Print.load(Path(wanted.picture), len(head.triangles))
     if wanted.at is None:
         return texture_print(head.model, picture, len(head.triangles))
     angle = float(np.radians(wanted.rotation))

@@ -28,7 +28,8 @@ def shot_refinement(
 ) -> Refinement:
     """The refinement of a shot: read from the job's `work` folder, or made and kept there.
 
-    `anchor` and `references` are array indices; `name` is that under which it is kept; see `Refiner.refine`. Raises UserError when an anchor has no face.
+    `anchor` and `references` are array indices, see `Refiner.refine`; `name` is that under which it is kept. Raises
+    UserError when an anchor has no face.
     """
     numbers = seen.shot.frame_numbers
     own = "" if anchor is None else f"_{int(numbers[anchor])}"
