@@ -3,11 +3,11 @@
     python -m benchmarks.heldout [--weights landmarks] [--count 60] [--out benchmarks/results/heldout.md]
 
 Held-out skins, hair, environments and people, each with a smooth shape of 1.5 mm RMS that no basis holds. Crops are
-jittered as training's are. 68 points of ibug68. "box": error over sqrt(h w) of the box, all points, percent (the measure
-for faces turned far, whose eye corners fall together), "ratio": that over the row "all"; "seen": the visible points
-alone; "nme": over the distance of the outer eye corners, faces turned by less than 60 degrees; "hidden": share of points
-that something covers. The bins of yaw are those of AFLW2000-3D; "mean of bins" is its measure. Figures on renders say
-nothing about photographs: `peers.md` stands beside them, and the table of hard photographs below.
+jittered as training's are. 68 points of ibug68. "box": error over sqrt(h w) of the box, all points, percent (the
+measure for faces turned far, whose eye corners fall together), "ratio": that over the row "all"; "seen": the visible
+points alone; "nme": over the distance of the outer eye corners, faces turned by less than 60 degrees; "hidden": share
+of points that something covers. The bins of yaw are those of AFLW2000-3D; the mean of the bins is its measure. Figures
+on renders say nothing about photographs: `peers.md` stands beside them, and the table of hard photographs below.
 """
 
 import argparse
@@ -19,13 +19,11 @@ from facequery.assets import source_data
 from facequery.detection.detector import Detector
 from facequery.errors import UserError
 from facequery.evaluation.annotated import load_annotated
-from facequery.evaluation.calibration import calibrated_queries
 from facequery.evaluation.errors import inter_ocular, normalised_errors
 from facequery.evaluation.hard import hard_faces, reason_masks
 from facequery.evaluation.heldout import HeldOut, attribute_row, groups, look
-from facequery.evaluation.predict import Prediction, predict_points
+from facequery.evaluation.predict import Prediction, plain_and_calibrated, predict_points
 from facequery.evaluation.sigma import sigma_figures
-from facequery.head.layouts import load_layout
 
 from benchmarks.peers import table
 
@@ -57,10 +55,7 @@ def photograph_rows(detector: Detector) -> list[dict[str, Any]]:
     rows = []
     for name in ("lfpw", "afw"):
         chosen = load_annotated(source_data(f"real_dev/{name}"))
-        positions = load_layout("ibug68").positions
-        placed = calibrated_queries(detector.network, chosen, positions * detector.units_per_metre)
-        both = np.concatenate([np.broadcast_to(positions, placed.shape), placed / detector.units_per_metre], axis=1)
-        found = predict_points(detector, chosen, both.astype(np.float32))
+        found = predict_points(detector, chosen, *plain_and_calibrated(detector, chosen))
         size = inter_ocular(found.truth, "ibug68")
         errors = [normalised_errors(xy, found.truth, size) for xy in (found.xy[:, :68], found.xy[:, 68:])]
         hard = hard_faces(chosen)
@@ -90,10 +85,10 @@ def main() -> None:
         first = rows[0]
         parts = [
             table(rows, COLUMNS),
-            f"Mean of the bins of yaw: {mean_of_bins(rows):.2f}. Worst group: {worst['group']}, {worst['ratio']:.2f} times "
-            f"the mean. Sigma of all: {first['inside_1_sigma']} % inside 1 sigma (68.3 would be right), "
-            f"{first['inside_2_sigma']} % inside 2 (95.4), rank correlation with the error {first['sigma_rank']}, negative "
-            f"log-likelihood {first['nll']} (of crop units).",
+            f"Mean of the bins of yaw: {mean_of_bins(rows):.2f}. Worst group: {worst['group']}, {worst['ratio']:.2f} "
+            f"times the mean. Sigma of all: {first['inside_1_sigma']} % inside 1 sigma (68.3 would be right), "
+            f"{first['inside_2_sigma']} % inside 2 (95.4), rank correlation with the error {first['sigma_rank']}, "
+            f"negative log-likelihood {first['nll']} (of crop units).",
         ]
         try:
             photographs = photograph_rows(detector)

@@ -31,14 +31,13 @@ from facequery.detection.detector import Detector
 from facequery.detection.finder import FaceFinder
 from facequery.errors import UserError
 from facequery.evaluation.annotated import AnnotatedSet, load_annotated, to_crop
-from facequery.evaluation.calibration import calibrated_queries, two_folds
+from facequery.evaluation.calibration import two_folds
 from facequery.evaluation.canvas import canvases, faceless
 from facequery.evaluation.errors import inter_ocular, normalised_errors, summary
 from facequery.evaluation.films import cycles_films, moved_films, rendered_films
-from facequery.evaluation.predict import FindFaces, false_detections, predict_auto, predict_points
+from facequery.evaluation.predict import FindFaces, false_detections, plain_and_calibrated, predict_auto, predict_points
 from facequery.evaluation.stability import as_a_shot, frame_by_frame, stability
 from facequery.geometry.crops import apply_affine, crop_from_points
-from facequery.head.layouts import load_layout
 from numpy.typing import NDArray
 
 from benchmarks.mediapipe_peer import MediaPipe
@@ -77,8 +76,9 @@ def _mean_offset(xy: NDArray, truth: NDArray) -> NDArray[np.float64]:
     return np.nanmean(to_crop(xy, crops) - to_crop(truth, crops), axis=0)
 
 
-def picture_rows(crop: str, detector: Detector, peer: MediaPipe) -> tuple[list[Row], list[str]]:
-    """The rows of all sets with one kind of crop, and what is to be said about missed faces."""
+def picture_rows(crop: str, detector: Detector, peer: MediaPipe, asked: dict[str, Any]) -> tuple[list[Row], list[str]]:
+    """The rows of all sets with one kind of crop, and what is to be said about missed faces. `asked`: for each set what
+    `plain_and_calibrated` gives."""
     find = FindFaces(detector, FaceFinder.from_pretrained())
     rows: list[Row] = []
     notes: list[str] = []
@@ -89,16 +89,12 @@ def picture_rows(crop: str, detector: Detector, peer: MediaPipe) -> tuple[list[R
         false = (round(100 * float(counts.mean())), round(false_detections(find)))
     for name in SETS:
         chosen = load_annotated(source_data(f"real_dev/{name}"))
-        layout = load_layout("ibug68")
-        positions, slide = layout.positions, layout.slide
-        placed = calibrated_queries(detector.network, chosen, positions * detector.units_per_metre, slide)
-        both = np.concatenate([np.broadcast_to(positions, placed.shape), placed / detector.units_per_metre], axis=1)
-        twice = None if slide is None else slide.repeated(len(positions))
+        both, slide = asked[name]
         if crop == "points":
-            found = predict_points(detector, chosen, both.astype(np.float32), twice)
+            found = predict_points(detector, chosen, both, slide)
             mesh, spent = peer.on_pictures(chosen)
         else:
-            found = predict_auto(detector, find, chosen, both.astype(np.float32), twice)
+            found = predict_auto(detector, find, chosen, both, slide)
             mesh, _, spent = peer.on_images(canvases(chosen))
         truth = found.truth
         bare = without_offsets(mesh, truth, guide)
@@ -170,8 +166,11 @@ def main() -> None:
     try:
         detector, peer = Detector.from_pretrained(arguments.weights), MediaPipe(arguments.environment)
         if arguments.only != "films":
+            asked = {
+                name: plain_and_calibrated(detector, load_annotated(source_data(f"real_dev/{name}"))) for name in SETS
+            }
             for crop in ("points", "auto"):
-                rows, notes = picture_rows(crop, detector, peer)
+                rows, notes = picture_rows(crop, detector, peer, asked)
                 parts.append(table(rows, ("set", "crop", "detector", "missed", "false", *ERRORS, "ms")))
                 parts.append("\n".join(notes))
                 print("\n\n".join(parts[-2:]), flush=True)

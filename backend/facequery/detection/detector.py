@@ -46,6 +46,7 @@ class Detector:
         self.size = network.config.input_size
         self.units_per_metre = units_per_metre or HeadModel.load().scale
         self.mirror = mirror
+        self.sigma_map = (1.0, 1.0)  # sigma is scale * (the network's sigma) ** power, crop units
         self.card: dict[str, Any] = {}
         self.half = bfloat16_is_faster(self.device)
 
@@ -59,6 +60,8 @@ class Detector:
         network, card = load_landmark_net(name)
         detector = cls(network, pick_device(device), mirror=mirror)
         detector.card = card
+        fitted = card.get("sigma", {})
+        detector.sigma_map = (float(fitted.get("scale", 1.0)), float(fitted.get("power", 1.0)))
         return detector
 
     @torch.inference_mode()
@@ -71,7 +74,8 @@ class Detector:
     @torch.inference_mode()
     def decode(self, descriptor: Tensor, positions: NDArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Descriptors (B, d) and canonical positions (N, 3) or (B, N, 3), metres -> xy (B, N, 2) and sigma (B, N), the
-        standard deviation per axis, both in crop coordinates [-1, 1]."""
+        standard deviation per axis, both in crop coordinates [-1, 1]. Sigma passes through the monotone map that
+        `tools.calibrate_sigma` fitted on held-out renders, if the weights' card has one."""
         queries = torch.from_numpy(np.asarray(positions, dtype=np.float32) * np.float32(self.units_per_metre))
         queries = queries.to(self.device)
         images, count = len(descriptor), queries.shape[-2]
@@ -83,7 +87,8 @@ class Detector:
                 descriptor[part], queries if queries.ndim == 2 else queries[part], chunk=max(512, _PAIRS // rows)
             )
             xy[part], sigma[part] = where.float().cpu().numpy(), log_sigma.float().exp().cpu().numpy()
-        return xy, sigma
+        scale, power = self.sigma_map
+        return xy, sigma if self.sigma_map == (1.0, 1.0) else np.float32(scale) * sigma ** np.float32(power)
 
     def look(
         self, crops: NDArray[np.uint8], positions: NDArray, slide: Slide | None = None

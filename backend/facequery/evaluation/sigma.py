@@ -1,4 +1,4 @@
-"""Whether sigma means what it says, and the one-line mending of it."""
+"""Whether sigma means what it says, and a map that mends it."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,3 +40,20 @@ def negative_log_likelihood(residual: NDArray, sigma: NDArray) -> float:
     """Mean of -log N(residual; 0, sigma^2) over the axes of residuals (..., 2) with sigma (...), in the same unit."""
     spread = sigma[..., None]
     return float((0.5 * (residual / spread) ** 2 + np.log(spread) + 0.5 * np.log(2 * np.pi)).mean())
+
+
+def fit_sigma_map(residual: NDArray, sigma: NDArray) -> tuple[float, float]:
+    """Scale a and power b, so that a * sigma ** b describes residuals (..., 2) best; sigma (...), crop units.
+
+    The power is that of the greatest likelihood; then the scale is set so that 68.3 % of |dx|, |dy| are inside 1 sigma:
+    the tails of the residuals are heavier than a Gaussian's, and likelihood alone would stretch sigma for their sake.
+    """
+    size, spread = np.abs(residual), sigma[..., None]
+    powers = np.linspace(0.4, 2.5, 85)
+
+    def cost(power: float) -> float:
+        scale = np.sqrt((size**2 / spread ** (2 * power)).mean())
+        return float(np.log(scale) + power * np.log(spread).mean())
+
+    power = float(min(powers, key=cost))
+    return float(np.quantile(size / spread**power, 0.683)), power
