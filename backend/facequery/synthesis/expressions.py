@@ -77,6 +77,8 @@ _FREQUENT = {
     "grin": 6.0,
     "beam": 7.0,
     "laugh": 4.0,
+    "surprise": 2.0,
+    "interest": 2.5,
     "talk_a": 2.0,
     "talk_e": 2.0,
     "talk_s": 2.0,

@@ -48,10 +48,15 @@ def draw_light(rng: np.random.Generator, environments: list[Environment], settin
         if rng.random() < 0.06:  # stage light
             tint = tint * rng.uniform(0.15, 1.0, 3)
         colours.append(strength * tint)
+    ambient = float(np.exp(rng.normal(-0.15, 0.45)))
+    if rng.random() < settings.side_light:
+        azimuth, height = rng.choice([-1, 1]) * rng.uniform(0.9, 1.9), rng.normal(0.3, 0.3)
+        lamps = [[np.sin(azimuth) * np.cos(height), -np.sin(height), -np.cos(azimuth) * np.cos(height)]]
+        colours, ambient = [np.exp(rng.normal(0.3, 0.4)) * temperature(rng.uniform(3000, 7000))], 0.12 * ambient
     return Light(
         int(rng.integers(len(environments))),
         turn,
-        float(np.exp(rng.normal(-0.15, 0.45))),
+        ambient,
         np.array(lamps, np.float32).reshape(-1, 3),
         np.array(colours, np.float32).reshape(-1, 3),
         float(rng.uniform(0.5, 1.0)) if rng.random() < settings.shadow else 0.0,

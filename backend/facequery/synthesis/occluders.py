@@ -112,7 +112,7 @@ def _plate(rng: np.random.Generator) -> tuple[NDArray, NDArray]:
 
 
 def draw_occluder(rng: np.random.Generator, scene: Scene, vertices: NDArray, hand_share: float) -> Extra:
-    """One thing somewhere in front of a head with camera-space vertices (V, 3)."""
+    """One thing in front of a head, over one of its camera-space `vertices` (V, 3)."""
     target = vertices[rng.integers(len(vertices))].astype(np.float64)
     front = float(vertices[:, 2].min())
     kind = "hand" if rng.random() < hand_share else pick(rng, ("stick", "blob", "plate", "cup"))

@@ -80,6 +80,7 @@ class FaceSampler:
         self.wardrobe = Wardrobe(self.model, self.library, self.renderer.mesh)
         self.painter = Painter(self.library.surface)
         self._face_vertices = np.flatnonzero(self.model.region_mask("face"))
+        self._mouth_vertices = np.flatnonzero(self.model.region_mask("lips") | self.model.region_mask("chin"))
         self.expressions = ExpressionSampler(self.model.expression_names)
         self._offsets: list[NDArray[np.float32]] = []
         if self.settings.off_basis > 0:
@@ -131,7 +132,8 @@ class FaceSampler:
         extras = list(outfit.extras)
         if own.random() < self.settings.occluder:
             view = scene.view
-            face = vertices[self._face_vertices] @ view.rotation.T + view.translation
+            over = self._mouth_vertices if own.random() < self.settings.at_mouth else self._face_vertices
+            face = vertices[over] @ view.rotation.T + view.translation
             extras.append(draw_occluder(own, scene, face, self.settings.hand))
         blink = [scene.expression[self.expressions.names.index(name)] for name in ("eyeBlinkLeft", "eyeBlinkRight")]
         skin = creased(outfit.skin_parameters, self.expressions.creases(scene.expression), float(max(blink)))

@@ -49,12 +49,14 @@ class SampleSettings:
     face_mask: float = 0.015  # a cloth over mouth and nose
 
     # In front
-    occluder: float = 0.13  # hand, stick, plate
+    occluder: float = 0.17  # hand, stick, plate
+    at_mouth: float = 0.4  # of the occluders: over mouth or chin, as hands, cups and microphones mostly are
     hand: float = 0.5  # of the occluders
 
     # Picture
     lamps: float = 1.4  # mean number of lamps beside the environment
     shadow: float = 0.6  # share of first lamps that cast shadows
+    side_light: float = 0.07  # one hard lamp from the side and hardly any other light: half a face in the dark
     gray: float = 0.06
     jpeg: float = 0.5
     low_resolution: float = 0.25
