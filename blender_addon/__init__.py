@@ -19,11 +19,11 @@ from .ops import track as track_ops
 from .ui import correct as correct_ui
 from .ui import export as export_ui
 from .ui import head as head_ui
+from .ui import keymap, status, tool
 from .ui import points as point_ui
 from .ui import project as project_ui
 from .ui import results as result_ui
 from .ui import shot as shot_ui
-from .ui import status, tool
 
 # In the order of registration: types before what points at them.
 _modules = (
@@ -55,6 +55,7 @@ _modules = (
     export_ui,
     status,
     tool,
+    keymap,
 )
 
 
