@@ -22,6 +22,7 @@ from tools.head_contour import Outline
 from tools.head_dense_layouts import dense520, segments
 from tools.head_frl import FrlMean, frl189
 from tools.head_inner_layouts import eyes_layout, jaw_layout, skull_layout, teeth_layout
+from tools.head_shifts import shifted
 
 MIRROR = np.array([-1.0, 1.0, 1.0])
 IBUG_GROUPS = (("contour", 17), ("brow_right", 5), ("brow_left", 5), ("nose", 9), ("eye_right", 6), ("eye_left", 6),
@@ -101,7 +102,8 @@ def ibug68_points(model: HeadModel, base: NDArray, media: NDArray, contour: NDAr
     """The 68 points of iBUG 300-W: the contour evenly on the outline of a frontal face, the rest on features.
 
     Brows, base of the nose and lips lie in the middle between two placements that know nothing of each other: `base`
-    (68, 3), from the source head and the London mean, and MediaPipe's points of the same meaning, media (478, 3).
+    (68, 3), from the source head and the London mean, and MediaPipe's points of the same meaning, media (478, 3). Nose
+    and lips are then moved by a millimetre to where the edges are in the mean of the portraits' textures.
     """
     points = base.copy()
     for number, same in SAME_AS_MEDIAPIPE.items():
@@ -110,7 +112,7 @@ def ibug68_points(model: HeadModel, base: NDArray, media: NDArray, contour: NDAr
     points[:17] = contour
     points[:36] = on_skin(model, points[:36])
     points[48:] = on_skin(model, points[48:])
-    return points
+    return shifted(model, points)
 
 
 def base68_points(model: HeadModel, hints: Hints, frl: FrlMean) -> NDArray[np.float64]:
@@ -263,8 +265,8 @@ def all_layouts(model: HeadModel, hints: Hints, frl: FrlMean) -> list[QuerySet]:
     lips_and_lids = {"origin": london, "licence": HINT_LICENCES}
     sets = [
         make(model, "ibug68", ibug, names68, groups68, licence=HINT_LICENCES, slide=outline.slide(17),
-             origin=london + "; these, lips and the nose's base half way to MediaPipe's (Apache-2.0); contour: the "
-             "head's outline",
+             origin=london + "; these, lips and the nose's base half way to MediaPipe's (Apache-2.0), lips and "
+             "nose by eye on the mean texture of generated portraits; contour: the head's outline",
              description="The 68 points of iBUG 300-W, contour on the face's outline, which slides as the head turns"),
         make(model, "face68_3d", solid, names68, groups68, **lips_and_lids,
              description="The 68 points with the contour along the jaw in 3D"),
