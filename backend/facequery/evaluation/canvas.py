@@ -73,7 +73,7 @@ def faceless(count: int = FACELESS, seed: int = 0) -> Iterator[NDArray[np.uint8]
         side = int(min(height, width) * rng.uniform(0.4, 1.0))
         top, left = (int(rng.integers(0, n - side + 1)) for n in (height, width))
         piece = image[top : top + side, left : left + side]
-        yield cv2.resize(piece, (480, 480), interpolation=cv2.INTER_AREA)
+        yield np.asarray(cv2.resize(piece, (480, 480), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def nearest_face(centres: NDArray, truth: NDArray) -> int | None:

@@ -106,7 +106,7 @@ def _warped(image: NDArray[np.uint8], matrix: NDArray, rng: np.random.Generator)
     """A picture seen through a map (2, 3) from its pixels to the frame's, with grain."""
     scale = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
     if scale < 1:  # bilinear sampling would alias
-        image = cv2.GaussianBlur(image, (0, 0), 0.45 / scale)
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), 0.45 / scale), np.uint8)
     for_cv = matrix.copy()
     for_cv[:, 2] += matrix[:, :2] @ [0.5, 0.5] - 0.5  # OpenCV counts from pixel centres
     frame = cv2.warpAffine(image, for_cv, (_STILL, _STILL), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)

@@ -89,7 +89,8 @@ class HeldOut:
         """`count` faces of a group; group and seed alone decide which."""
         sampler = self._sampler(group.settings)
         rng = np.random.default_rng([seed, *group.name.encode()])
-        images, truth, visible, yaw = [], [], [], []
+        images: list[NDArray[np.uint8]] = []
+        truth, visible, yaw = [], [], []
         for _ in range(_MOST_DRAWS):
             if len(images) == count:
                 break
@@ -117,9 +118,9 @@ def look(detector: Detector, rendered: Rendered) -> tuple[NDArray[np.float64], N
 
 
 def attribute_row(xy: NDArray, rendered: Rendered) -> dict[str, Any]:
-    """Errors of landmarks (n, N, 2) in percent: `box` over sqrt(h w) of the box, all points; `seen` the visible ones of
-    them; `nme` over the inter-ocular distance, of faces turned by less than 60 degrees (beyond, it goes to nothing);
-    `hidden`: share of points that are not seen."""
+    """Errors of landmarks (n, N, 2) in percent: `box` over sqrt(h w) of the box, all points, and its `median` over
+    faces; `seen`: the visible points alone; `nme` over the inter-ocular distance, of faces turned by less than 60
+    degrees (beyond, that goes to nothing); `hidden`: share of points that are not seen."""
     error = np.linalg.norm(xy - rendered.truth, axis=-1)
     relative = error / box_size(rendered.truth)[:, None]
     facing = np.abs(rendered.yaw) < 60
@@ -127,6 +128,7 @@ def attribute_row(xy: NDArray, rendered: Rendered) -> dict[str, Any]:
     return {
         "faces": len(error),
         "box": 100 * float(relative.mean()),
+        "median": 100 * float(np.median(relative.mean(1))),
         "seen": 100 * float(relative[rendered.visible].mean()),
         "nme": 100 * float(ocular.mean()) if facing.any() else float("nan"),
         "hidden": 100 * float((~rendered.visible).mean()),
