@@ -1,6 +1,7 @@
 """Camera files of other programs become the same camera."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from facequery.pipeline.cameras import camera_at, load_camera
 from facequery.pipeline.chan import read_chan
 
 
-def write(path: Path, rows: list[list[float]]) -> Path:
+def write(path: Path, rows: Sequence[Sequence[float]]) -> Path:
     path.write_text("# a comment\n" + "\n".join(" ".join(map(str, row)) for row in rows) + "\n\n")
     return path
 

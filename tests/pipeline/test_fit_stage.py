@@ -112,7 +112,8 @@ def test_the_worker_fits_and_can_be_stopped(folder: Path, tmp_path: Path) -> Non
     with pytest.raises(InterruptedError):
         method(params | {"out": str(tmp_path / "b")}, Context(1))  # type: ignore[arg-type]
     assert not (tmp_path / "b" / "fit.json").exists()
-    for wrong in ({"frames": [5, 1]}, {"fits": "face"}, {"corrections": []}, {"out": 3}):
+    wrongs: list[dict[str, object]] = [{"frames": [5, 1]}, {"fits": "face"}, {"corrections": []}, {"out": 3}]
+    for wrong in wrongs:
         with pytest.raises(UserError):
             method(params | wrong, Context(10_000))  # type: ignore[arg-type]
 

@@ -12,10 +12,11 @@ from threadpoolctl import threadpool_limits
 from facequery.errors import UserError
 from facequery.fitting.arrow import ArrowSystem, solve_arrow
 from facequery.fitting.corrections import Corrections, without_ignored
+from facequery.fitting.freeform import DENSE, free_form
 from facequery.fitting.hold import held
 from facequery.fitting.minimise import Minimum, minimise
 from facequery.fitting.output import assemble
-from facequery.fitting.points import point_basis
+from facequery.fitting.points import moved_basis, point_basis
 from facequery.fitting.prepare import FEWEST_LANDMARKS, Landmarks, Person, frame_times, make_views
 from facequery.fitting.problem import Problem
 from facequery.fitting.results import ShotFit
@@ -27,6 +28,7 @@ from facequery.fitting.statistics import FIRST_MODEL_ERROR, agreement, model_err
 from facequery.geometry.cameras import Camera
 
 if TYPE_CHECKING:
+    from facequery.head.binding import Binding
     from facequery.head.model import HeadModel
 
 Array = NDArray[np.float64]
@@ -56,8 +58,9 @@ def fit_shot(
     tell, is the most probable one unless an actor or known views determine it.
 
     Identity, smooth shape beyond it and cameras come from the key frames that differ most, solved jointly; then every
-    frame is solved with them, all together in time. `corrections` made by hand hold at their frames. `tick` is called
-    now and then and may raise to end the work. Raises UserError when there is too little to fit.
+    frame is solved with them, all together in time; dense landmarks then shape the face freely. `corrections` made by
+    hand hold at their frames. `tick` is called now and then and may raise to end the work. Raises UserError when there
+    is too little to fit.
     """
     # The matrices are many and small: a second thread for each costs far more than it brings.
     with threadpool_limits(1, user_api="blas"):
@@ -87,6 +90,12 @@ def _fit_shot(
         state = extend(problem, key.minimum.state, keys)
         result = all_frames(last, state, tick)
         iterations += result.iterations
+    if ready.extra is not None and len(problem.basis.rest) >= DENSE:
+        offsets, moved = free_form(last, result.state, ready.binding)
+        ready = replace(ready, own=offsets)
+        last.basis = moved_basis(last.basis, moved)
+        result = minimise(last, result.state, settings.iterations // 2, tick=tick)
+        iterations += result.iterations
     touched, notes = np.zeros(problem.frames, bool), list[str]()
     if corrections:
         state, touched, notes = held(last, result.state, result.system, ready.frames, corrections, ready.known)
@@ -112,7 +121,8 @@ def all_frames(problem: Problem, state: State, tick: Callable[[], None] | None =
 @dataclass(frozen=True, eq=False)
 class Prepared:
     """A problem and what its results need: where the shape begins `identity` (K,), the person's `own` offsets (V, 3)
-    or None, further shape modes `extra` (M, V, 3) or None, `known` cameras at the shot's `frames` (F,)."""
+    or None, further shape modes `extra` (M, V, 3) or None, `known` cameras at the shot's `frames` (F,), and the
+    `binding` of the landmarks to the head."""
 
     problem: Problem
     identity: Array
@@ -120,6 +130,7 @@ class Prepared:
     extra: NDArray[np.float32] | None
     known: list[Camera | None]
     frames: NDArray[np.int64]
+    binding: "Binding"
 
 
 def prepared(
@@ -140,10 +151,11 @@ def prepared(
     extra = shape_modes(model, settings.shape_spread) if actor is None and settings.shape_spread > 0 else None
     if extra is not None:
         identity = np.concatenate([identity, np.zeros(len(extra))])
-    basis = point_basis(model, positions, model.bind(queries.positions), own, extra)
+    binding = model.bind(queries.positions)
+    basis = point_basis(model, positions, binding, own, extra)
     times = frame_times(tracks[0].frames, tracks[0].fps)
     problem = Problem(model, basis, views, settings, times, lock_identity=actor is not None)
-    return Prepared(problem, identity, own, extra, known, np.asarray(tracks[0].frames, np.int64))
+    return Prepared(problem, identity, own, extra, known, np.asarray(tracks[0].frames, np.int64), binding)
 
 
 def _given_shape(model: "HeadModel", actor: Person | None) -> tuple[Array | None, Array]:

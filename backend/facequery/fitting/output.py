@@ -204,7 +204,18 @@ def _quality(
         iterations=iterations,
         seconds=time.perf_counter() - started,
         notes=notes,
+        estimated=_estimated(key_problem),
     )
+
+
+def _estimated(problem: Problem) -> list[str]:
+    """What a fit found, as opposed to what it was given."""
+    found = ["pose", "expression"] + ["shape"] * bool(problem.modes)
+    several = len(problem.views) > 1
+    for v, view in enumerate(problem.views):
+        of_view = f" of view {v + 1}" if several else ""
+        found += [f"focal length{of_view}"] * view.solve_focal + [f"place{of_view}"] * view.solve_pose
+    return found
 
 
 def _frame_sigmas(problem: Problem, state: State, system: ArrowSystem) -> Array:

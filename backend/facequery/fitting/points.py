@@ -6,8 +6,8 @@ all), or turns with the eyeball about its centre. Summed over a point's vertices
 per point, and for the points that have a share in jaw or eyes one rigid piece `R (p + I a) + w t`.
 """
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,8 +136,20 @@ def point_basis(
     )
 
 
+def moved_basis(basis: PointBasis, offsets: Array) -> PointBasis:
+    """The basis of points whose vertices have further offsets of their own: `offsets` (N, 3) of the points at rest.
+
+    What of a point is carried by the jaw takes its share along.
+    """
+    share = basis.jaw
+    rest = basis.rest + offsets
+    carried = offsets[share.index] * share.weight[:, None]
+    rest[share.index] -= carried
+    return replace(basis, rest=rest, jaw=replace(share, rest=share.rest + carried))
+
+
 def _by_vertex(
-    used: NDArray[np.int64], basis: NDArray[np.float32], more: NDArray[np.float32] | None = None
+    used: NDArray[Any], basis: NDArray[np.float32], more: NDArray[np.float32] | None = None
 ) -> NDArray[np.float32]:
     """(M, V, 3) basis at some vertices as (n, 3 * M), so that a sparse matrix over them multiplies it."""
     both = [np.transpose(np.asarray(b, np.float32)[:, used], (1, 2, 0)) for b in (basis, more) if b is not None]

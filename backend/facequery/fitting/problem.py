@@ -99,7 +99,7 @@ class Problem:
         world = points @ np.swapaxes(state.rotation, 1, 2) + state.translation[:, None]
         pixels, depths = [], []
         for v, view in enumerate(self.views):
-            rotation, translation = self._to_camera(state, v)
+            rotation, translation = self.to_camera(state, v)
             seen = world @ np.swapaxes(rotation, 1, 2) + translation[:, None]
             z = np.maximum(seen[..., 2], _NEAR)
             u = view.fx[:, None] * state.focal[v] * seen[..., 0] / z + view.cx[:, None]
@@ -108,7 +108,8 @@ class Problem:
             depths.append(seen[..., 2])
         return pixels, depths
 
-    def _to_camera(self, state: State, v: int) -> tuple[Array, Array]:
+    def to_camera(self, state: State, v: int) -> tuple[Array, Array]:
+        """Rotation (F, 3, 3) and translation (F, 3) of view v, from the world."""
         view = self.views[v]
         if not view.solve_pose:
             return view.rotation, view.translation
@@ -266,7 +267,7 @@ class Problem:
     ) -> NDArray[np.float32]:
         """Jacobian (n, 2, 62 + S) of the pixels of the landmarks `some` (n,) in frame f of view v; see `fill_rows`."""
         view = self.views[v]
-        rotation, translation = self._to_camera(state, v)
+        rotation, translation = self.to_camera(state, v)
         solved = state.camera_translation[v] if view.solve_pose else np.zeros(3)
         head = np.concatenate([state.rotation[f], state.translation[f, :, None]], axis=1)
         camera = np.concatenate([rotation[f], np.stack([translation[f], solved], 1)], axis=1)

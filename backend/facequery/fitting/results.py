@@ -83,7 +83,8 @@ class FitQuality:
     the shared unknowns; `status`, "good", "doubtful" (looked at by hand, please) or "bridged" (nothing was seen;
     interpolated). `worst_frames` are file numbers, the worst first. Per view: `focal` px, `focal_interval` (2,) px that
     holds it in 19 of 20 cases, `focal_solved`, whether it was estimated at all.
-    `model_error` metres: what the head model could not follow. `notes` are sentences for the user.
+    `model_error` metres: what the head model could not follow. `estimated`: what the fit found, the rest was given.
+    `notes` are sentences for the user.
     """
 
     frames: list[int]
@@ -101,6 +102,7 @@ class FitQuality:
     iterations: int
     seconds: float
     notes: list[str] = field(default_factory=list)
+    estimated: list[str] = field(default_factory=list)
 
     @property
     def mean_reprojection(self) -> float:
@@ -115,10 +117,23 @@ class FitQuality:
             if solved:
                 low, high = self.focal_interval[v]
                 lines.append(f"focal length {self.focal[v]:.0f} px ({low:.0f} to {high:.0f})")
+        if self.estimated:
+            lines.append(f"estimated: {', '.join(self.estimated)}")
+        seen = np.array([s != BRIDGED for s in self.status])
+        if seen.any():
+            sigmas = np.array([self.rotation_sigma, self.depth_sigma, self.jaw_sigma])[:, seen]
+            turn, depth, jaw = np.median(sigmas, axis=1)
+            determined = f"rotation {turn:.2f} degrees, depth {1000 * depth:.1f} mm, jawOpen {jaw:.3f}"
+            lines.append(f"typical standard deviations of a frame: {determined}")
         doubtful = [f for f, s in zip(self.frames, self.status, strict=True) if s != GOOD]
         if doubtful:
             lines.append(f"{len(doubtful)} frames to look at, the worst: {', '.join(map(str, self.worst_frames[:5]))}")
         return lines + self.notes
+
+    def at(self, frame: int) -> str:
+        """What is to be said of the frame at array index `frame`, in a few words."""
+        error = self.reprojection[frame]
+        return f"{error:.2f} px  {self.status[frame]}" if np.isfinite(error) else self.status[frame]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form; numbers that are not finite become null."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facequery.detection.tracks import Tracks
-from facequery.fitting.results import FaceFit, RigidFit
+from facequery.fitting.results import FaceFit, FitQuality, RigidFit
 from facequery.geometry.cameras import Camera
 from facequery.pipeline.find import Report
 from facequery.pipeline.overlay import (
@@ -33,14 +33,15 @@ _MOST_POINTS = 3000  # drawn
 
 @dataclass(frozen=True, eq=False)
 class Overlay:
-    """What a preview shows of one view: its tracks and, where there are, its camera and the fits in camera space of
-    the first view."""
+    """What a preview shows of one view: its tracks and, where there are, its camera, the fits in camera space of the
+    first view, and how far they are to be trusted."""
 
     tracks: Tracks
     camera: Camera | None = None
     face: FaceFit | None = None
     skull: RigidFit | None = None
     jaw: RigidFit | None = None
+    quality: FitQuality | None = None
 
 
 class Painter:
@@ -85,12 +86,12 @@ class Painter:
         """One panel over `base`, the plate at the panel's size."""
         picture: Picture = base.astype(np.uint8)
         if name == "plate":
-            caption(picture, f"frame {self.overlay.tracks.frames[index]}")
+            caption(picture, self._title(index))
         elif name == "points":
             self._points(picture, index)
             error_legend(picture, self.error_scale)
             if "plate" not in self.panels:
-                caption(picture, f"frame {self.overlay.tracks.frames[index]}")
+                caption(picture, self._title(index))
         elif name == "face":
             self._mesh(picture, "face", index)
             caption(picture, "face")
@@ -99,6 +100,10 @@ class Painter:
             names = [("skull", self.overlay.skull), ("jaw", self.overlay.jaw)]
             caption(picture, " and ".join(text for text, part in names if part is not None))
         return picture
+
+    def _title(self, index: int) -> str:
+        quality, number = self.overlay.quality, self.overlay.tracks.frames[index]
+        return f"frame {number}" if quality is None else f"frame {number}  {quality.at(index)}"
 
     def _points(self, picture: Picture, index: int) -> None:
         tracks = self.overlay.tracks
