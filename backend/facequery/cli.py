@@ -31,6 +31,7 @@ app = typer.Typer(
 cli_apps.register(app)
 cli_fit.register(app)
 _TRAINING = ("train", "eval")
+_EXIT_BUSY = 75  # sysexits' "temporary failure": another process holds the job; farms may try again
 
 
 def _version(wanted: bool) -> None:
@@ -122,15 +123,49 @@ def track(
 @app.command()
 def run(
     job: Annotated[Path, typer.Argument(metavar="JOB", help="Folder with a job.json.")],
+    chunk: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Only piece I of N, for a farm; `merge` does the rest.")
+    ] = None,
+    step: Annotated[str, typer.Option(help="Of a piece: find, or track.")] = "track",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
 ) -> None:
     """Do, or go on with, the job of a folder."""
+    if chunk is not None:
+        from facequery.pipeline.parts import parse_chunk, run_part
+
+        piece, count = parse_chunk(chunk)
+        with progress_bars() as report:
+            frames = run_part(job, step, piece, count, report, device)
+        print(f"Piece {piece} of {count}: {frames} frames.")
+        return
     from facequery.pipeline.job import load_request
     from facequery.pipeline.run import run_job
 
     request = load_request(job)
     with progress_bars() as report:
         result = run_job(request, job, report, device)
+    print_result(result)
+
+
+@app.command()
+def merge(
+    job: Annotated[Path, typer.Argument(metavar="JOB", help="Folder of a job that was tracked in pieces.")],
+    step: Annotated[
+        str, typer.Option(help="find: join what pieces found, before they track. track: all the rest.")
+    ] = "track",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    """Join the pieces of a job, and do what has to be done in one: fits and preview."""
+    from facequery.pipeline.parts import STEPS, link
+    from facequery.pipeline.parts import merge as merge_pieces
+
+    if step not in STEPS:
+        raise UserError(f'A job has no step "{step}".', f"Choose from {', '.join(STEPS)}.", "FQ374")
+    with progress_bars() as report:
+        if step == "find":
+            link(job, report, device)
+            return
+        result = merge_pieces(job, report, device)
     print_result(result)
 
 
@@ -387,7 +422,7 @@ def main(arguments: list[str] | None = None) -> None:
         app(args=words, standalone_mode=True)
     except UserError as error:
         print(f"facequery: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(_EXIT_BUSY if error.code == "FQ372" else 2)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

@@ -32,6 +32,7 @@ from facequery.detection.tracks import CHUNK, save_npz
 from facequery.errors import UserError
 from facequery.geometry.crops import compose, crop_from_box, crop_from_points, invert_affine, sample_crop
 from facequery.head.model import HeadModel
+from facequery.pipeline.memory import in_smaller_parts
 from facequery.shots.shot import Shot
 
 Report = Callable[[int, int], None]  # frames done, frames in all
@@ -84,7 +85,7 @@ def find_face(
         shot, finder, Anchors(detector, HeadModel.load()), boxes_at(regions, shot), folder / "work", report
     )
     detections: list[list[Face]] = [[] for _ in range(count)]
-    keys = np.unique(np.append(np.arange(0, count, STRIDE), count - 1))
+    keys = _key_frames(count)
     search.frames(keys, "key", detections)
     wanted = 1 if regions else face
     between = [np.arange(a + 1, b) for a, b in restless_spans(choose_face(link_faces(detections), wanted), keys)]
@@ -101,6 +102,29 @@ def find_face(
         folder / "faces.npz", crops=path.crops, detected=path.detected, score=path.score, frames=shot.frame_numbers
     )
     return path
+
+
+def search_chunks(
+    shot: Shot,
+    finder: FaceFinder,
+    detector: Detector,
+    folder: Path,
+    chunks: Sequence[int],
+    regions: Sequence[Region] = (),
+    report: Report | None = None,
+) -> None:
+    """Search the key frames of some chunks of CHUNK frames, so that `find_face` need not. Written to `folder/work`."""
+    search = _Search(
+        shot, finder, Anchors(detector, HeadModel.load()), boxes_at(regions, shot), folder / "work", report
+    )
+    keys = _key_frames(len(shot))
+    detections: list[list[Face]] = [[] for _ in range(len(shot))]
+    search.frames(keys[np.isin(keys // CHUNK, np.asarray(chunks, np.int64))], "key", detections)
+
+
+def _key_frames(count: int) -> NDArray[np.int64]:
+    """Array indices of the frames that are searched first."""
+    return np.unique(np.append(np.arange(0, count, STRIDE), count - 1))
 
 
 def load_path(file: Path) -> FacePath:
@@ -171,7 +195,7 @@ class _Search:
             pictures.append(unsqueeze(plate, shot.pixel_aspect))
             if len(pictures) == batch or index == indices[-1]:
                 if self.boxes is None:
-                    faces = self.finder.find_batch(pictures)
+                    faces = [f for part in in_smaller_parts(self.finder.find_batch, pictures) for f in part]
                 else:
                     boxes = self.boxes[frames]
                     faces = [_in_region(self.finder, p, box) for p, box in zip(pictures, boxes, strict=True)]

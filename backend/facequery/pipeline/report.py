@@ -78,8 +78,9 @@ def write_report(
 class Measures:
     """What the tracks say of themselves, per frame (F,).
 
-    `sigma` median and `sigma_high` (90 %) over the points, px; `jitter`, the median of how far points are from the middle
-    of where they are a frame before and after, px; `visible`, the share of points seen. `size`: the face's extent, px.
+    `sigma` median and `sigma_high` (90 %) over the points, px; `jitter`, the median of how far points are from the
+    middle of where they are a frame before and after, px; `visible`, the share of points seen. `size`: the face's
+    extent, px.
     """
 
     def __init__(self, tracks: Tracks) -> None:
@@ -171,8 +172,9 @@ def _strips(
         return {}, f"No pictures: {error}"
     rows = {int(frame): row for row, frame in enumerate(tracks.frames)}
     order = [rows[f] for f in quality.worst_frames if f in rows] if quality else []
-    error = np.array(quality.reprojection) if quality and len(quality.frames) == len(rows) else measures.sigma_high
-    order += np.argsort(-np.nan_to_num(error, nan=-1.0)).tolist()
+    whole = quality is not None and len(quality.frames) == len(rows)
+    badness = np.array(quality.reprojection) if quality and whole else measures.sigma_high
+    order += np.argsort(-np.nan_to_num(badness, nan=-1.0)).tolist()
     worst = _apart([row for row in order if tracks.found[row]], len(rows))
     missed = np.flatnonzero(~tracks.found)
     even = np.unique(np.linspace(0, len(tracks.frames) - 1, _EVEN).round().astype(int)).tolist()

@@ -3,7 +3,7 @@
 import html
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -46,11 +46,11 @@ def page(
     title: str,
     under: str,
     figures: Sequence[Figure],
-    strips: dict[str, Sequence[Still]],
+    strips: Mapping[str, Sequence[Still]],
     plots: Sequence[Plot],
     frames: NDArray[np.int64],
     states: Sequence[str],
-    tables: dict[str, Sequence[tuple[str, str]]],
+    tables: Mapping[str, Sequence[tuple[str, str]]],
 ) -> str:
     """The whole page. `states` (F,): "good", "doubtful", "bridged" or "missed" of every frame. All text is escaped."""
     parts = [f"<h1>{_safe(title)}</h1>", f'<p class="under">{_safe(under)}</p>', '<div class="facts">']

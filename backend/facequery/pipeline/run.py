@@ -1,7 +1,7 @@
 """The whole job: find, track, fit, preview, in that order, in a folder that can be gone on with at any moment."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from facequery.pipeline import fit as fits
 from facequery.pipeline.cameras import camera_for
 from facequery.pipeline.find import Region, Report, find_face
 from facequery.pipeline.job import JobRequest, open_job
+from facequery.pipeline.lock import job_lock
 from facequery.pipeline.preview import Overlay, write_preview
 from facequery.pipeline.smooth import raw_folder, smoothed_tracks
 from facequery.pipeline.track import load_queries, track_shot, writer_for
@@ -46,61 +47,70 @@ def run_job(request: JobRequest, folder: Path, progress: Progress | None = None,
     Raises UserError on bad input, and when the folder holds another job.
     """
     # Everything that can be wrong with the input is looked at before the folder is made.
-    queries, layouts = load_queries(request.layouts)
+    load_queries(request.layouts)
     shots = open_shots(request)
     cameras = [camera_for(shot, Path(path)) if path else None for shot, path in _with_cameras(shots, request.cameras)]
     regions = [Region.parse(text) for text in request.regions]
     detector = Detector.from_pretrained(request.weights, device)
     open_job(folder, request)
-    views = [view_folder(folder, index, len(shots)) for index in range(len(shots))]
-    needed = load_queries(fits.LAYOUTS)[0] if request.fits else None
-
-    finder: FaceFinder | None = None
-    writers: list[TrackWriter] = []
-    crops: list[NDArray] = []
-    for index, (shot, view) in enumerate(zip(shots, views, strict=True)):
-        label = f" {index + 1}" if len(shots) > 1 else ""
-        finder = finder or FaceFinder.from_pretrained(device=str(pick_device(device)))
-        path = find_face(shot, finder, detector, view, request.face, regions, _steps(progress, f"Find face{label}"))
-        own = [writer_for(shot, raw_folder(view) if request.smooth or request.refine else view, queries, layouts)]
-        if needed is not None:
-            own.append(writer_for(shot, view / "fit", needed, {"fit": (0, len(needed))}))
-        track_shot(shot, path, detector, own, _steps(progress, f"Track{label}"))
-        if request.refine:
-            own[0] = _refined(own[0], shot, path, detector, view, bool(request.smooth), progress)
-        if request.smooth:
-            own[0] = smoothed_tracks(own[0], view, request.smooth)
-        writers.append(own[0])
-        crops.append(path.crops)
-
-    result = None
-    if needed is not None:
-        report = _steps(progress, "Fit")
-        report(0, 1)
-        document = fits.read_corrections(folder / fits.CORRECTIONS)
-        for_fit = [fits.tracks_to_fit(view, also=named_landmarks(document)) for view in views]
-        actor = Path(request.actor) if request.actor else None
-        corrections = fits.corrections_for(document, for_fit)
-        result = fits.fit_job(folder, for_fit, cameras, request.fits, actor, corrections)
-        for index, writer in enumerate(writers):
-            camera = result.cameras[index].for_frames(writer.frames)
-            update_visibility(writer, crops[index], result.face, camera)
-        report(1, 1)
-    else:
-        for index, given in enumerate(cameras):
-            if given is not None:
-                fits.save_camera(given, fits.camera_file(folder, index), shots[index].frame_numbers)
-
-    if request.preview:
+    with job_lock(folder):
+        views = [view_folder(folder, index, len(shots)) for index in range(len(shots))]
+        finder: FaceFinder | None = None
+        writers: list[TrackWriter] = []
+        crops: list[NDArray] = []
+        notes: list[str] = []
         for index, (shot, view) in enumerate(zip(shots, views, strict=True)):
-            if not (view / "preview.mp4").is_file():
-                overlay = overlay_of(Tracks.load(view), result, index, request.fits)
-                label = f" {index + 1}" if len(shots) > 1 else ""
-                write_preview(view / "preview.mp4", shot, overlay, _steps(progress, f"Preview{label}"))
-    for shot in shots:
-        shot.close()
-    notes = [note for shot in shots for note in shot.notes]
-    return JobResult(folder, [Tracks.load(view) for view in views], result, result_files(folder), notes)
+            label = f" {index + 1}" if len(shots) > 1 else ""
+            finder = finder or FaceFinder.from_pretrained(device=str(pick_device(device)))
+            path = find_face(shot, finder, detector, view, request.face, regions, _steps(progress, f"Find face{label}"))
+            own = view_writers(request, shot, view)
+            track_shot(shot, path, detector, own, _steps(progress, f"Track{label}"), say=notes.append)
+            if request.refine:
+                own[0] = _refined(own[0], shot, path, detector, view, bool(request.smooth), progress)
+            if request.smooth:
+                own[0] = smoothed_tracks(own[0], view, request.smooth)
+            writers.append(own[0])
+            crops.append(path.crops)
+
+        result = None
+        if request.fits:
+            report = _steps(progress, "Fit")
+            report(0, 1)
+            document = fits.read_corrections(folder / fits.CORRECTIONS)
+            for_fit = [fits.tracks_to_fit(view, also=named_landmarks(document)) for view in views]
+            actor = Path(request.actor) if request.actor else None
+            corrections = fits.corrections_for(document, for_fit)
+            result = fits.fit_job(folder, for_fit, cameras, request.fits, actor, corrections)
+            for index, writer in enumerate(writers):
+                camera = result.cameras[index].for_frames(writer.frames)
+                update_visibility(writer, crops[index], result.face, camera)
+            report(1, 1)
+        else:
+            for index, given in enumerate(cameras):
+                if given is not None:
+                    fits.save_camera(given, fits.camera_file(folder, index), shots[index].frame_numbers)
+
+        if request.preview:
+            for index, (shot, view) in enumerate(zip(shots, views, strict=True)):
+                if not (view / "preview.mp4").is_file():
+                    overlay = overlay_of(Tracks.load(view), result, index, request.fits)
+                    label = f" {index + 1}" if len(shots) > 1 else ""
+                    write_preview(view / "preview.mp4", shot, overlay, _steps(progress, f"Preview{label}"))
+        for shot in shots:
+            shot.close()
+        notes += [note for shot in shots for note in shot.notes]
+        return JobResult(folder, [Tracks.load(view) for view in views], result, result_files(folder), notes)
+
+
+def view_writers(request: JobRequest, shot: Shot, view: Path) -> list[TrackWriter]:
+    """Where a view's tracks go: the points asked for and, if there are fits, the points that fits need."""
+    queries, layouts = load_queries(request.layouts)
+    own = [writer_for(shot, raw_folder(view) if request.smooth or request.refine else view, queries, layouts)]
+    if request.fits:
+        # A fit needs points that stay where they are on the head, also where a layout lets them slide.
+        needed = replace(load_queries(fits.LAYOUTS)[0], slide=None)
+        own.append(writer_for(shot, view / "fit", needed, {"fit": (0, len(needed))}))
+    return own
 
 
 def _refined(
@@ -146,7 +156,10 @@ def view_folder(folder: Path, index: int, count: int) -> Path:
 
 def result_files(folder: Path) -> list[Path]:
     """The finished results in a job's folder, folders of chunks counted as one."""
-    tracks, fitted = ("tracks", "tracks.json", "tracks.npz"), ("face.npz", "skull.npz", "jaw.npz", "actor.npz")
+    tracks, fitted = (
+        ("tracks", "tracks.json", "tracks.npz"),
+        ("face.npz", "skull.npz", "jaw.npz", "head.npz", "actor.npz"),
+    )
     names = (*tracks, "camera*.json", *fitted, "fit.json", "preview.mp4")
     found = [p for view in ("", "view*/") for name in names for p in sorted(folder.glob(view + name))]
     return sorted(found, key=lambda p: (len(p.relative_to(folder).parts), p.name))
@@ -174,6 +187,7 @@ def overlay_of(tracks: Tracks, fit: ShotFit | None, view: int, wanted: Sequence[
         fit.face if "face" in wanted else None,
         fit.skull if "skull" in wanted else None,
         fit.jaw if "jaw" in wanted else None,
+        fit.quality,
     )
 
 

@@ -27,9 +27,9 @@ _BATCH = 8  # pictures encoded at once
 class MapRequest:
     """What to write.
 
-    `directions` of the maps; `size` of the atlas in texels; `source`, "fit" or "tracks" (dense landmarks of the network,
-    without the fit); `reference`, the file number of the frame that pixel-to-reference leads to (None: the first);
-    `unwrap` the plate to a texture sequence; `mean` of it as one texture; `put_back`, a texture to lay on the plate;
+    `directions` of the maps; `size` of the atlas in texels; `source`, "fit" or "tracks" (dense landmarks of the
+    network, without the fit); `reference`, the file number of the frame that pixel-to-reference leads to (None: the
+    first); `unwrap` the plate to a texture sequence; `mean` of it as one texture; `put_back`, a texture to lay on the plate;
     `out`, a folder (None: JOB/stmap); `view` from 1.
     """
 
@@ -54,9 +54,9 @@ def write_maps(
 ) -> list[Path]:
     """Write what is asked for, a frame at a time; returns the files.
 
-    Maps are 32-bit EXR, named DIRECTION.####.exr; unwrapped.####.exr and put_back.####.exr (premultiplied RGBA) are half
-    float in the plate's own values; mean.exr has an alpha of what was ever seen. Frames without the face are left out.
-    Raises UserError.
+    Maps are 32-bit EXR, named DIRECTION.####.exr; unwrapped.####.exr and put_back.####.exr (premultiplied RGBA) are
+    half float in the plate's own values; mean.exr has an alpha of what was ever seen. Frames without the face are left
+    out. Raises UserError.
     """
     for direction in request.directions:
         if direction not in DIRECTIONS:
@@ -182,7 +182,7 @@ class _DenseHeads:
         for start in range(0, len(rows), _BATCH):
             part = rows[start : start + _BATCH]
             pictures = np.stack([sample_crop(shot.display(row), self.crops[row], detector.size) for row in part])
-            faces = self.dense.faces(detector.encode(pictures), self.crops[part])
+            faces = self.dense.faces(self.dense.see(pictures), self.crops[part])
             for row, face in zip(part, faces, strict=True):
                 yield row, HeadOnPlate(face.xy, face.depth, shot.width, shot.height, perspective=False)
 

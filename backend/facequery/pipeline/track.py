@@ -1,7 +1,7 @@
 """Second pass over a shot: landmarks of every query in the person's crops, written chunk by chunk."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from facequery.geometry.crops import sample_crop
 from facequery.head.layouts import load_layout
 from facequery.head.queries import QuerySet
 from facequery.pipeline.find import Report
+from facequery.pipeline.memory import in_smaller_parts
 from facequery.pipeline.visibility import visible_in_crop
 from facequery.shots.shot import Shot
 
@@ -50,24 +51,35 @@ def writer_for(shot: Shot, folder: Path, queries: QuerySet, layouts: dict[str, t
 
 
 def track_shot(
-    shot: Shot, path: FacePath, detector: Detector, writers: Sequence[TrackWriter], report: Report | None = None
+    shot: Shot,
+    path: FacePath,
+    detector: Detector,
+    writers: Sequence[TrackWriter],
+    report: Report | None = None,
+    chunks: Sequence[int] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> None:
     """Landmarks of all writers' queries through a shot; each writer gets its own columns.
 
     `path` holds the crops in plate pixels. Chunks that every writer has are skipped. Frames without a crop hold NaN.
+    With `chunks` only those are tracked, and the tracks are not finished. `say` gets a sentence when memory runs out
+    and batches become smaller.
     """
     positions = np.concatenate([w.queries.positions for w in writers])
     ends = np.cumsum([0] + [len(w.queries) for w in writers])
     columns = [slice(a, b) for a, b in itertools.pairwise(ends)]
     for index, (start, stop) in enumerate(writers[0].chunks):
+        if chunks is not None and index not in chunks:
+            continue
         if not all(w.has(index) for w in writers):
-            xy, sigma, visible = _track_chunk(shot, path.crops, start, stop, detector, positions, report)
+            xy, sigma, visible = _track_chunk(shot, path.crops, start, stop, detector, positions, report, say)
             for writer, part in zip(writers, columns, strict=True):
                 writer.write(index, xy[:, part], sigma[:, part], visible[:, part])
         if report:
             report(stop, len(shot.frame_numbers))
-    for writer in writers:
-        writer.finish()
+    if chunks is None:
+        for writer in writers:
+            writer.finish()
 
 
 def _track_chunk(
@@ -78,6 +90,7 @@ def _track_chunk(
     detector: Detector,
     positions: NDArray,
     report: Report | None,
+    say: Callable[[str], None] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """xy (f, N, 2), sigma (f, N), visible (f, N) of the frames [start, stop)."""
     count = stop - start
@@ -90,7 +103,8 @@ def _track_chunk(
             rows.append(frame - start)
             pictures.append(sample_crop(plate, crops[frame], detector.size))
         if pictures and (len(pictures) == _IMAGES or frame == stop - 1):
-            inside, spread = detector.look(np.stack(pictures), positions)
+            seen = in_smaller_parts(lambda some: detector.look(some, positions), np.stack(pictures), say)
+            inside, spread = (np.concatenate(values) for values in zip(*seen, strict=True))
             xy[rows], sigma[rows] = to_pixels(inside, spread, crops[start:stop][rows])
             rows, pictures = [], []
             if report:

@@ -1,0 +1,48 @@
+"""Two processes on one job would write the same files: the second one refuses.
+
+The lock is the operating system's own, on `work/lock` in the job's folder: it ends with the process, however that ends.
+Parts of a job (`run --chunk`) hold it together, a whole run alone. On Windows parts do not hold it.
+"""
+
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from facequery.errors import UserError
+
+BUSY = "FQ372"
+_HELD = (errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK)
+
+
+@contextmanager
+def job_lock(folder: Path, shared: bool = False) -> Iterator[None]:
+    """Hold a job's folder while the block runs, alone or, `shared`, together with others that share it.
+
+    Raises UserError FQ372 when another process holds it. Where the file system knows no locks there is none.
+    """
+    (folder / "work").mkdir(parents=True, exist_ok=True)
+    with open(folder / "work" / "lock", "a+b") as file:
+        try:
+            _take(file.fileno(), shared)
+        except OSError as error:
+            if error.errno in _HELD:
+                raise UserError(
+                    f'Another process is working on "{folder}".', "Wait until it is done, or end it.", BUSY
+                ) from None
+        yield
+
+
+def _take(descriptor: int, shared: bool) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        if not shared:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        return
+    import fcntl
+
+    fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
