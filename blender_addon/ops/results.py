@@ -15,6 +15,8 @@ from ..host.clip_state import FaceState, face_of_number, imported_face, the_face
 from .context import NeedsResults, edited_clip
 from .reporting import reports_errors
 
+_RESULTS = ("tracks.json", "tracks.npz", "camera.json", "fit.json", "face.npz", "skull.npz", "jaw.npz")
+
 
 class ImportJob(bpy.types.Operator, ImportHelper):
     bl_idname = "facequery.import_job"
@@ -173,7 +175,7 @@ class DropJob(bpy.types.FileHandler):
     bl_idname = "FACEQUERY_FH_job"
     bl_label = "FaceQuery Job"
     bl_import_operator = "facequery.import_file"
-    bl_file_extensions = ".json"
+    bl_file_extensions = ".json;.npz"
 
     @classmethod
     def poll_drop(cls, context: bpy.types.Context) -> bool:
@@ -183,7 +185,7 @@ class DropJob(bpy.types.FileHandler):
 class ImportFile(bpy.types.Operator):
     bl_idname = "facequery.import_file"
     bl_label = "Import FaceQuery File"
-    bl_description = "Import a dropped job or layout"
+    bl_description = "Import a dropped job, by any of its result files, or a layout"
     bl_options = {"REGISTER", "UNDO", "INTERNAL"}  # noqa: RUF012
 
     filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE"})
@@ -193,10 +195,14 @@ class ImportFile(bpy.types.Operator):
         return self._import("EXEC_DEFAULT")
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        return self._import("INVOKE_DEFAULT") if Path(self.filepath).name == "job.json" else self.execute(context)
+        return self._import("INVOKE_DEFAULT") if self._of_a_job() else self.execute(context)
+
+    def _of_a_job(self) -> bool:
+        path = Path(self.filepath)
+        return path.name == "job.json" or (path.with_name("job.json").is_file() and path.name in _RESULTS)
 
     def _import(self, how: str) -> set[str]:
-        if Path(self.filepath).name == "job.json":
+        if self._of_a_job():
             return bpy.ops.facequery.import_job(how, filepath=self.filepath)  # type: ignore[attr-defined]
         return bpy.ops.facequery.load_layout(filepath=self.filepath)  # type: ignore[attr-defined]
 

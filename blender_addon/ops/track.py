@@ -91,7 +91,18 @@ class CancelTrack(NeedsClip):
         return {"FINISHED"}
 
 
-class ApplyResults(NeedsClip):
+class _InObjectMode(NeedsClip):
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if not super().poll(context):
+            return False
+        if context.mode != "OBJECT":  # undoing in Edit Mode would leave the tracks where they are
+            cls.poll_message_set("Leave the current mode for Object Mode")
+            return False
+        return True
+
+
+class ApplyResults(_InObjectMode):
     bl_idname = "facequery.apply_results"
     bl_label = "Ready: Apply"
     bl_description = "Bring tracks, camera, face, skull and jaw of the finished job into the file"
@@ -134,7 +145,7 @@ def _import(clip: bpy.types.MovieClip, face: FaceState, folder: Path) -> set[str
     return result
 
 
-class ApplyVersion(NeedsClip):
+class ApplyVersion(_InObjectMode):
     bl_idname = "facequery.apply_version"
     bl_label = "Apply Version"
     bl_description = "Bring the results of this version of the job into the file"

@@ -1,6 +1,7 @@
 """The parts of the extension without bpy: rules on names, commands, files and numbers."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -10,9 +11,10 @@ from ending import end
 
 from blender_addon.core.errors import AddonError
 from blender_addon.core.job_results import error_scale, error_weight
-from blender_addon.core.new_job import folder_name, next_version, sequence_pattern
+from blender_addon.core.new_job import folder_name, next_version, region_texts, sequence_pattern
 from blender_addon.core.plate_camera import read_camera
 from blender_addon.core.points import mirrored_name, numbered_names
+from blender_addon.core.remote_paths import RemotePaths
 from blender_addon.core.shot_files import file_number, first_file
 from blender_addon.core.space import camera_matrices, canonical_to_blender
 from blender_addon.link.lookup import clean_environment, find_backend, same_release, split_command
@@ -98,6 +100,39 @@ def cameras():
     assert code_of(read_camera, file) == "FQ753"
 
 
+def paths_of_another_computer():
+    paths = RemotePaths((("/mnt/show", "/data/show"), ("/mnt/show/plates", "/fast")))
+    assert paths.to_remote("/mnt/show/job/v001") == "/data/show/job/v001"
+    assert paths.to_remote(Path("/mnt/show/plates/a.exr")) == "/fast/a.exr", "the longest row counts"
+    assert paths.to_remote("/mnt/shows/a") == "/mnt/shows/a", "whole folders only"
+    # A job writes its paths relative to its folder; they must be right over there.
+    local = paths.for_job("/mnt/show/plates/a.exr", Path("/mnt/show/job/v001"))
+    assert os.path.relpath(local, "/mnt/show/job/v001") == "../../../../fast/a.exr", local
+    assert RemotePaths().for_job("/a/b", Path("/c")) == "/a/b"
+
+
+def regions_of_a_moving_face():
+    files = [1001, 1002, 1003, 1004, 1005]
+    straight = [(10.0 + i, 20.0, 30.0, 40.0) for i in range(5)]
+    assert region_texts(files, straight) == ("1001:10,20,30,40", "1005:14,20,30,40")
+    bent = [*straight[:3], (99.0, 20.0, 30.0, 40.0), straight[4]]
+    assert [text.partition(":")[0] for text in region_texts(files, bent)] == ["1001", "1003", "1004", "1005"]
+    assert region_texts(files, [straight[0]] * 5) == ("10,20,30,40",)
+
+
+def corrections():
+    from blender_addon.core.corrections import Corrections, around
+
+    made = Corrections({(7, "a"): (1.0, 2.0)}, {9: ((1.0, 0.0, 0.0, 5.0), (0.0, 1.0, 0.0, 6.0), (0.0, 0.0, 1.0, 7.0))})
+    again = Corrections.from_text(made.text())
+    assert again == made and made.keyed == [7, 9] and not Corrections.empty()
+    document = made.document()
+    assert document["pins"] == [{"frame": 7, "landmark": "a", "xy": [1.0, 2.0], "view": 1}]
+    assert document["poses"][0]["translation"] == [5.0, 6.0, 7.0]
+    assert not made.where(lambda frame: frame > 9).keyed
+    assert around([7, 9], 8, 1, 20) == (7, 9) and around([7, 9], 7, 1, 20) == (1, 9) and around([], 3, 1, 5) == (1, 5)
+
+
 def spaces():
     # The subject's left is +x in both; up is +z in Blender, and a face looks along -y.
     assert np.allclose(canonical_to_blender(np.eye(3)), [[1, 0, 0], [0, 0, 1], [0, -1, 0]])
@@ -107,7 +142,17 @@ def spaces():
     assert np.allclose(still @ [0, 0, -1, 0], [0, 1, 0, 0]) and np.allclose(still @ [0, 1, 0, 0], [0, 0, 1, 0])
 
 
-for test in (the_backends_command, names, versions_and_sequences, errors_as_weights, cameras, spaces):
+for test in (
+    the_backends_command,
+    names,
+    versions_and_sequences,
+    errors_as_weights,
+    cameras,
+    paths_of_another_computer,
+    regions_of_a_moving_face,
+    corrections,
+    spaces,
+):
     test()
     print(test.__name__, "good")
 end()
