@@ -7,8 +7,8 @@ jittered as training's are. 68 points of ibug68. "box": error over sqrt(h w) of 
 measure for faces turned far, whose eye corners fall together), "ratio": that over the row "all", "median": its median
 over faces; "seen": the visible points alone; "nme": over the distance of the outer eye corners, faces turned by less
 than 60 degrees; "hidden": share of points that something covers. The bins of yaw are those of AFLW2000-3D; the mean of
-the bins is its measure. Figures on renders say nothing about photographs: `peers.md` stands beside them, and the table
-of hard photographs below.
+the bins is its measure; the picture of the same name has the cumulative curves. Figures on renders say nothing about
+photographs: `peers.md` stands beside them, and the table of hard photographs below.
 """
 
 import argparse
@@ -20,30 +20,38 @@ from facequery.assets import source_data
 from facequery.detection.detector import Detector
 from facequery.errors import UserError
 from facequery.evaluation.annotated import load_annotated
-from facequery.evaluation.errors import inter_ocular, normalised_errors
+from facequery.evaluation.curves import plot_curves
+from facequery.evaluation.errors import box_size, inter_ocular, normalised_errors
 from facequery.evaluation.hard import hard_faces, reason_masks
 from facequery.evaluation.heldout import HeldOut, attribute_row, groups, look
 from facequery.evaluation.predict import Prediction, plain_and_calibrated, predict_points
 from facequery.evaluation.sigma import sigma_figures
+from numpy.typing import NDArray
 
 from benchmarks.peers import table
 
 COLUMNS = ("group", "faces", "box", "ratio", "median", "seen", "nme", "hidden", "inside_1_sigma", "inside_2_sigma")
 
 
-def attribute_rows(detector: Detector, count: int) -> list[dict[str, Any]]:
-    """A row for every group; the first is the mean of all kinds of faces."""
+def attribute_rows(detector: Detector, count: int) -> tuple[list[dict[str, Any]], tuple[NDArray, NDArray]]:
+    """A row for every group, the first of which is the mean of all kinds of faces; and the box-normalised error and the
+    yaw of every face of the groups by yaw, (n,) each."""
     stage = HeldOut(detector.size)
     rows: list[dict[str, Any]] = []
+    turned: list[NDArray] = []
     for group in groups():
         rendered = stage.render(group, count * 4 if not rows else count)
         xy, sigma = look(detector, rendered)
         row = {"group": group.name, **attribute_row(xy, rendered)}
         found = sigma_figures(Prediction(xy, sigma, rendered.truth, 0.0), np.ones(len(xy)))
+        if group.name.startswith("yaw"):
+            size = box_size(rendered.truth)
+            turned.append(np.stack([normalised_errors(xy, rendered.truth, size).mean(1), rendered.yaw]))
         rows.append(row | {name: found[name] for name in ("inside_1_sigma", "inside_2_sigma", "sigma_rank", "nll")})
     for row in rows:
         row["ratio"] = row["box"] / rows[0]["box"]
-    return rows
+    errors, yaw = np.concatenate(turned, axis=1)
+    return rows, (errors, yaw)
 
 
 def mean_of_bins(rows: list[dict[str, Any]]) -> float:
@@ -64,7 +72,7 @@ def photograph_rows(detector: Detector) -> list[dict[str, Any]]:
         if hard is not None:
             masks |= {"hard, any reason": hard, "the rest": ~hard}
         for reason, mask in masks.items():
-            row = {"set": name, "faces of": reason, "faces": int(mask.sum())}
+            row: dict[str, Any] = {"set": name, "faces of": reason, "faces": int(mask.sum())}
             for title, error in zip(("nme68", "calibrated"), errors, strict=True):
                 row[title] = 100 * float(error[mask].mean())
             rows.append(row)
@@ -81,7 +89,7 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         detector = Detector.from_pretrained(arguments.weights)
-        rows = attribute_rows(detector, arguments.count)
+        rows, turned = attribute_rows(detector, arguments.count)
         worst = max(rows[1:], key=lambda row: row["ratio"])
         first = rows[0]
         parts = [
@@ -102,6 +110,7 @@ def main() -> None:
     text = "\n\n".join(parts)
     print(text)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    plot_curves(arguments.out.with_suffix(".png"), {"held-out renders": turned})
     arguments.out.write_text(f"# Held-out renders\n\n{(__doc__ or '').strip()}\n\n{text}\n")
 
 

@@ -44,6 +44,7 @@ from benchmarks.mediapipe_peer import MediaPipe
 from tools.label_portraits import DEFAULT_ENVIRONMENT
 
 SETS = ("lfpw", "afw")
+TITLES = ("Pictures", "Films")
 ERRORS = ("nme68", "nme51", "contour", "brows", "nose", "eyes", "mouth", "fail10")
 STEADY = ("nmf", "nad1", "nad4", "nad16", "nme", "missed")
 _CACHE = Path(".cache")
@@ -133,10 +134,10 @@ def film_rows(weights: str, detector: Detector, peer: MediaPipe) -> list[Row]:
         alone = [frame_by_frame(detector, find, film) for film in films]
         between = time.perf_counter()
         shots = [as_a_shot(film, weights, smooth=1.0) for film in films]
-        spent = [1000 * seconds / count for seconds in (between - begin, time.perf_counter() - between)]
+        one_by_one, whole = 1000 * (between - begin) / count, 1000 * (time.perf_counter() - between) / count
         own = (
-            ("alone", alone, spent[0]), ("shot", [raw for raw, _ in shots], spent[1]),
-            ("smoothed", [smooth for _, smooth in shots], spent[1]),
+            ("alone", alone, one_by_one), ("shot", [raw for raw, _ in shots], whole),
+            ("smoothed", [smooth for _, smooth in shots], whole),
         )  # fmt: skip
         for title, tracks, milliseconds in own:
             figures = stability(tracks, films)
@@ -155,35 +156,43 @@ def table(rows: list[Row], columns: tuple[str, ...], digits: int = 2) -> str:
     return "\n".join(lines)
 
 
+def written_sections(file: Path) -> dict[str, str]:
+    """The tables that a results file holds already: those that are not measured now stay."""
+    parts = file.read_text().split("\n## ")[1:] if file.exists() else []
+    found = {title: body.strip() for title, _, body in (part.partition("\n") for part in parts)}
+    return {title: body for title, body in found.items() if title in TITLES}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", default="landmarks", help="a weights file, or the name of weights that ship")
     parser.add_argument("--environment", type=Path, default=DEFAULT_ENVIRONMENT, help="where MediaPipe is installed")
-    parser.add_argument("--only", choices=("pictures", "films"), help="one of the two tables; nothing is written")
+    parser.add_argument("--only", choices=("pictures", "films"), help="measure one; the other stays as it was written")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "peers.md")
     arguments = parser.parse_args()
-    parts = []
+    sections = written_sections(arguments.out)
     try:
         detector, peer = Detector.from_pretrained(arguments.weights), MediaPipe(arguments.environment)
         if arguments.only != "films":
             asked = {
                 name: plain_and_calibrated(detector, load_annotated(source_data(f"real_dev/{name}"))) for name in SETS
             }
+            parts = []
             for crop in ("points", "auto"):
                 rows, notes = picture_rows(crop, detector, peer, asked)
                 parts.append(table(rows, ("set", "crop", "detector", "missed", "false", *ERRORS, "ms")))
                 parts.append("\n".join(notes))
                 print("\n\n".join(parts[-2:]), flush=True)
+            sections["Pictures"] = "\n\n".join(parts)
         if arguments.only != "pictures":
             rows = film_rows(arguments.weights, detector, peer)
-            parts.append(table(rows, ("films", "frames", "detector", *STEADY, "ms"), digits=3))
-            print(parts[-1], flush=True)
+            sections["Films"] = table(rows, ("films", "frames", "detector", *STEADY, "ms"), digits=3)
+            print(sections["Films"], flush=True)
     except UserError as error:
         raise SystemExit(str(error)) from None
-    if not arguments.only:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        text = "\n\n".join(parts)
-        arguments.out.write_text(f"# Peers\n\n{(__doc__ or '').strip()}\n\n{text}\n")
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    tables = "\n\n".join(f"## {title}\n\n{sections[title]}" for title in TITLES if title in sections)
+    arguments.out.write_text(f"# Peers\n\n{(__doc__ or '').strip()}\n\n{tables}\n")
 
 
 if __name__ == "__main__":

@@ -27,8 +27,8 @@ class AnnotatedSet:
         """(n,) distance of the outer eye corners, pixels."""
         return inter_ocular(self.points, self.layout)
 
-    def subset(self, chosen: NDArray) -> "AnnotatedSet":
-        """The pictures at `chosen`, numbers or booleans."""
+    def subset(self, chosen: NDArray | slice) -> "AnnotatedSet":
+        """The pictures at `chosen`: numbers, booleans or a slice."""
         index = np.arange(len(self.paths))[chosen]
         return AnnotatedSet(self.name, self.layout, tuple(self.paths[i] for i in index), self.points[index])
 
