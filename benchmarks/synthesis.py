@@ -1,6 +1,11 @@
-"""How many training images a second one core renders: python -m benchmarks.synthesis [--size 160] [--seconds 10]."""
+"""How many training images a second one core renders: python -m benchmarks.synthesis [--size 160] [--processes 1 2].
+
+Processor time is what counts on a machine that does other things as well; on an idle one it is wall time. The rate per
+core of several processes at once shows what they take from each other (memory, cache): what is left of the first row.
+"""
 
 import argparse
+import multiprocessing
 import os
 import time
 
@@ -12,13 +17,8 @@ from facequery.synthesis.library import Library
 from facequery.synthesis.samples import FaceSampler
 
 
-def main() -> None:
-    """Prints images/s of wall time and of processor time (the same on an idle machine), on one thread."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--size", type=int, default=160)
-    parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--batch", type=int, default=32)
-    args = parser.parse_args()
+def measured(size: int, seconds: float, batch: int, seed: int) -> tuple[int, float, float]:
+    """Images, wall seconds and processor seconds of one process with one thread, without its start."""
     model = HeadModel.load()
     try:
         source_data("skins")
@@ -26,17 +26,35 @@ def main() -> None:
     except UserError as error:
         print(f"{error} Measuring with the plain library.")
         library = Library.plain(model)
-    start = time.perf_counter()
     sampler = FaceSampler(model=model, library=library)
     binding = model.bind(model.rest[model.parts["skin"].vertices][::3])
-    rng = np.random.default_rng(0)
-    sampler.batch(rng, 4, args.size, binding, 128)
-    print(f"ready after {time.perf_counter() - start:.1f} s")
+    rng = np.random.default_rng(seed)
+    sampler.batch(rng, 8, size, binding, 128)
     count, wall, cpu = 0, time.perf_counter(), time.process_time()
-    while time.perf_counter() - wall < args.seconds:
-        count += len(sampler.batch(rng, args.batch, args.size, binding, 128))
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    print(f"{args.size} px: {count / wall:.0f} images/s of wall time, {count / cpu:.0f} per core of processor time")
+    while time.process_time() - cpu < seconds:
+        count += len(sampler.batch(rng, batch, size, binding, 128))
+    return count, time.perf_counter() - wall, time.process_time() - cpu
+
+
+def main() -> None:
+    """Prints a row for each number of processes: images/s of wall time in all, and per core of processor time."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=160)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of processor time that each process renders")
+    parser.add_argument("--batch", type=int, default=24)
+    parser.add_argument("--processes", type=int, nargs="*", default=[1])
+    args = parser.parse_args()
+    print("processes   images/s (wall)   images/s per core (processor time)")
+    for number in args.processes:
+        jobs = [(args.size, args.seconds, args.batch, seed) for seed in range(number)]
+        if number == 1:
+            rows = [measured(*jobs[0])]
+        else:
+            with multiprocessing.get_context("spawn").Pool(number) as pool:
+                rows = pool.starmap(measured, jobs)
+        wall = sum(count / seconds for count, seconds, _ in rows)
+        core = np.mean([count / seconds for count, _, seconds in rows])
+        print(f"{number:9d}   {wall:15.0f}   {core:17.0f}      at {args.size} px")
 
 
 if __name__ == "__main__":

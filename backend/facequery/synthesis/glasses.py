@@ -1,6 +1,7 @@
 """Glasses: frames as tubes round two rims, lenses clear or dark with a mirrored sky."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,15 +64,20 @@ def tube(path: NDArray, radius: float, closed: bool, flat: float = 1.0) -> tuple
     return vertices, triangles.astype(np.int32)
 
 
+@lru_cache(maxsize=64)
+def _nearest(model: HeadModel, point: tuple[float, float, float]) -> int:
+    """The skin vertex nearest to a point on the rest head."""
+    skin = model.rest[model.parts["skin"].vertices]
+    return int(np.argmin(((skin - point) ** 2).sum(1)))
+
+
 def build_glasses(
     rng: np.random.Generator, scene: Scene, model: HeadModel, vertices: NDArray, dark: bool
 ) -> tuple[list[Extra], list[Lens]]:
     """Glasses that sit on the nose of canonical head vertices (V, 3)."""
-    skin = model.rest[model.parts["skin"].vertices]
 
     def near(point: tuple[float, float, float]) -> NDArray[np.float64]:
-        index = int(np.argmin(((skin - point) ** 2).sum(1)))
-        return vertices[index].astype(np.float64)
+        return vertices[_nearest(model, point)].astype(np.float64)
 
     bridge = near((0.0, -0.006, 0.035))
     ears = [near((side * 0.079, -0.004, -0.062)) for side in (-1, 1)]

@@ -199,3 +199,27 @@ def project_light(vertices, basis, centre, half, size, screen):  # type: ignore[
         screen[i, 0] = (basis[0, 0] * x + basis[0, 1] * y + basis[0, 2] * z) * scale + middle
         screen[i, 1] = (basis[1, 0] * x + basis[1, 1] * y + basis[1, 2] * z) * scale + middle
         screen[i, 2] = basis[2, 0] * x + basis[2, 1] * y + basis[2, 2] * z + np.float32(1.0)
+
+
+@numba.njit(cache=True)
+def seen(pixels, points, normals, surface, nearness, tolerance, edge_on, visible):  # type: ignore[no-untyped-def]
+    """Which points (N, 3) of a surface are seen, into visible (N,).
+
+    pixels (N, 2) theirs in a picture whose z-buffer `nearness` (2 S, 2 S), inverse depths, is twice as fine; normals
+    (N, 3) unit; surface (N,) bool: the others never are. A point may lie `tolerance` metres behind what is drawn, and
+    its normal's cosine towards the eye must exceed `edge_on`.
+    """
+    side = nearness.shape[0]
+    for k in range(points.shape[0]):
+        x, y = 2 * pixels[k, 0], 2 * pixels[k, 1]
+        px, py, pz = points[k, 0], points[k, 1], points[k, 2]
+        visible[k] = False
+        if not (surface[k] and x > 0 and y > 0 and x < side and y < side and pz > 0):
+            continue
+        # The farthest of the four samples round the point: a pixel of a steep surface shows nearer parts of it.
+        i, j = int(np.floor(y - 0.5)), int(np.floor(x - 0.5))
+        i0, i1, j0, j1 = max(i, 0), min(i + 1, side - 1), max(j, 0), min(j + 1, side - 1)
+        shown = min(min(nearness[i0, j0], nearness[i0, j1]), min(nearness[i1, j0], nearness[i1, j1]))
+        towards = normals[k, 0] * px + normals[k, 1] * py + normals[k, 2] * pz
+        facing = -towards / np.sqrt(px * px + py * py + pz * pz)
+        visible[k] = (shown <= 0 or pz - 1.0 / shown < tolerance) and facing > edge_on

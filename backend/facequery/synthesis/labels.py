@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from facequery.head.binding import Binding
 from facequery.head.model import HeadModel
+from facequery.synthesis.kernels import seen
 from facequery.synthesis.render import Render
 
 SURFACE_CORNERS = 3  # a point bound to no more vertices than a triangle's lies on a surface
@@ -58,21 +59,7 @@ def labels_of_points(render: Render, points: NDArray, normals: NDArray, surface:
     """Labels of camera-space points (N, 3) with unit normals (N, 3); see `labels`."""
     pixels = render.project(points)
     depth = points[:, 2]
-    side = 2 * render.size
-    fine = pixels * 2
-    inside = (fine > 0).all(1) & (fine < side).all(1) & (depth > 0)
-    fine = np.where(inside[:, None], fine, 0.5)
-    # The farthest of the four samples round the point: a pixel of a steep surface shows nearer parts of it.
-    i, j = np.floor(fine[:, 1] - 0.5).astype(int), np.floor(fine[:, 0] - 0.5).astype(int)
-    shown = np.full(len(points), np.inf)
-    for di in (0, 1):
-        for dj in (0, 1):
-            near = render.nearness[np.clip(i + di, 0, side - 1), np.clip(j + dj, 0, side - 1)]
-            shown = np.minimum(shown, near)
-    with np.errstate(divide="ignore"):
-        behind = depth - 1.0 / shown
-    view = points / np.linalg.norm(points, axis=1, keepdims=True)
-    facing = -(normals * view).sum(1)
-    visible = surface & inside & (behind < _TOLERANCE) & (facing > _EDGE_ON)
+    visible = np.empty(len(points), np.bool_)
+    seen(pixels, points, np.asarray(normals, np.float64), surface, render.nearness, _TOLERANCE, _EDGE_ON, visible)
     xy = (pixels / render.size * 2 - 1).astype(np.float32)
     return Labels(xy, depth.astype(np.float32), visible)

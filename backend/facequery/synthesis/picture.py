@@ -101,7 +101,8 @@ def develop(
         _bars(rng, picture)
     if rng.random() < settings.jpeg:
         quality = int(rng.uniform(25, 95))
-        picture = cv2.imdecode(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
+        packed = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        picture = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)
     return picture
 
 
@@ -109,7 +110,7 @@ def resolution(rng: np.random.Generator, size: int, settings: SampleSettings) ->
     """At how many pixels to render a picture that is to have `size`: fewer where it is to look like an enlarged one."""
     if rng.random() >= settings.low_resolution:
         return size
-    return max(round(size * rng.uniform(LOWEST, 0.8)), 24)
+    return max(round(size * rng.uniform(LOWEST, 0.95)), 24)
 
 
 def _motion_blur(rng: np.random.Generator, image: NDArray) -> NDArray:

@@ -132,9 +132,10 @@ def write_position_maps(folder: Path, sampler: FaceSampler, count: int, size: in
         "size": size,
         "side": side,
         "seed": seed,
+        "split": sampler.library.split,
     }
     described = folder / _INDEX
-    if described.exists() and json.loads(described.read_text()) != index:
+    if described.exists() and {"split": "train"} | json.loads(described.read_text()) != index:
         raise UserError(
             f'"{folder}" holds another set of position maps.', "Choose another folder, or delete it.", "FQ142"
         )
@@ -167,13 +168,22 @@ class PositionMapSet:
     atlas: Atlas
 
     @staticmethod
-    def load(folder: Path, model: HeadModel, flip: bool = True) -> "PositionMapSet":
-        """Opens a set that write_position_maps made. Raises UserError when the folder holds none."""
+    def load(folder: Path, model: HeadModel, flip: bool = True, split: str = "train") -> "PositionMapSet":
+        """Opens a set that write_position_maps made from source material of a split.
+
+        Raises UserError when the folder holds none, or one of another split: training reads no held-out sets.
+        """
         try:
             index = json.loads((folder / _INDEX).read_text())
             size, side, count = int(index["size"]), int(index["side"]), int(index["count"])
         except (OSError, ValueError, KeyError) as error:
             raise UserError(f'"{folder}" holds no position maps.', "Write some first.", "FQ143") from error
+        made_of = index.get("split", "train")
+        if made_of != split:
+            raise UserError(
+                f'The position maps in "{folder}" were made of the split "{made_of}", not "{split}".',
+                "Write a set of the other split.", "FQ144",
+            )  # fmt: skip
         return PositionMapSet(folder, size, side, count, flip, Atlas(model, side))
 
     def __len__(self) -> int:

@@ -59,8 +59,8 @@ class SampleSettings:
     side_light: float = 0.07  # one hard lamp from the side and hardly any other light: half a face in the dark
     gray: float = 0.06
     jpeg: float = 0.5
-    low_resolution: float = 0.25
-    blur: float = 0.25
+    low_resolution: float = 0.45  # enlarged from 0.3 to 0.95 of the size, as crops of small faces are
+    blur: float = 0.15
     motion_blur: float = 0.08
     depth_of_field: float = 0.08
     noise: float = 0.6

@@ -40,13 +40,14 @@ class Wardrobe:
         self._body = Body(model)
         self._strands = Strands(model, library.lash_layer, library.strand_layer)
         part = model.parts["skin"]
-        self._rest = model.rest[part.vertices].astype(np.float64)
+        self._rest = np.ascontiguousarray(model.rest[part.vertices], np.float32)
+        self._xyz = np.ascontiguousarray(self._rest.T)
         self._triangles = model.triangles[part.triangles]
-        self._masks = masks_at(self._rest)
+        self._masks = np.asfortranarray(masks_at(self._rest), np.float32)  # each mask by itself
         ears = model.region_mask("ear_left") | model.region_mask("ear_right")
         self._masks[ears, MASKS_AT.index("scalp")] = 0
         # 1 on the lips and at the rim round them, where neither a beard nor a shell begins.
-        self._lips = np.zeros(len(self._rest))
+        self._lips = np.zeros(len(self._rest), np.float32)
         self._lips[model.region_mask("lips")] = 1
         self._lips[np.unique(self._triangles[(self._lips[self._triangles] > 0).any(1)])] = 1
         bank = np.random.default_rng(5)
@@ -114,7 +115,7 @@ class Wardrobe:
         camera = points @ scene.view.rotation.T + scene.view.translation
         return Extra(
             camera.astype(np.float32),
-            self._rest[used].astype(np.float32),
+            self._rest[used],
             packed,
             material,
         )
@@ -156,7 +157,7 @@ class Wardrobe:
             return
         thick = np.exp(rng.uniform(np.log(0.004), np.log(0.012 if under_hat or long else 0.05)))
         value = scalp - hairline + 0.06 * self._lumps(rng, 12)
-        x, y, z = self._rest.T
+        x, y, z = self._xyz
         if rng.random() < 0.3:  # a fringe or a receding line
             bump = np.exp(-(((x - rng.normal(0, 0.03)) / 0.04) ** 2)) * (z > -0.02) * (y > 0.04)
             value += rng.normal(0, 0.35) * bump
@@ -182,7 +183,8 @@ class Wardrobe:
 
     def _hair_mesh(self, rng: np.random.Generator, scene: Scene, vertices: NDArray) -> Extra:
         mesh = self.library.hair[rng.integers(len(self.library.hair))]
-        moved = (mesh.weights[..., None] * (vertices - self.model.rest)[mesh.anchors]).sum(1)
+        shift = vertices[mesh.anchors] - self.model.rest[mesh.anchors]
+        moved = np.einsum("vk,vkc->vc", mesh.weights, shift)
         points = mesh.vertices + moved
         centre = np.array([0.0, 0.01, -0.07])
         scale = np.exp(rng.normal(0.01, 0.03, 3)) * np.exp(rng.normal(0.015, 0.025))
@@ -204,7 +206,7 @@ class Wardrobe:
         self, rng: np.random.Generator, scene: Scene, vertices: NDArray, normals: NDArray, outfit: Outfit
     ) -> None:
         beard = self._masks[:, MASKS_AT.index("beard")]
-        x, y = self._rest.T[:2]
+        x, y = self._xyz[:2]
         style = rng.random()
         value = beard - 0.35 + 0.08 * self._lumps(rng, 20) - 2.0 * self._lips
         if style < 0.25:  # goatee
@@ -230,7 +232,7 @@ class Wardrobe:
     def _put_hat(
         self, rng: np.random.Generator, scene: Scene, vertices: NDArray, normals: NDArray, outfit: Outfit
     ) -> None:
-        x, y, z = self._rest.T
+        x, y, z = self._xyz
         kind = pick(rng, ("beanie", "cap", "helmet", "hood", "band"), (0.3, 0.25, 0.12, 0.25, 0.08))
         material = cloth_row(rng)
         tilt = rng.uniform(-0.15, 0.35)
@@ -285,7 +287,7 @@ class Wardrobe:
     def _tie_mask(
         self, rng: np.random.Generator, scene: Scene, vertices: NDArray, normals: NDArray, outfit: Outfit
     ) -> None:
-        x, y, z = self._rest.T
+        x, y, z = self._xyz
         top = rng.uniform(-0.03, -0.012) - 0.25 * np.abs(x)
         value = np.minimum(np.minimum(top - y, y + 0.118), z + 0.03) - 0.002
         value = np.where(np.abs(x) < 0.068, value, -1)

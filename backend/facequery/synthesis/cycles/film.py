@@ -54,7 +54,7 @@ class Filmed:
 def draw_stations(rng: np.random.Generator, views: int, width: int, height: int, distance: float) -> list[Station]:
     """Cameras round a head that is `distance` metres before the first: the others 25 to 50 degrees to its sides.
 
-    Each has a lens of its own, so that the head fills half to three quarters of the picture.
+    Each has a lens of its own, so that the head fills 60 to 85 % of the picture.
     """
     middle = np.array([0.0, 0.0, distance])
     stations = []
@@ -64,7 +64,7 @@ def draw_stations(rng: np.random.Generator, views: int, width: int, height: int,
         away = distance if view == 0 else distance * np.exp(rng.uniform(-0.3, 0.3))
         rotation = euler_to_matrix(np.radians(side), np.radians(up), np.radians(rng.normal(0, 2) if view else 0.0))
         aim = np.array([*rng.normal(0, 0.012, 2), away]) if view else middle
-        share = rng.uniform(0.5, 0.72) * min(height, 0.95 * width)
+        share = rng.uniform(0.6, 0.85) * min(height, 0.95 * width)
         stations.append(
             Station(
                 rotation,
