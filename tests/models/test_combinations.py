@@ -60,7 +60,7 @@ def test_every_combination(one_encoder_each, encoder, head, predictor, space, sp
     (xy.square().sum() + log_sigma.sum()).backward()
     without = [n for n, p in net.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()]
     assert without == []
-    dead = [n for n, p in net.named_parameters() if not p.grad.any()]
+    dead = [n for n, p in net.named_parameters() if p.grad is not None and not p.grad.any()]
     assert [n for n in dead if not n.endswith("bias")] == []
     net.eval()
     with torch.no_grad():

@@ -16,6 +16,7 @@ from facequery.training.learner import Learner
 from facequery.training.losses import landmark_loss
 
 SIZE, QUERIES = 64, 12
+STEPS = 600  # of the test of poses
 TINY = LandmarkConfig(
     encoder="resnet_dense", input_size=SIZE, levels=1, reduced=16, descriptor=64, hidden=64, region=80
 )
@@ -70,7 +71,8 @@ def test_one_batch_is_learned_by_heart_and_its_mirror_too(changes):
     model = learner(**changes)
     images, query, xy = blobs(2, model.config.model.picture)
     first = train(model, images, query, xy, 1)
-    assert train(model, images, query, xy, 60) < min(1.0, 0.12 * first)
+    steps = 100 if "predictor" in changes else 60  # attention takes longer
+    assert train(model, images, query, xy, steps) < min(1.5, 0.1 * first)
     with torch.no_grad():
         model.train()  # batch normalisation as it was trained
         found = model.predict(images, query, torch.zeros(4, dtype=torch.long))[0]
@@ -79,60 +81,67 @@ def test_one_batch_is_learned_by_heart_and_its_mirror_too(changes):
 
 
 def test_the_transformer_moves_its_crop_to_where_the_landmarks_are():
+    """The landmark loss reaches it through the inverse of the crop alone: nothing else here may learn."""
     model = learner(spatial=True)
+    localiser = model.network.localiser
+    assert localiser is not None
+    model.requires_grad_(False)
+    localiser.requires_grad_(True)
     images, query, xy = blobs(6, 80, spread=0.7, half=0.15)
     centre = (xy - 0.15 * query[..., :2]).mean(1)
 
     def off():
         with torch.no_grad():
-            similarity = model.network.localiser((images.permute(0, 3, 1, 2).float() / 127.5) - 1)
+            similarity = localiser((images.permute(0, 3, 1, 2).float() / 127.5) - 1)
         return (similarity[:, 2:] - centre).norm(dim=-1).mean()
 
     before = off()
-    train(model, images, query, xy, 60, unit=0.3)
-    assert off() < 0.5 * before
+    train(model, images, query, xy, 60, rate=2e-3, unit=0.3)
+    assert off() < 0.4 * before
 
 
 def test_the_3d_head_finds_the_pose_from_2d_landmarks_alone():
-    """Descriptors hold pose and person in a tangle, projected landmarks teach, and poses of new descriptors are right."""
+    """Descriptors hold pose and person in a tangle; projected landmarks teach; poses of new descriptors are right."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     model = HeadModel.load()
-    chosen = rng.choice(np.flatnonzero(model.region_mask("face")), 80, replace=False)
+    chosen = rng.choice(np.flatnonzero(model.region_mask("face")), 60, replace=False)
     chosen = chosen + model.parts["skin"].vertices.start
-    count, people = 400, 12
-    shapes = model.vertices(rng.normal(0, 1, (people, len(model.identity_basis))).astype(np.float32), None)
-    who = rng.integers(people, size=count)
-    angles = rng.uniform([-0.8, -0.4, -0.3], [0.8, 0.4, 0.3], (count, 3))
-    rotation = np.stack([np.diag([1.0, -1, -1]) @ euler_to_matrix(*a) for a in angles])
-    place = rng.uniform(-0.2, 0.2, (count, 2))
-    points = np.einsum("nij,nvj->nvi", rotation, shapes[who][:, chosen] * model.scale)
-    points = points + np.concatenate([place * 8, np.full((count, 1), 8.0)], 1)[:, None]
-    xy = torch.from_numpy((7.0 * points[..., :2] / points[..., 2:]).astype(np.float32))
-    known = np.concatenate([np.sin(angles), np.cos(angles), place, np.eye(people)[who]], 1)
-    descriptor = torch.from_numpy(np.tanh(known @ rng.normal(0, 0.6, (known.shape[1], 64))).astype(np.float32))
+    people = 8
+    identity = rng.normal(0, 1, (people, len(model.identity_basis))).astype(np.float32)
+    shapes = model.vertices(identity, None)[:, chosen] * model.scale
+    tangle = rng.normal(0, 0.3, (8 + people, 64))
+
+    def draw(count):
+        who, place = rng.integers(people, size=count), rng.uniform(-0.2, 0.2, (count, 2))
+        angles = rng.uniform([-0.8, -0.4, -0.3], [0.8, 0.4, 0.3], (count, 3))
+        rotation = np.diag([1.0, -1, -1]) @ euler_to_matrix(angles[:, 0], angles[:, 1], angles[:, 2])
+        points = np.einsum("nij,nvj->nvi", rotation, shapes[who])
+        points = points + np.concatenate([place * 8, np.full((count, 1), 8.0)], 1)[:, None]
+        known = np.concatenate([np.sin(angles), np.cos(angles), place, np.eye(people)[who]], 1)
+        arrays = (np.tanh(known @ tangle), 7.0 * points[..., :2] / points[..., 2:])
+        return *(torch.from_numpy(a.astype(np.float32)) for a in arrays), rotation
+
     queries = torch.from_numpy((model.rest[chosen] * model.scale).astype(np.float32))[None]
     position, predictor, camera = PositionEncoder(), MLPPredictor(64, 64, 64, 4), CameraHead(64)
-    parameters = [*position.parameters(), *predictor.parameters(), *camera.parameters()]
-    optimiser = torch.optim.Adam(parameters, 3e-3)
-    train_on = torch.arange(count - 60)
-    for step in range(350):
+    optimiser = torch.optim.Adam([*position.parameters(), *predictor.parameters(), *camera.parameters()], 1e-2)
+    for step in range(STEPS):
         for group in optimiser.param_groups:
-            group["lr"] = 3e-3 * (1 - step / 350) + 1e-5
-        rows = train_on[torch.randint(len(train_on), (48,))]
-        out = predictor(predictor.prepare(descriptor[rows]), position(queries))
-        view = camera(descriptor[rows])
+            group["lr"] = 1e-2 * (1 - step / STEPS) + 1e-5
+        descriptor, xy, _ = draw(32)
+        out = predictor(predictor.prepare(descriptor), position(queries))
+        view = camera(descriptor)
         found = view.project(view.to_camera(queries + out[..., :3]))
-        loss, _ = landmark_loss(found, out[..., 3] - 3, xy[rows], torch.ones(48, 80), 128, LossConfig(kind="l2"))
-        loss = loss + 20 * out[..., :3].square().sum(-1).mean()
+        loss, _ = landmark_loss(found, out[..., 3] - 3, xy, torch.ones(32, 60), 128, LossConfig())
+        loss = loss + 50 * out[..., :3].square().sum(-1).mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
+    descriptor, _, rotation = draw(100)
     with torch.no_grad():
-        got = camera(descriptor[-60:]).rotation.double().numpy()
-    trace = np.einsum("nij,nij->n", got, rotation[-60:])
-    angle = np.degrees(np.arccos(np.clip((trace - 1) / 2, -1, 1)))
-    assert np.median(angle) < 5.0
+        got = camera(descriptor).rotation.double().numpy()
+    trace = np.einsum("nij,nij->n", got, rotation)
+    assert np.median(np.degrees(np.arccos(np.clip((trace - 1) / 2, -1, 1)))) < 5.0
 
 
 def test_what_lies_behind_the_predicted_shape_is_hidden():

@@ -52,8 +52,8 @@ def picture_of_dots(pixels):
 
 def brightness_at(image, xy):
     """Red light (n,) at points in [-1, 1]."""
-    at = ((np.asarray(xy, np.float32) + 1) * image.shape[1] / 2 - 0.5).reshape(-1, 1, 2)
-    return cv2.remap(image[..., 0].astype(np.float32), at, None, cv2.INTER_LINEAR)[:, 0]
+    at = ((np.asarray(xy, np.float32) + 1) * image.shape[1] / 2 - 0.5).astype(np.float32)
+    return cv2.remap(image[..., 0].astype(np.float32), at[:, None, 0], at[:, None, 1], cv2.INTER_LINEAR)[:, 0]
 
 
 @pytest.fixture(scope="module")

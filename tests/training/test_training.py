@@ -142,8 +142,14 @@ def test_every_epoch_ends_with_a_contact_sheet_and_curves(config, tmp_path):
     trainer = Trainer(config, task, tmp_path, False)
     sheets = []
     draw = task.sheet
-    task.sheet = lambda state, path: (sheets.append(trainer.samples), draw(state, path))  # type: ignore[method-assign]
+
+    def noted(state, path):
+        sheets.append(trainer.samples)
+        draw(state, path)
+
+    task.sheet = noted  # type: ignore[method-assign]
     trainer.run(display=Lines(lambda text: None))
+    assert trainer.writer is not None
     trainer.writer.flush()
     assert sheets == [64, 128, 192]
     events = EventAccumulator(str(tmp_path))

@@ -140,7 +140,7 @@ def second_face(
     if rng.random() < 0.65:  # a head
         axes = (round(size * rng.uniform(0.33, 0.42)), round(size * rng.uniform(0.42, 0.5)))
         cv2.ellipse(mask, (size // 2, size // 2), axes, 0, 0, 360, (255,), -1)
-        mask = cv2.GaussianBlur(mask, (0, 0), size * 0.03)
+        mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), size * 0.03), np.uint8)
     else:  # a picture of one
         mask[2:-2, 2:-2] = 255
     shown = cv2.warpAffine(np.ascontiguousarray(other), matrix, (size, size), borderMode=cv2.BORDER_REPLICATE)
@@ -148,6 +148,6 @@ def second_face(
     own = np.zeros((size, size), np.uint8)
     hull = cv2.convexHull(((np.clip(points, -3, 3) - centre) * 1.15 + centre + 1).astype(np.float32) * (size / 2))
     cv2.fillConvexPoly(own, np.round(hull).astype(np.int32), (255,))
-    own = cv2.GaussianBlur(own, (0, 0), size * 0.012)
-    share = (share * (1 - own.astype(np.float32) / 255))[..., None]
+    before = cv2.GaussianBlur(own, (0, 0), size * 0.012).astype(np.float32) / 255
+    share = (share * (1 - before))[..., None]
     return (image * (1 - share) + shown * share + 0.5).astype(np.uint8)

@@ -35,10 +35,10 @@ def members(layout: str) -> NDArray[np.int64]:
 def mean_face(model: HeadModel, size: int) -> NDArray[np.float32]:
     """Targets (520, 3) of the resting head seen from the front, in its normalised crop of `size` pixels."""
     flat = np.array([1.0, -1.0])
-    corners = model.rest[model.normalisation_vertices].astype(np.float64)
+    corners = 1000 * model.rest[model.normalisation_vertices].astype(np.float64)  # millimetres: crops are for pixels
     four = np.concatenate([0.5 * (corners[[0, 2]] + corners[[1, 3]]), corners[4:]])[:, :2] * flat
     crop = crop_from_points(four)
-    positions = load_layout(LAYOUT).positions.astype(np.float64)
+    positions = 1000 * load_layout(LAYOUT).positions.astype(np.float64)
     xy = (apply_affine(invert_affine(crop), positions[:, :2] * flat) + 1) * size / 2
     scale = size / 2 / np.sqrt(np.abs(np.linalg.det(crop[:, :2])))
     return np.concatenate([xy, -scale * positions[:, 2:]], 1).astype(np.float32)
