@@ -17,7 +17,7 @@ from facequery.apps.mattes import face_mattes
 from facequery.apps.prints import decal_print
 from facequery.apps.regions import standard_regions
 from facequery.apps.surface_pass import strips
-from facequery.apps.visibility import self_visibility
+from facequery.apps.visibility import not_covered, self_visibility
 from facequery.detection.visibility import visible_from_sigma
 from facequery.head.binding import Binding
 from facequery.pipeline.face_shot import FaceShot, load_face_shot
@@ -92,7 +92,7 @@ def measure(clip: FaceClip, kind: str, scores: Scores, step: int, sheet: list[ND
         face, uncovered = faces[f], clip.seen(f)
         true = true_face(clip, face, f)
         exact = face_mattes(true, model, regions, SIDE, SIDE) * uncovered
-        made = face_mattes(face, model, regions, SIDE, SIDE, visible_from_sigma(face.sigma / face.scale))
+        made = face_mattes(face, model, regions, SIDE, SIDE, not_covered(face))
         whole = sum(float(e.sum()) for e, r in zip(exact, regions, strict=True) if r.name in ("skin", "brows", "lips"))
         for region, a, b in zip(regions, made, exact, strict=True):
             union = float(np.maximum(a, b).sum())
@@ -177,8 +177,8 @@ def report(scores: Scores, clips: list[str], step: int) -> str:
     lines = [
         "# Visibility, mattes, projection and refinement on rendered clips",
         "",
-        f"`python -m benchmarks.face_apps --step {step}`, clips {', '.join(clips)}: held-out people, without (plain) and with a "
-        f"hand passing before the face; {SIDE} pixels, {FRAMES} frames, {eyes:.0f} pixels "
+        f"`python -m benchmarks.face_apps --step {step}`, clips {', '.join(clips)}: held-out people, without (plain) "
+        f"and with a hand passing before the face; {SIDE} pixels, {FRAMES} frames, {eyes:.0f} pixels "
         "between the outer corners of the eyes. Renders of this project's own fast renderer: they say nothing of real "
         "skin.", "",
         "## Visibility: area under the ROC curve", "", "| clip, from | AUC | points seen |", "|---|---|---|",

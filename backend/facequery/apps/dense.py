@@ -102,31 +102,33 @@ class DenseHead:
         """Dense faces of pictures that were cut by `crops` (B, 2, 3), crop coordinates to plate pixels."""
         inside, sigma = self.landmarks(sight, self.positions)
         xy, spread = to_pixels(inside, sigma, crops)
-        anchors, faces = self._under.anchors, []
+        anchors, faces = self.under.anchors, []
         for i in range(len(inside)):
-            _, depth = self._under.of(inside[i, anchors], sigma[i, anchors])
+            _, depth = self.under.of(inside[i, anchors], sigma[i, anchors])
             faces.append(DenseFace(xy[i], spread[i], depth, np.asarray(crops[i], np.float64)))
         return faces
 
     def sketches(self, sight: Sight, crops: NDArray) -> list[DenseFace]:
         """As `faces`, twenty times quicker: the network is asked for a few hundred vertices only, and the rest is where
         a head laid under those has them; `sigma` is the mean of theirs."""
-        inside, sigma = self.landmarks(sight, self.positions[self._under.anchors])
+        inside, sigma = self.landmarks(sight, self.positions[self.under.anchors])
         faces = []
         for i in range(len(inside)):
-            laid, depth = self._under.of(inside[i], sigma[i])
+            laid, depth = self.under.of(inside[i], sigma[i])
             mean = np.full((1, self.count), sigma[i].mean(), np.float32)
             xy, spread = to_pixels(laid[None], mean, np.asarray(crops[i])[None])
             faces.append(DenseFace(xy[0], spread[0], depth, np.asarray(crops[i], np.float64)))
         return faces
 
     @cached_property
-    def _under(self) -> "_HeadUnderLandmarks":
-        return _HeadUnderLandmarks(self.model, self.count)
+    def under(self) -> "HeadUnderLandmarks":
+        """The head that is laid under landmarks of a picture."""
+        return HeadUnderLandmarks(self.model, self.count)
 
 
-class _HeadUnderLandmarks:
-    """A scaled-orthographic head with identity and expression, solved for in turn under landmarks of one picture."""
+class HeadUnderLandmarks:
+    """A scaled-orthographic head with identity and expression, solved for in turn under landmarks of one picture at the
+    vertices `anchors` (n,)."""
 
     def __init__(self, model: HeadModel, count: int) -> None:
         self.model, self.count = model, count

@@ -119,7 +119,7 @@ def _align(reference, picture, at, start, affine, half, steps, limit, place, inf
 def pyramid(picture: NDArray[np.uint8], levels: int) -> list[NDArray[np.float32]]:
     """Luminance of a display picture (H, W, 3), slightly softened, and `levels` more of half the size each."""
     gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    result = [cv2.GaussianBlur(gray, (0, 0), 0.8)]
+    result: list[NDArray] = [cv2.GaussianBlur(gray, (0, 0), 0.8)]
     for _ in range(levels):
         height, width = result[-1].shape
         half = cv2.resize(result[-1], (max(width // 2, 2), max(height // 2, 2)), interpolation=cv2.INTER_AREA)

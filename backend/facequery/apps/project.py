@@ -76,7 +76,8 @@ def _at_resolution(printed: Print, face: DenseFace, triangles: NDArray, samples:
     if ratio <= 1:
         return printed.picture
     small = np.maximum(np.round(size / ratio), 1).astype(int)
-    return cv2.resize(printed.picture, (int(small[0]), int(small[1])), interpolation=cv2.INTER_AREA)
+    shrunk: NDArray = cv2.resize(printed.picture, (int(small[0]), int(small[1])), interpolation=cv2.INTER_AREA)
+    return shrunk
 
 
 def _sampled(

@@ -254,7 +254,7 @@ class Refiner:
             target = np.einsum("nij,nj->ni", own, measured).ravel()
             field = (prior @ np.linalg.solve(np.eye(2 * count) + block @ prior, target)).reshape(count, 2)
             off = np.linalg.norm(measured - field, axis=1)
-            weight = np.where(known, 1 / (1 + (off / _OUTLIER) ** 2), 0.0)
+            weight = known / (1 + (off / _OUTLIER) ** 2)
         return field
 
     def _centre(self, shifts: NDArray, looks: Sequence[Look | None], first: int) -> None:

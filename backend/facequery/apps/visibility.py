@@ -3,12 +3,16 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from facequery.apps.dense import DenseFace, hits
+from facequery.apps.dense import SHOWN_PARTS, DenseFace, HeadUnderLandmarks, hits
 from facequery.detection.visibility import visible_from_sigma
 from facequery.head.binding import Binding
+from facequery.head.model import HeadModel
+from facequery.head.queries import QuerySet
 
 _GRAZING, _SHARPNESS = -0.05, 0.12  # cosine to the line of sight at which a point is as likely turned away as seen
 _BEHIND, _SOFTNESS = 0.005, 0.0025  # metres behind the surface in front at which a point is as likely hidden as seen
+
+_CUT_BELOW, _KEPT_ABOVE = 0.25, 0.6  # probability of being seen
 
 
 def self_visibility(face: DenseFace, triangles: NDArray, binding: Binding) -> NDArray[np.float32]:
@@ -36,17 +40,52 @@ def landmark_visibility(face: DenseFace, triangles: NDArray, binding: Binding, s
     return self_visibility(face, triangles, binding) * visible_from_sigma(np.asarray(sigma) / face.scale)
 
 
+def not_covered(face: DenseFace) -> NDArray[np.float32]:
+    """(V,) how much of a dense face's vertices to keep in a picture that is cut where things are in front.
+
+    Firm: a point that is merely vague is kept whole, one that the network can only guess is cut whole.
+    """
+    seen = visible_from_sigma(face.sigma / face.scale)
+    return np.clip((seen - _CUT_BELOW) / (_KEPT_ABOVE - _CUT_BELOW), 0, 1).astype(np.float32)
+
+
 def _depth_normals(face: DenseFace, triangles: NDArray) -> NDArray[np.float64]:
     """(V,) how far each vertex's normal turns to the camera, 1 facing it, -1 away."""
     points = np.concatenate([face.xy * _metres_per_pixel(face), face.depth[:, None]], 1).astype(np.float64)
     a, b, c = (points[triangles[:, k]] for k in range(3))
     flat = np.cross(b - a, c - a)
-    normal = np.zeros_like(points)
-    for k in range(3):
-        np.add.at(normal, triangles[:, k], flat)
+    corners = triangles.ravel()
+    normal = np.stack([np.bincount(corners, np.repeat(flat[:, c], 3), len(points)) for c in range(3)], 1)
     return -normal[:, 2] / (np.linalg.norm(normal, axis=1) + 1e-12)
 
 
 def _metres_per_pixel(face: DenseFace) -> float:
     """About: a crop's half side shows some 13 cm."""
     return 0.13 / face.scale
+
+
+class ShapeVisibility:
+    """Which of some points the predicted head itself hides, from landmarks of a picture at a few hundred vertices.
+
+    `positions` (n, 3) are those that the network must be asked for beside the points.
+    """
+
+    def __init__(self, model: HeadModel, queries: QuerySet) -> None:
+        self.count = max(model.parts[name].vertices.stop for name in SHOWN_PARTS)
+        self.under = HeadUnderLandmarks(model, self.count)
+        self.triangles = model.triangles[: max(model.parts[name].triangles.stop for name in SHOWN_PARTS)]
+        self.positions = model.rest[self.under.anchors]
+        # Bone, teeth and points in the tissue lie behind skin, which does not hide them.
+        self.columns = np.flatnonzero(np.isin(np.array(queries.kinds), ("skin", "eye")))
+        self.binding = model.bind(queries.positions[self.columns])
+        self.points = len(queries)
+
+    def of(self, inside: NDArray, sigma: NDArray) -> NDArray[np.float32]:
+        """Probability (N,) for all points, from xy (n, 2) and sigma (n,) of `positions` in crop coordinates."""
+        seen = np.ones(self.points, np.float32)
+        if len(self.columns):
+            xy, depth = self.under.of(inside, sigma)
+            crop = np.array([[1.0, 0, 0], [0, 1.0, 0]])
+            face = DenseFace(xy, np.zeros(len(xy), np.float32), depth, crop)
+            seen[self.columns] = self_visibility(face, self.triangles, self.binding)
+        return seen

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from facequery.apps.dense import DenseFace
 from facequery.apps.prints import Print, decal_print, texture_print
 from facequery.apps.project import BLENDS, Shutter, composite, project_print, shading, skin_level
-from facequery.detection.visibility import visible_from_sigma
+from facequery.apps.visibility import not_covered
 from facequery.errors import UserError
 from facequery.pipeline.face_shot import FaceShot, load_face_shot
 from facequery.pipeline.find import unsqueeze
@@ -29,9 +29,9 @@ _TALL = 540  # pixels of a side-by-side preview
 @dataclass(frozen=True)
 class ProjectRequest:
     """picture: a file, painted on the head's UVs, or the print.npz of another project, or, with `at`, a decal: its
-    middle at plate pixel `at` of frame `frame`, `width` pixels wide there, turned by `rotation` degrees clockwise. space: the
-    picture's colour space, where the file is silent. blend: of BLENDS. shutter: open share of a frame, 0 for no motion
-    blur. cut: leave out what sigma says is hidden behind other things. refine: align to the picture at native
+    middle at plate pixel `at` of frame `frame`, `width` pixels wide there, turned by `rotation` degrees clockwise.
+    space: the picture's colour space, where the file is silent. blend: of BLENDS. shutter: open share of a frame, 0 for
+    no motion blur. cut: leave out what sigma says is hidden behind other things. refine: align to the picture at native
     resolution. fit: the fitted mesh in the place of the dense landmarks. name: of the folder in the job's."""
 
     picture: str
@@ -169,7 +169,7 @@ def _printed(seen: FaceShot, wanted: ProjectRequest, picture: NDArray | None, fa
 
 
 def _free(face: DenseFace, wanted: ProjectRequest) -> NDArray[np.float32] | None:
-    return visible_from_sigma(face.sigma / face.scale) if wanted.cut else None
+    return not_covered(face) if wanted.cut else None
 
 
 def _neighbours(

@@ -8,7 +8,7 @@ import numpy as np
 
 from facequery.apps.mattes import face_mattes, id_picture
 from facequery.apps.regions import STANDARD, Region, load_regions, standard_regions
-from facequery.detection.visibility import visible_from_sigma
+from facequery.apps.visibility import not_covered
 from facequery.errors import UserError
 from facequery.pipeline.face_shot import FaceShot, load_face_shot
 from facequery.pipeline.job import JobRequest
@@ -75,7 +75,7 @@ def run_segment(
         if not all(file.is_file() for file in files):
             mattes = np.zeros((len(regions), shot.height, shot.width), np.float32)
             if face is not None:
-                visible = visible_from_sigma(face.sigma / face.scale) if wanted.cut else None
+                visible = not_covered(face) if wanted.cut else None
                 mattes = face_mattes(face, seen.head.model, regions, shot.width, shot.height, visible)
             pictures = [id_picture(mattes)] if wanted.ids else list(mattes)
             for file, picture in zip(files, pictures, strict=True):
