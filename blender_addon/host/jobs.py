@@ -1,5 +1,7 @@
 """Jobs of this Blender: made from a clip, one of its faces and the scene's points; run by the backend; brought back."""
 
+import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ class Started:
     clip: int  # the clip's number of this session, which outlives renaming
     face: int
     file: int  # which of the files that were open in this session
+    tried: bool = False  # whether it was applied by itself, or could not be
 
 
 _started: list[Started] = []
@@ -198,24 +201,35 @@ def orphans() -> list[JobRun]:
 def apply_by_itself() -> int:
     """Bring finished jobs into the file whose artist cannot be disturbed by it. Returns how many.
 
-    That is: Object Mode, no render running, the file that the job was started from, and the preference says so.
+    That is: Object Mode, no render running, the file that the job was started from, and the artist wants it.
     """
-    from ..prefs import preferences
-
-    context = bpy.context
-    prefs = preferences(context)
-    allowed = prefs is not None and prefs.apply_by_itself and context.mode == "OBJECT"
     running: Any = bpy.app.is_job_running
-    if not allowed or any(running(kind) for kind in ("RENDER", "OBJECT_BAKE")):
+    if not wanted() or bpy.context.mode != "OBJECT" or any(running(kind) for kind in ("RENDER", "OBJECT_BAKE")):
         return 0
     count = 0
     for one in list(_started):
         target = target_of(one)
-        if one.run.state is State.READY and target is not None:
-            # True: an undo step, as if the artist had pressed the button.
+        if one.run.state is not State.READY or target is None or one.tried:
+            continue
+        one.tried = True
+        # True: an undo step, as if the artist had pressed the button. What cannot be applied waits for that button.
+        with contextlib.suppress(RuntimeError):
             bpy.ops.facequery.apply_results("EXEC_DEFAULT", True, clip=target[0].name, face=one.face)  # type: ignore[attr-defined]
             count += 1
     return count
+
+
+def _never() -> bool:
+    return False
+
+
+wanted: Callable[[], bool] = _never  # whether the artist wants results to be applied by themselves
+
+
+def apply_when(asked: Callable[[], bool] | None) -> None:
+    """Have results applied by themselves while a function says so; None: never."""
+    global wanted
+    wanted = asked or _never
 
 
 def unfinished(clip: bpy.types.MovieClip) -> Path | None:

@@ -29,7 +29,7 @@ class CheckBackend(bpy.types.Operator):
     )
 
     wait: BoolProperty(name="Wait", description="Return when the answer is there, for scripts", default=True)
-    timeout: FloatProperty(name="Time Limit", description="Seconds to wait for at most", default=120.0, min=1.0)
+    timeout: FloatProperty(name="Time Limit", description="Seconds to wait for at most", default=600.0, min=1.0)
 
     @reports_errors
     def execute(self, context: bpy.types.Context) -> set[str]:

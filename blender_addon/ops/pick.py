@@ -34,7 +34,7 @@ class PickPoint(bpy.types.Operator):
     place: FloatVectorProperty(name="Place", description="x, y in plate pixels", size=2, options={"SKIP_SAVE"})
     name: StringProperty(name="Name", options={"SKIP_SAVE"})
     wait: BoolProperty(name="Wait", description="Return when the point is there, for scripts", default=True)
-    timeout: FloatProperty(name="Time Limit", description="Seconds to wait for at most", default=120.0, min=1.0)
+    timeout: FloatProperty(name="Time Limit", description="Seconds to wait for at most", default=600.0, min=1.0)
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:

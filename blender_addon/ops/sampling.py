@@ -103,7 +103,7 @@ class FillVolume(NeedsPoints):
     rounds: IntProperty(name="Rounds", description="Each adds the middles of all cells", default=1, min=1, max=4)
     symmetric: BoolProperty(name="Symmetric", description="Add the missing mirror images")
     wait: BoolProperty(name="Wait", description="Return when the points are there, for scripts", default=True)
-    timeout: FloatProperty(name="Time Limit", description="Seconds to wait for at most", default=120.0, min=1.0)
+    timeout: FloatProperty(name="Time Limit", description="Seconds to wait for at most", default=600.0, min=1.0)
 
     @reports_errors
     def execute(self, context: bpy.types.Context) -> set[str]:

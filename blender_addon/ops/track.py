@@ -10,7 +10,7 @@ from ..core.errors import AddonError
 from ..host import jobs, pump
 from ..host.clip_state import FaceState, active_face, clip_state, face_of_number
 from ..link.job_run import JobRun, State
-from ..prefs import chosen_backend
+from ..prefs import chosen_backend, preferences
 from .context import NeedsClip, edited_clip
 from .reporting import reports_errors
 
@@ -91,10 +91,11 @@ class CancelTrack(NeedsClip):
         return {"FINISHED"}
 
 
-class _InObjectMode(NeedsClip):
+class _InObjectMode(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        if not super().poll(context):
+        if not len(bpy.data.movieclips):
+            cls.poll_message_set("Open a movie clip first")
             return False
         if context.mode != "OBJECT":  # undoing in Edit Mode would leave the tracks where they are
             cls.poll_message_set("Leave the current mode for Object Mode")
@@ -185,11 +186,18 @@ class ApplyOrphan(bpy.types.Operator):
 _classes = (Track, ResumeTrack, CancelTrack, ApplyResults, ApplyVersion, ApplyOrphan)
 
 
+def _wanted() -> bool:
+    prefs = preferences(bpy.context)
+    return prefs is not None and prefs.apply_by_itself
+
+
 def register() -> None:
+    jobs.apply_when(_wanted)
     for cls in _classes:
         bpy.utils.register_class(cls)
 
 
 def unregister() -> None:
+    jobs.apply_when(None)
     for cls in reversed(_classes):
         bpy.utils.unregister_class(cls)

@@ -129,6 +129,18 @@ def what_is_gone_keeps_its_job_and_versions_can_be_had_again():
     assert jobs.orphans() == [run]
     assert bpy.ops.facequery.apply_orphan(folder=str(run.folder)) == {"FINISHED"}
     assert not jobs.orphans() and len(bpy.data.movieclips) == 1
+    # It is brought in by itself where that disturbs nobody.
+    clip = open_clip()
+    jobs.apply_when(lambda: True)
+    bpy.ops.mesh.primitive_cube_add()
+    bpy.ops.object.mode_set(mode="EDIT")
+    bpy.ops.facequery.track(wait=False)
+    run = jobs.run_of(clip)
+    pump_until(lambda: not run.active)
+    assert not jobs.apply_by_itself() and not active_face(clip).job and not bpy.ops.facequery.apply_results.poll()
+    bpy.ops.object.mode_set(mode="OBJECT")
+    assert jobs.apply_by_itself() == 1 and active_face(clip).job and jobs.run_of(clip) is None
+    jobs.apply_when(None)
     # A job of another file is not brought into this one.
     clip = open_clip()
     bpy.ops.facequery.track(wait=False)
