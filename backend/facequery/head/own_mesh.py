@@ -31,13 +31,17 @@ def aligned_mesh(
     layout: QuerySet,
     identity: NDArray | None = None,
     warp: bool = False,
+    target: NDArray | None = None,
+    scale: bool = True,
 ) -> OwnMesh:
     """Bring an own mesh (V, 3), (T, 3), in any unit and pose, to a head of `identity`.
 
     landmarks: positions (3,) on the own mesh by the names that points of `layout` (skull, jaw, ibug68, ...) have. At
     least three that do not lie on a line; a similarity takes them to the head's. With `warp` and at least five, a
-    thin-plate spline then bends the mesh so that all of them fit exactly. Raises UserError for unknown names, too few
-    landmarks, or landmarks on a line.
+    thin-plate spline then bends the mesh so that all of them fit exactly. `target`: where the points of the layout are
+    on the head (N, 3), where it is not just one of `identity`. Without `scale`
+    the mesh is in metres already and keeps its size. Raises UserError for unknown names, too few landmarks,
+    or landmarks on a line.
     """
     names = list(landmarks)
     index = layout.index(names)
@@ -49,13 +53,14 @@ def aligned_mesh(
             "Mark more landmarks.",
             "FQ140",
         )
-    target = model.points(layout.subset(index), identity).astype(np.float64)
-    scale, rotation, translation = similarity_transform(own, target)
-    placed = apply_similarity(scale, rotation, translation, own)
-    out = apply_similarity(scale, rotation, translation, np.asarray(vertices, np.float64))
-    residual = dict(zip(names, np.linalg.norm(placed - target, axis=1).tolist(), strict=True))
+    places = model.points(layout.subset(index), identity) if target is None else np.asarray(target)[index]
+    wanted = places.astype(np.float64)
+    motion = similarity_transform(own, wanted, with_scale=scale)
+    placed = apply_similarity(*motion, own)
+    out = apply_similarity(*motion, np.asarray(vertices, np.float64))
+    residual = dict(zip(names, np.linalg.norm(placed - wanted, axis=1).tolist(), strict=True))
     if warp:
         if len(own) < 5:
             raise UserError("Bending a mesh needs at least five landmarks.", "Mark more, or align without.", "FQ141")
-        out += RBFInterpolator(placed, target - placed, kernel="thin_plate_spline")(out)
+        out += RBFInterpolator(placed, wanted - placed, kernel="thin_plate_spline")(out)
     return OwnMesh(out.astype(np.float32), np.asarray(triangles, np.int32), residual)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from facequery.detection.tracks import Tracks, save_text
+from facequery.detection.tracks import Tracks, save_npz, save_text
 from facequery.errors import UserError
 from facequery.fitting.corrections import Corrections, corrections_from_dict
 from facequery.fitting.fit import fit_shot
@@ -18,6 +18,7 @@ from facequery.geometry.cameras import Camera
 from facequery.head.actor import Actor
 from facequery.head.model import HeadModel
 from facequery.head.queries import QuerySet
+from facequery.pipeline.own_meshes import MeshFile, in_place_of_ours, person_of, with_bones
 
 FITS = ("face", "skull", "jaw")
 LAYOUTS = ("ibug68", "dense520", "eyes", "teeth", "skull", "jaw")  # tracked beside the user's own, for the fits
@@ -123,36 +124,65 @@ def fit_job(
     corrections: Corrections | None = None,
     settings: Mapping[str, Any] | None = None,
     tick: Callable[[], None] | None = None,
+    meshes: Sequence[MeshFile] = (),
 ) -> ShotFit:
     """Fit and write `camera.json`, `fit.json` and, of `fits`, `face.npz`, `skull.npz`, `jaw.npz` into `folder`.
 
     `tracks`, `cameras`: one a view; results stand in the first view's camera space. Without an `actor` what the shot
     taught about the person is written as `actor.npz`, to be given to their other shots. `settings` are values of
-    FitSettings by name; `tick` is called now and then and may raise to end the work.
+    FitSettings by name; `tick` is called now and then and may raise to end the work. `meshes` are the user's own: a
+    head is the person, and points on bone then lie on their skull and jaw.
     """
-    person = Actor.load(actor) if actor else None
+    model, given = HeadModel.load(), Actor.load(actor) if actor else None
     used = settings_from(settings or {}, tracks[0].pixel_aspect)
-    fit = fit_shot(HeadModel.load(), list(tracks), list(cameras), used, person, corrections, tick)
-    if person is None:
-        learned = Actor(folder.name, fit.face.identity, offsets=fit.face.offsets, locked=True)
-        learned.save(folder / "actor.npz")
-    write_fit(folder, fit, fits, [one.frames for one in tracks], settings or {})
-    return fit
+
+    def fitted(person: Actor | None) -> ShotFit:
+        return fit_shot(model, list(tracks), list(cameras), used, person, corrections, tick)
+
+    def learned(fit: ShotFit) -> Actor:
+        return Actor(folder.name, fit.face.identity, offsets=fit.face.offsets, locked=True)
+
+    person = given
+    for mesh in meshes:
+        if mesh.part == "head":
+            if given is not None:
+                raise UserError("An actor and a head are given: who is it?", "Leave out one of them.", "FQ356")
+            person = person_of(model, folder.name, mesh)
+    if any(mesh.part != "head" for mesh in meshes):
+        person = with_bones(model, person or learned(fitted(None)), meshes)
+    fit = fitted(person)
+    if given is None:
+        (person or learned(fit)).save(folder / "actor.npz")
+    return write_fit(folder, fit, fits, [one.frames for one in tracks], settings or {}, meshes)
 
 
 def write_fit(
-    folder: Path, fit: ShotFit, fits: Sequence[str], frames: Sequence[np.ndarray], settings: Mapping[str, Any]
-) -> None:
-    """Write the files of a fit into `folder`; parts that are not of `fits` and cameras of an earlier fit go."""
+    folder: Path,
+    fit: ShotFit,
+    fits: Sequence[str],
+    frames: Sequence[np.ndarray],
+    settings: Mapping[str, Any],
+    meshes: Sequence[MeshFile] = (),
+) -> ShotFit:
+    """Write the files of a fit into `folder`, the user's meshes for ours; returns the fit with them.
+
+    Files of an earlier fit that would not belong to it go.
+    """
+    fit, head, triangles = in_place_of_ours(HeadModel.load(), fit, meshes)
     parts: dict[str, FaceFit | RigidFit] = {"face": fit.face, "skull": fit.skull, "jaw": fit.jaw}
     for name, part in parts.items():
         if name in fits:
             part.save(folder / f"{name}.npz")
         else:
             (folder / f"{name}.npz").unlink(missing_ok=True)
+    if head is not None and triangles is not None:
+        save_npz(folder / "head.npz", vertices=head, triangles=triangles, frames=fit.face.frames)
+    else:
+        (folder / "head.npz").unlink(missing_ok=True)
     for view, camera in enumerate(fit.cameras):
         save_camera(camera, camera_file(folder, view), frames[view])
     save_text(folder / "fit.json", json.dumps(fit.quality.to_dict() | {"settings": dict(settings)}))
+    return fit
 
 
 def camera_file(folder: Path, view: int) -> Path:

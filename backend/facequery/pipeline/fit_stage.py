@@ -18,6 +18,7 @@ from facequery.pipeline import fit as fits
 from facequery.pipeline.cameras import camera_at
 from facequery.pipeline.find import load_path
 from facequery.pipeline.job import JobRequest, load_request
+from facequery.pipeline.own_meshes import read_mesh_file
 from facequery.pipeline.preview import Overlay, write_preview
 from facequery.pipeline.run import JobResult, Progress, open_shots, overlay_of, result_files, view_folder
 from facequery.pipeline.visibility import update_visibility
@@ -59,12 +60,14 @@ def run_fit(
     wanted = request.fits or (job.fits if job else ()) or fits.FITS
     actor = job.actor if request.actor is None and job else request.actor
     tick = _ticker(progress)
+    meshes = [read_mesh_file(path) for path in request.meshes]
     _make(folder)
     if request.frames is None:
         cameras = _cameras(tracks, request.cameras or (job.cameras if job else ()))
         result = fits.fit_job(
-            folder, tracks, cameras, wanted, Path(actor) if actor else None, corrections, request.settings, tick
-        )
+            folder, tracks, cameras, wanted, Path(actor) if actor else None, corrections, request.settings, tick,
+            meshes,
+        )  # fmt: skip
     else:
         if request.cameras or request.actor is not None:
             raise UserError(
@@ -75,7 +78,8 @@ def run_fit(
         before = ShotFit.load(sources[0])
         used = fits.settings_from(request.settings, tracks[0].pixel_aspect)
         result = refit_range(HeadModel.load(), tracks, before, *request.frames, used, corrections, tick)
-        fits.write_fit(folder, result, fits.FITS, [one.frames for one in tracks], request.settings)
+        wanted = fits.FITS
+        result = fits.write_fit(folder, result, wanted, [one.frames for one in tracks], request.settings, meshes)
     if document is not None and (request.corrections is not None or folder != sources[0]):
         fits.save_corrections(document, folder / fits.CORRECTIONS)
     if progress:
