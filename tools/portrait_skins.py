@@ -14,7 +14,7 @@ import numpy as np
 from facequery.errors import UserError
 from facequery.head.model import HeadModel
 from facequery.synthesis.library import Library
-from facequery.synthesis.portrait_skins import SIDE, PortraitSkin, save_portrait_skins
+from facequery.synthesis.portrait_skins import PortraitSkin, save_portrait_skins
 from facequery.synthesis.portrait_skins_bake import PortraitBaker
 from facequery.synthesis.portrait_skins_fit import PortraitFitter
 
@@ -42,7 +42,7 @@ def main() -> None:
         library = Library.load(model, "train")
     except UserError as error:
         raise SystemExit(str(error)) from error
-    fitter, baker = PortraitFitter(model), PortraitBaker(model, library, SIDE)
+    fitter, baker = PortraitFitter(model), PortraitBaker(model, library)
     chosen = range(len(names))
     if args.limit:
         chosen = np.linspace(0, len(names) - 1, min(args.limit, len(names))).astype(int)  # type: ignore[assignment]

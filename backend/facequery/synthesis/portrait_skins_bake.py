@@ -14,11 +14,13 @@ from facequery.head.layouts import load_layout
 from facequery.head.model import HeadModel
 from facequery.synthesis import kernels
 from facequery.synthesis.library import Library
+from facequery.synthesis.portrait_skins import SIDE
 from facequery.synthesis.portrait_skins_fit import PortraitFit
 
 # MediaPipe's outline of the face, from the middle of the forehead towards the subject's left and round.
 OVAL = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, 148, 176, 149,
         150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)  # fmt: skip
+_BONES = ("cranium", "mandible")
 _TEXEL_MM = 0.8  # the picture is reduced to about this before it is read
 _FADE = 7  # texels over which the portrait fades at the outline of the face
 _BEHIND = 0.004  # metres behind the nearest surface: hidden
@@ -40,7 +42,7 @@ class Baked:
 class PortraitBaker:
     """Bakes portraits onto one head's texture. What they do not show comes from the library's skins, recoloured."""
 
-    def __init__(self, model: HeadModel, library: Library, side: int = 256):
+    def __init__(self, model: HeadModel, library: Library, side: int = SIDE):
         self.model = model
         surface = library.surface
         part = model.parts["skin"]
@@ -152,9 +154,6 @@ class PortraitBaker:
         lookup = np.zeros((label.max() + 1, 3), np.uint8)
         lookup[label[empty == 0]] = texture[empty == 0]
         return lookup[label]
-
-
-_BONES = ("cranium", "mandible")
 
 
 def _smoothstep(low: float, high: float, value: NDArray) -> NDArray:

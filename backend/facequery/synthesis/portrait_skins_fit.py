@@ -19,6 +19,7 @@ _TO_CAMERA = np.diag([1.0, -1.0, -1.0])  # canonical axes -> OpenCV's axes of a 
 _NOISE = 0.006  # standard deviation of the points, of the face's size
 _EXPRESSION = 0.35  # prior standard deviation of expression weights
 _REACH = 0.045  # metres on the rest head over which the free shift fades
+_FAR = 0.1  # metres that the face may move along the camera's axis in a step: portraits hardly tell
 _STEPS = 9
 
 
@@ -72,65 +73,64 @@ class PortraitFitter:
         """Fit to points (478, 2) in pixels of a picture of width x height."""
         points = np.asarray(points[:POINTS], np.float64)
         size = float((points.max(0) - points.min(0)).max())
-        shape = np.zeros(len(self.basis))
+        noise, count, people = _NOISE * size, len(self.basis), self.identities
         centre = np.array([width / 2, height / 2])
-        # From the eyes' and the mouth's places: scale, roll and shift of the rest head.
-        flat = self.rest[:, :2] * [1, -1]
-        a, b = flat - flat.mean(0), points - points.mean(0)
-        turn = np.arctan2((a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum(), (a * b).sum())
-        scale = float(np.sqrt((b**2).sum() / (a**2).sum()))
-        focal = scale * DISTANCE
-        c, s = np.cos(turn), np.sin(turn)
-        rotation = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]]) @ _TO_CAMERA
-        middle = np.append((points.mean(0) - centre) / focal * DISTANCE, DISTANCE)
-        translation = middle - rotation @ self.rest.mean(0)
-        noise = _NOISE * size
+        rotation, translation, focal = self._start(points, centre)
+        shape = np.zeros(count)
         for step in range(_STEPS):
-            local = self.rest + np.tensordot(shape, self.basis, 1)
-            camera = local @ rotation.T + translation
-            depth = camera[:, 2:]
-            residual = points - (camera[:, :2] / depth * focal + centre)
-            slope = np.zeros((POINTS, 2, 3))  # of pixels by camera position
-            slope[:, 0, 0] = slope[:, 1, 1] = focal / depth[:, 0]
-            slope[:, :, 2] = -camera[:, :2] / depth**2 * focal
-            turned = local @ rotation.T
-            cross = np.zeros((POINTS, 3, 3))  # of the turned position by a small turn
-            for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
-                cross[:, k, j], cross[:, j, k] = turned[:, i], -turned[:, i]
-            columns = [slope @ rotation @ self.by_point, -slope @ cross, slope]
-            jacobian = np.concatenate(columns, -1).reshape(2 * POINTS, -1) / noise
+            seen, jacobian = self._projected(shape, rotation, translation, focal, centre)
+            residual = points - seen
             # Wrong points cost less: Cauchy weights, at twice the noise.
             weight = 1 / (1 + (residual**2).sum(1) / (2 * noise) ** 2) if step >= 3 else np.ones(POINTS)
-            root = np.sqrt(np.repeat(weight, 2))[:, None]
-            jacobian, target = jacobian * root, (residual / noise).reshape(-1) * root[:, 0]
-            normal = jacobian.T @ jacobian
-            gradient = jacobian.T @ target
+            root = np.sqrt(np.repeat(weight, 2)) / noise
+            jacobian, target = jacobian * root[:, None], residual.reshape(-1) * root
+            normal, gradient = jacobian.T @ jacobian, jacobian.T @ target
             # The first steps place the rest head: shape follows once the pose is about right.
             prior = 1 / self.spread**2 * (100.0 if step < 3 else 1.0)
-            count = len(shape)
             normal[np.arange(count), np.arange(count)] += prior
             gradient[:count] -= prior * shape
-            normal[np.arange(count + 6), np.arange(count + 6)] += 1e-9
-            normal[-1, -1] += (1 / 0.1) ** 2  # metres of distance: hardly seen in a portrait
+            normal[-1, -1] += _FAR**-2
             delta = np.linalg.solve(normal, gradient)
             shape = shape + delta[:count]
-            shape[: self.identities] = shape[: self.identities].clip(-3, 3)
-            shape[self.identities :] = shape[self.identities :].clip(0, 1)
+            shape[:people], shape[people:] = shape[:people].clip(-3, 3), shape[people:].clip(0, 1)
             rotation = axis_angle_to_matrix(delta[count : count + 3]) @ rotation
             translation = translation + delta[count + 3 :]
-        identity, expression = (
-            shape[: self.identities].astype(np.float32),
-            shape[self.identities :].astype(np.float32),
-        )
+        identity, expression = shape[:people].astype(np.float32), shape[people:].astype(np.float32)
         vertices = self.model.vertices(identity, expression)
-        camera = (self.rest + np.tensordot(shape, self.basis, 1)) @ rotation.T + translation
-        left = points - (camera[:, :2] / camera[:, 2:] * focal + centre)
+        left = points - self._projected(shape, rotation, translation, focal, centre)[0]
         camera = vertices @ rotation.T + translation
         screen = camera[:, :2] / camera[:, 2:] * focal + centre + self.spread_shift @ left
         return PortraitFit(
             identity, expression, vertices, screen, camera, rotation,
             float(np.linalg.norm(left, axis=1).mean() / size), 1000 * float(camera[:, 2].mean()) / focal,
         )  # fmt: skip
+
+    def _start(self, points: NDArray, centre: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+        """Rotation, translation and focal length, pixels, of the rest head laid over points (n, 2) as seen in front."""
+        flat = self.rest[:, :2] * [1, -1]
+        a, b = flat - flat.mean(0), points - points.mean(0)
+        turn = np.arctan2((a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum(), (a * b).sum())
+        focal = float(np.sqrt((b**2).sum() / (a**2).sum())) * DISTANCE
+        c, s = np.cos(turn), np.sin(turn)
+        rotation = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]]) @ _TO_CAMERA
+        middle = np.append((points.mean(0) - centre) / focal * DISTANCE, DISTANCE)
+        return rotation, middle - rotation @ self.rest.mean(0), focal
+
+    def _projected(
+        self, shape: NDArray, rotation: NDArray, translation: NDArray, focal: float, centre: NDArray
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Pixels (n, 2) of the points and their derivatives (2 n, B + 6) by shape, a small turn and a small move."""
+        turned = (self.rest + np.tensordot(shape, self.basis, 1)) @ rotation.T
+        camera = turned + translation
+        depth = camera[:, 2:]
+        slope = np.zeros((POINTS, 2, 3))  # of pixels by camera position
+        slope[:, 0, 0] = slope[:, 1, 1] = focal / depth[:, 0]
+        slope[:, :, 2] = -camera[:, :2] / depth**2 * focal
+        cross = np.zeros((POINTS, 3, 3))  # cross @ w is the turned position times w
+        for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+            cross[:, k, j], cross[:, j, k] = turned[:, i], -turned[:, i]
+        columns = [slope @ rotation @ self.by_point, -slope @ cross, slope]
+        return camera[:, :2] / depth * focal + centre, np.concatenate(columns, -1).reshape(2 * POINTS, -1)
 
 
 def _wendland(points: NDArray, sites: NDArray) -> NDArray[np.float64]:
