@@ -131,7 +131,7 @@ def test_frames_without_the_face_are_nan_and_short_gaps_are_bridged(sequence, jo
     assert np.isnan(tracks.xy[45:]).all()
     assert (tracks.visible[45:] == 0).all()
     assert (tracks.visible[20:24] < 0.05).all()  # bridged, and known not to be seen
-    assert (tracks.visible[:20] > 0.9).all()
+    assert (np.median(tracks.visible[:20], axis=1) > 0.9).all()  # not all: some turn away at the jaw
 
 
 def test_gaps_in_the_numbering(sequence, job, tmp_path):

@@ -242,7 +242,7 @@ class Refiner:
         prior = np.kron(self._own * scale**2, np.eye(2))
         measured = np.linalg.solve(information + 1e-9 * np.eye(2), pull[..., None])[..., 0]
         known = np.trace(information, axis1=1, axis2=2) > 1e-6
-        weight = known.astype(np.float64)
+        weight: NDArray[np.float64] = known.astype(np.float64)
         field = np.zeros((count, 2))
         for _ in range(4):
             own = information * weight[:, None, None]
@@ -254,7 +254,7 @@ class Refiner:
             target = np.einsum("nij,nj->ni", own, measured).ravel()
             field = (prior @ np.linalg.solve(np.eye(2 * count) + block @ prior, target)).reshape(count, 2)
             off = np.linalg.norm(measured - field, axis=1)
-            weight = known / (1 + (off / _OUTLIER) ** 2)
+            weight = known.astype(np.float64) / (1 + (off / _OUTLIER) ** 2)
         return field
 
     def _centre(self, shifts: NDArray, looks: Sequence[Look | None], first: int) -> None:

@@ -81,14 +81,15 @@ class FaceSource:
 
     def face(self, index: int) -> DenseFace | None:
         """The dense face of one frame by array index, None where it is not there."""
-        return self._made(index, self.seen.shot.display(index))
+        return self.read(index, self.seen.shot.display(index))
 
     def faces(self) -> Iterator[tuple[int, DenseFace | None]]:
         """(index, dense face) of every frame, in order."""
         for index, picture in self.seen.shot.frames():
-            yield index, self._made(index, picture)
+            yield index, self.read(index, picture)
 
-    def _made(self, index: int, picture: NDArray[np.uint8]) -> DenseFace | None:
+    def read(self, index: int, picture: NDArray[np.uint8]) -> DenseFace | None:
+        """The dense face of a frame whose display picture is at hand."""
         path, head = self.seen.path, self.seen.head
         if not path.present[index]:
             return None

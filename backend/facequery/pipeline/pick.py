@@ -103,7 +103,7 @@ def run_pick(
     `actor` names an actor file that keeps the points too, for other shots of the person. Raises UserError on bad input.
     """
     layout = folder / FILE
-    request = replace(request, layouts=(str(layout),), preview=request.preview)
+    request = replace(request, layouts=(str(layout),))
     seen = load_face_shot(request, folder, progress, device)
     picks = pick_in_shot(seen, marks)
     queries = replace(picks.queries, description="Points picked in " + seen.shot.name)

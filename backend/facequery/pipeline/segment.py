@@ -69,11 +69,13 @@ def run_segment(
     }  # fmt: skip
     open_output(target, settings, wanted.overwrite)
     shot, written = seen.shot, []
-    for index, face in seen.source(wanted.refine, wanted.fit, progress).faces():
+    source = seen.source(wanted.refine, wanted.fit, progress)
+    for index, plate in shot.frames():
         number = int(shot.frame_numbers[index])
         files = _files(target, regions, number, wanted)
         if not all(file.is_file() for file in files):
             mattes = np.zeros((len(regions), shot.height, shot.width), np.float32)
+            face = source.read(index, plate)
             if face is not None:
                 visible = not_covered(face) if wanted.cut else None
                 mattes = face_mattes(face, seen.head.model, regions, shot.width, shot.height, visible)
