@@ -26,6 +26,7 @@ test-blender: .venv/installed-test-blender-train-usd
 
 # The extension's tests in other versions of Blender, each in an environment of its own.
 BLENDERS := 4.2.0 5.0.1
+.PRECIOUS: .venv/bpy-%
 test-blender-all: test-blender $(BLENDERS:%=.venv/test-bpy-%)
 
 .venv/test-bpy-%: .venv/bpy-%

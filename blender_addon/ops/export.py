@@ -1,73 +1,55 @@
 """Exporting a job's results to other applications, through the backend."""
 
-from pathlib import Path
 from typing import Any
 
 import bpy
 import numpy as np
-from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
 from ..core.errors import AddonError
-from ..host import backend, correcting
+from ..host import correcting
 from ..host.clip_state import EXPORTS, clip_state
 from ..prefs import chosen_backend
 from .context import NeedsResults, edited_clip
 from .reporting import reports_errors
+from .writing import WritesFiles
 
-_EXISTS = "FQ501"  # the backend's number for a file that is there already
 
-
-class Export(NeedsResults):
+class Export(WritesFiles):
     bl_idname = "facequery.export"
     bl_label = "Export"
     bl_description = "Write the results of the active face for another application, into the export folder of its job"
+    topic, method = "export", "export.write"
 
     format: EnumProperty(name="Format", items=EXPORTS)
     filepath: StringProperty(name="File", description="Empty: export/ in the job's folder", subtype="FILE_PATH")
     selected: BoolProperty(name="Selected Tracks", description="Leave out the tracks that are not selected")
     undistorted: BoolProperty(name="Undistorted", description="Points as if the lens were ideal")
     keep_hidden: BoolProperty(name="Hidden Points", description="Write points also where they are hidden")
-    start: IntProperty(name="First Frame", description="Number of the first frame in the file; -1: as in the plate",
-                       default=-1, min=-1)  # fmt: skip
-    overwrite: BoolProperty(name="Overwrite", description="Replace a file that is there")
-    wait: BoolProperty(name="Wait", description="Return when the file is written, for scripts", default=True)
-    timeout: FloatProperty(name="Time Limit", description="Seconds to wait for at most", default=600.0, min=1.0)
+    start: IntProperty(
+        name="First Frame", description="Number of the first frame in the file; -1: as in the plate", default=-1, min=-1
+    )
 
-    @reports_errors
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        chosen, shown = chosen_backend(context), correcting.corrected(edited_clip(context))
-        paths = chosen.paths
-        params: dict[str, Any] = {
-            "folder": paths.to_remote(shown.job.folder),
+    def params(self, context: bpy.types.Context, shown: correcting.Corrected) -> dict[str, Any]:
+        out = bpy.path.abspath(self.filepath) if self.filepath else None
+        asked: dict[str, Any] = {
             "format": self.format,
-            "out": paths.to_remote(bpy.path.abspath(self.filepath)) if self.filepath else None,
+            "out": chosen_backend(context).paths.to_remote(out) if out else None,
             "view": shown.face.view,
             "undistorted": self.undistorted,
             "keep_hidden": self.keep_hidden,
             "start": self.start if self.start >= 0 else None,
-            "overwrite": self.overwrite,
         }
         if self.format == "nuke-cornerpin":
-            params["quads"] = [_quad(shown, context.scene)]
+            asked["quads"] = [_quad(shown, context.scene)]
         elif self.selected:
-            params["points"] = _selected(shown)
-        call = backend.ask(chosen, "export", "export.write", params, lambda answer: None)
-        if self.wait:
-            backend.wait(call, self.timeout)
-            for note in call.result.get("notes", []):
-                self.report({"WARNING"}, str(note))
-            self.report({"INFO"}, f"Written: {', '.join(Path(f).name for f in call.result['files'])}")
-        return {"FINISHED"}
+            asked["points"] = _selected(shown)
+        return asked
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        state, call = clip_state(edited_clip(context)), backend.call_of("export")
+    def from_panel(self, context: bpy.types.Context) -> None:
+        state = clip_state(edited_clip(context))
         self.format, self.selected = state.export_format, state.export_selected
         self.undistorted, self.keep_hidden = state.export_undistorted, state.export_hidden
-        # Asked again after the refusal, the artist means it.
-        refused = call is not None and call.error is not None and call.error.code == _EXISTS
-        self.overwrite = refused and call is not None and call.params.get("format") == self.format
-        self.wait = False
-        return self.execute(context)
 
 
 def _selected(shown: correcting.Corrected) -> list[str]:

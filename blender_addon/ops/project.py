@@ -7,52 +7,14 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, StringProperty
 
 from ..core.errors import AddonError
-from ..host import backend, correcting
+from ..host import correcting
 from ..host.clip_state import BLENDS, MATTES, clip_state
 from ..prefs import chosen_backend
-from .context import NeedsResults, edited_clip
-from .reporting import reports_errors
-
-_THERE = ("FQ501", "FQ620")  # the backend's numbers for files that are there already
+from .context import edited_clip
+from .writing import WritesFiles
 
 
-class WritesPictures(NeedsResults):
-    """An operator that has the backend write files into the job's folder: a script waits, a button returns at once."""
-
-    topic = ""
-    method = ""
-
-    overwrite: BoolProperty(name="Overwrite", description="Replace what was written before")
-    wait: BoolProperty(name="Wait", description="Return when the files are written, for scripts", default=True)
-    timeout: FloatProperty(name="Time Limit", description="Seconds to wait for at most", default=3600.0, min=1.0)
-
-    def params(self, context: bpy.types.Context, shown: correcting.Corrected) -> dict[str, Any]:
-        """What the backend is asked for besides the folder. Raises AddonError."""
-        raise NotImplementedError
-
-    def from_panel(self, context: bpy.types.Context) -> None:
-        """Take over the settings of the panel."""
-
-    @reports_errors
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        chosen, shown = chosen_backend(context), correcting.corrected(edited_clip(context))
-        asked = {**self.params(context, shown), "folder": chosen.paths.to_remote(shown.job.folder)}
-        call = backend.ask(chosen, self.topic, self.method, {**asked, "overwrite": self.overwrite}, lambda answer: None)
-        if self.wait:
-            backend.wait(call, self.timeout)
-            self.report({"INFO"}, f"{len(call.result['files'])} files written")
-        return {"FINISHED"}
-
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        self.from_panel(context)
-        call = backend.call_of(self.topic)
-        # Pressed again after it was refused because of what is there, the artist means it.
-        self.overwrite = call is not None and call.error is not None and call.error.code in _THERE
-        self.wait = False
-        return self.execute(context)
-
-
-class Project(WritesPictures):
+class Project(WritesFiles):
     bl_idname = "facequery.project"
     bl_label = "Project"
     bl_description = (
@@ -97,7 +59,7 @@ class Project(WritesPictures):
         self.width, self.rotation = state.decal_width, state.decal_rotation
 
 
-class WriteMattes(WritesPictures):
+class WriteMattes(WritesFiles):
     bl_idname = "facequery.write_mattes"
     bl_label = "Write Mattes"
     bl_description = "Write mattes of the chosen regions of the face, one sequence each"
@@ -116,7 +78,7 @@ class WriteMattes(WritesPictures):
         self.regions, self.suffix = state.matte_regions, state.matte_suffix
 
 
-class WriteSTMaps(WritesPictures):
+class WriteSTMaps(WritesFiles):
     bl_idname = "facequery.write_stmaps"
     bl_label = "Write ST Maps"
     bl_description = "Write the maps between the plate and the head's UV map, for compositing"

@@ -10,4 +10,4 @@ from synthetic_job import PLATES, write_job
 def test_corrections(run_script, tmp_path):
     results, _ = write_job(tmp_path / "shot", PLATES["landscape"])
     printed = run_script("correct.py", results, Path(__file__).parent / "fake_backend.py", tmp_path, sys.executable)
-    assert printed.count(" good") == 3, printed
+    assert printed.count(" good") == 4, printed

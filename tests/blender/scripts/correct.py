@@ -137,12 +137,38 @@ def a_keyed_pose_is_met():
     assert not correcting.gathered(correcting.corrected(clip))
 
 
+def exported_to_files():
+    clip = tracked()
+    face = active_face(clip)
+    folder = Path(bpy.path.abspath(face.job)) / "export"
+    assert bpy.ops.facequery.export(format="csv") == {"FINISHED"}
+    rows = next(folder.glob("*.csv")).read_text().splitlines()
+    assert len(rows) > 68 * 3
+    assert "FQ501" in refused(bpy.ops.facequery.export, format="csv")
+    assert bpy.ops.facequery.export(format="csv", overwrite=True) == {"FINISHED"}
+    tracks = clip.tracking.objects[face.tracking_object].tracks
+    for track in tracks:
+        track.select = False
+    bpy.context.scene.frame_set(1004)
+    assert "FQ782" in refused(bpy.ops.facequery.export, format="nuke", selected=True)
+    # Outer brow ends and mouth corners: a quad whatever the order in which they were selected.
+    for identifier in ("ibug68.17", "ibug68.26", "ibug68.54", "ibug68.48"):
+        marker(clip, identifier, 1004)[0].select = True
+    assert bpy.ops.facequery.export(format="nuke-cornerpin") == {"FINISHED"}
+    assert "CornerPin2D" in next(folder.glob("*corner*")).read_text()
+    assert bpy.ops.facequery.export(format="nuke", selected=True) == {"FINISHED"}
+    assert "FQ789" in refused(bpy.ops.facequery.project) and "FQ790" in refused(
+        bpy.ops.facequery.write_mattes, regions=set()
+    )
+
+
 with session():
     write_registry([python, str(backend), str(results), "works"], "0.1.0")
     for test in (
         what_was_done_by_hand_counts,
         refined_where_it_was_moved_and_nowhere_else,
         a_keyed_pose_is_met,
+        exported_to_files,
     ):
         test()
         print(test.__name__, "good")
