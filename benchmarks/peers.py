@@ -34,7 +34,7 @@ from facequery.evaluation.annotated import AnnotatedSet, load_annotated, to_crop
 from facequery.evaluation.calibration import two_folds
 from facequery.evaluation.canvas import canvases, faceless
 from facequery.evaluation.errors import inter_ocular, normalised_errors, summary
-from facequery.evaluation.films import cycles_films, moved_films, rendered_films
+from facequery.evaluation.films import cycles_films, has_clips, moved_films, rendered_films, sample_film
 from facequery.evaluation.predict import FindFaces, false_detections, plain_and_calibrated, predict_auto, predict_points
 from facequery.evaluation.stability import as_a_shot, frame_by_frame, stability
 from facequery.geometry.crops import apply_affine, crop_from_points
@@ -119,9 +119,10 @@ def film_rows(weights: str, detector: Detector, peer: MediaPipe) -> list[Row]:
     """Steadiness on the three kinds of films."""
     find = FindFaces(detector, FaceFinder.from_pretrained())
     stills: AnnotatedSet = load_annotated(source_data("real_dev/afw")).subset(_STILLS)
+    clips = _CACHE / "cycles" / "clips" / "single"
     kinds = {
         "render": rendered_films(_CACHE / "films"),
-        "cycles": cycles_films(_CACHE / "cycles" / "clips" / "single"),
+        "cycles": [sample_film(), *(cycles_films(clips) if has_clips(clips) else [])],
         "moved": moved_films(_CACHE / "films", stills),
     }
     rows = []

@@ -21,12 +21,14 @@ def evaluate(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON per folder.")] = False,
 ) -> None:
-    """Measure a detector on annotated photographs, or on pictures rendered by Cycles."""
+    """Measure a detector on annotated photographs, on pictures that Cycles rendered, or its steadiness on clips."""
     from facequery.detection.detector import Detector
     from facequery.detection.finder import FaceFinder
     from facequery.evaluation.curves import plot_curves
+    from facequery.evaluation.films import has_clips
     from facequery.evaluation.folders import Evaluation
     from facequery.evaluation.folders import evaluate as measure
+    from facequery.evaluation.stability import clip_figures
 
     if crop not in ("auto", "points"):
         raise UserError(f'There is no crop "{crop}".', 'Use "auto" or "points".', "FQ526")
@@ -34,11 +36,15 @@ def evaluate(
     faces = FaceFinder.from_pretrained(finder, str(detector.device)) if crop == "auto" else None
     done: dict[str, Evaluation] = {}
     for folder in folders:
-        found = measure(folder, detector, crop, layout, calibrate, faces, not fixed)  # type: ignore[arg-type]
-        done[str(found.figures["set"])] = found
-        if as_json:
-            print(json.dumps(found.figures), flush=True)
+        if has_clips(folder):
+            figures = clip_figures(folder, weights)
         else:
-            print("  ".join(f"{name} {value}" for name, value in found.figures.items()), flush=True)
-    if curves:
+            found = measure(folder, detector, crop, layout, calibrate, faces, not fixed)  # type: ignore[arg-type]
+            figures = found.figures
+            done[str(figures["set"])] = found
+        if as_json:
+            print(json.dumps(figures), flush=True)
+        else:
+            print("  ".join(f"{name} {value}" for name, value in figures.items()), flush=True)
+    if curves and done:
         plot_curves(curves, {name: (found.box_errors, found.yaw) for name, found in done.items()})

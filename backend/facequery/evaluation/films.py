@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facequery.assets import asset
-from facequery.errors import UserError
 from facequery.evaluation.annotated import AnnotatedSet, read_rgb
 from facequery.geometry.crops import apply_affine, compose, crop_from_similarity, invert_affine
 from facequery.head.layouts import load_layout
 from facequery.head.model import HeadModel
 from facequery.synthesis.clips import sample_clip, smooth_walk
-from facequery.synthesis.cycles.clips import open_clips
+from facequery.synthesis.cycles.clips import DESCRIPTION, open_clips
 from facequery.synthesis.cycles.truth import SampleTruth
 from facequery.synthesis.samples import FaceSampler
 from facequery.synthesis.settings import SampleSettings
@@ -86,16 +85,23 @@ def moved_films(folder: Path, chosen: AnnotatedSet, frames: int = 32, seed: int 
     return films
 
 
-def cycles_films(folder: Path | None = None) -> list[Film]:
-    """The sample shot that ships, and the clips that Cycles rendered into `folder`, if there are any."""
-    model, queries = HeadModel.load(), load_layout(LAYOUT)
+def sample_film() -> Film:
+    """The sample shot that ships."""
     paths = tuple(sorted((asset("sample") / "plate").glob("shot.*.jpg")))
-    films = [Film("sample", paths, SampleTruth.load(asset("sample/truth.npz")).pixels(model, queries))]
-    try:
-        clips = open_clips(folder) if folder else []
-    except UserError:
-        clips = []
-    for clip in clips:
+    truth = SampleTruth.load(asset("sample/truth.npz"))
+    return Film("sample", paths, truth.pixels(HeadModel.load(), load_layout(LAYOUT)))
+
+
+def has_clips(folder: Path) -> bool:
+    """Whether Cycles rendered clips into a folder, or began to."""
+    return (folder / DESCRIPTION).is_file()
+
+
+def cycles_films(folder: Path) -> list[Film]:
+    """Every view of the finished clips that Cycles rendered into `folder`. Raises UserError when there is none."""
+    model, queries = HeadModel.load(), load_layout(LAYOUT)
+    films = []
+    for clip in open_clips(folder):
         for view in range(clip.views):
             plates = tuple(sorted(clip.plate(view).glob("shot.*.jpg")))
             films.append(Film(f"{clip.folder.name}.{view + 1}", plates, clip.truth(view).pixels(model, queries)))

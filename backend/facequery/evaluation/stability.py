@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from facequery.detection.detector import Detector, tightened, to_pixels
 from facequery.detection.tracks import Tracks
 from facequery.evaluation.canvas import nearest_face
 from facequery.evaluation.errors import box_size, inter_ocular
-from facequery.evaluation.films import FPS, LAYOUT, Film
+from facequery.evaluation.films import FPS, LAYOUT, Film, cycles_films
 from facequery.evaluation.predict import FindFaces
 from facequery.geometry.crops import crop_from_points, sample_crop
 from facequery.head.layouts import load_layout
@@ -77,3 +78,13 @@ def as_a_shot(
         request = JobRequest((pattern,), (layout,), fps=FPS, weights=weights, smooth=smooth, preview=False)
         smoothed = run_job(request, job, device="cpu").tracks[0]
         return np.array(Tracks.load(raw_folder(job)).xy, np.float64), np.array(smoothed.xy, np.float64)
+
+
+def clip_figures(folder: Path, weights: str, smooth: float = 1.0) -> dict[str, Any]:
+    """Steadiness of the whole pipeline on the clips that Cycles rendered into `folder`: the figures of `stability`, and
+    the same with the smoother at strength `smooth` (above 0), their names led by `smooth_`."""
+    films = cycles_films(folder)
+    shots = [as_a_shot(film, weights, smooth) for film in films]
+    raw, smoothed = (stability([shot[k] for shot in shots], films) for k in (0, 1))
+    head = {"set": folder.name, "films": len(films), "frames": sum(len(film.paths) for film in films)}
+    return head | raw | {f"smooth_{name}": value for name, value in smoothed.items()}
