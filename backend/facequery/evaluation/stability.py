@@ -38,11 +38,13 @@ def stability(tracks: Sequence[NDArray], films: Sequence[Film]) -> dict[str, flo
 
     `nmf`: normalised mean flicker, the RMS change of the residual from frame to frame over sqrt(h w) of the box;
     `nad1`, `nad4`, `nad16`: normalised average drift, its mean change over so many frames; `nme`: error over the
-    inter-ocular distance (frames with the face found); `missed`: share of frames without it.
+    inter-ocular distance (frames with the face found; a span that no film is long enough for is left out); `missed`: share of frames without it.
     """
     figures: dict[str, float] = {}
     for span in SPANS:
         change = np.concatenate([residual_change(t, f.truth, span).ravel() for t, f in zip(tracks, films, strict=True)])
+        if not np.isfinite(change).any():
+            continue  # films too short for it
         if span == 1:
             figures["nmf"] = float(np.sqrt(np.nanmean(change**2)))
         figures[f"nad{span}"] = float(np.nanmean(change))
