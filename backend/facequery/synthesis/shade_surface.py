@@ -259,7 +259,7 @@ def surfaces(  # type: ignore[no-untyped-def]
             g *= k1
             b *= k1
             k1 = (
-                min(max((m8[MASK_BEARD] + np.float32(0.9) * fine) * skin[STUBBLE], np.float32(0.0)), np.float32(0.95))
+                min(max((m8[MASK_BEARD] + np.float32(0.6) * fine) * skin[STUBBLE], np.float32(0.0)), np.float32(0.95))
                 * m8[MASK_BEARD]
             )
             if skin[SCALP] > 0:
