@@ -72,7 +72,9 @@ class ShotPanel(bpy.types.Panel):
         column.use_property_split = True
         column.prop(face, "use_region")
         if face.use_region:
-            column.prop(face, "region", text="")
+            box = column.column(align=True)
+            for index, label in enumerate(("X", "Y", "Width", "Height")):
+                box.prop(face, "region", index=index, text=label)
             column.operator("facequery.key_region", icon="KEY_HLT")
         else:
             column.prop(face, "which")
