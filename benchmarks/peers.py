@@ -17,7 +17,8 @@ change of the residual from frame to frame, nad: its mean change over 1, 4 and 1
 true box. The residual is taken against the truth of the same frame, so that a track that lags pays. "alone": every
 frame by itself; "shot": our pipeline over the shot; "smoothed": with --smooth 1; "video": MediaPipe's tracking mode.
 
-ms: median milliseconds of a picture, one thread each, face search included (except ours at `points`, which needs none).
+ms: milliseconds of a picture (the peer's median, our mean), one thread each, face search included (except ours at
+`points`, which needs none). A busy machine makes all of them longer.
 """
 
 import argparse

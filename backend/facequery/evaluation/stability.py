@@ -38,7 +38,8 @@ def stability(tracks: Sequence[NDArray], films: Sequence[Film]) -> dict[str, flo
 
     `nmf`: normalised mean flicker, the RMS change of the residual from frame to frame over sqrt(h w) of the box;
     `nad1`, `nad4`, `nad16`: normalised average drift, its mean change over so many frames; `nme`: error over the
-    inter-ocular distance (frames with the face found; a span that no film is long enough for is left out); `missed`: share of frames without it.
+    inter-ocular distance (frames with the face found); `missed`: share of frames without it. A span that no film is
+    long enough for is left out.
     """
     figures: dict[str, float] = {}
     for span in SPANS:
