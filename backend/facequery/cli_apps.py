@@ -69,6 +69,8 @@ def pick(
     request = _request(
         shot, frames, region, face, colorspace, exposure, allow_gaps, fps, weights, refine=refine, preview=preview
     )
+    if (out / FILE).is_file():
+        print(f"{out / FILE} and the tracks beside it are replaced if these marks mean other points.")
     with progress_bars() as report:
         picks, result = run_pick(request, out, marks, actor, report, device)
     for mark, residual, sigma in zip(marks, picks.residual, picks.sigma, strict=True):
@@ -114,6 +116,7 @@ def segment(
 
     request, folder = _job(shot, out, frames, region, face, colorspace, exposure, allow_gaps, fps, weights)
     wanted = SegmentRequest(tuple(regions or STANDARD), f".{format}", ids, cut, refine, fit, name, overwrite)
+    print(f"Writes {folder / name}")
     with progress_bars() as report:
         files = run_segment(request, folder, wanted, report, device)
     _print_folders(files)
@@ -169,6 +172,7 @@ def project(
     wanted = ProjectRequest(
         str(picture), place, frame, width, rotation, space, blend, shutter / 360, cut, refine, fit, name, overwrite
     )
+    print(f"Writes {folder / name}")
     with progress_bars() as report:
         files = run_project(request, folder, wanted, report, device)
         if beside is not None:

@@ -50,9 +50,9 @@ def test_picked_points_are_tracked_through_their_marks(job):
 
 
 def test_other_marks_give_other_tracks_in_the_same_folder(job):
-    before = (job.folder / "tracks.json").stat().st_mtime_ns
+    before = (job.folder / "tracks" / "xy_0000.npy").stat().st_mtime_ns
     run_pick(REQUEST, job.folder, job.marks)
-    assert (job.folder / "tracks.json").stat().st_mtime_ns == before  # nothing was done again
+    assert (job.folder / "tracks" / "xy_0000.npy").stat().st_mtime_ns == before  # nothing was done again
     moved = [PlateMark("cheek", 1001, (450.0, 330.0)), job.marks[1]]
     tracks = run_pick(REQUEST, job.folder, moved)[1].tracks[0]
     assert np.linalg.norm(tracks.xy[0, 0] - [450, 330]) < 0.3
