@@ -95,6 +95,7 @@ def detected(model: HeadModel, options: argparse.Namespace, say: Say) -> None:
                 for name in options.tables.split(","):
                     result = fitted(model, one.clip, tracks, views, name == "actor")
                     rows.setdefault((name, views, count), []).append(result)
+                    print(f"{one.name} {name}\n" + row(f"{count:9d}  {views:5d}", [result], views == 1), flush=True)
     for name in options.tables.split(","):
         say(f"\n{name}, detected landmarks ({options.weights}): {names}\n{HEAD}")
         for (table, views, count), scores in rows.items():

@@ -39,7 +39,7 @@ def fit(
         typer.Option("--mesh", metavar="FILE", help="Your own skull, jaw or head (JSON) instead of ours."),
     ] = None,
     setting: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the fit; see docs/formats.md.")
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the fit; see docs/fitting.md.")
     ] = None,
     preview: Annotated[bool | None, typer.Option("--preview/--no-preview", help="Write preview.mp4.")] = None,
 ) -> None:

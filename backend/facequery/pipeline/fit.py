@@ -98,7 +98,7 @@ def read_corrections(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError) as error:
         raise UserError(f'The corrections "{path}" cannot be read ({error}).', code="FQ434") from None
     if not isinstance(document, dict):
-        raise UserError(f'"{path}" holds no corrections.', "They are a JSON object; see docs/formats.md.", "FQ434")
+        raise UserError(f'"{path}" holds no corrections.', "They are a JSON object; see docs/fitting.md.", "FQ434")
     return document
 
 

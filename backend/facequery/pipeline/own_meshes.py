@@ -74,7 +74,7 @@ def read_mesh_file(path: Path) -> MeshFile:
         raise UserError(f'"part" in "{path}" must be one of {", ".join(PARTS)}.', code="FQ142")
     given, file = document.get("landmarks"), document.get("file")
     if not isinstance(given, dict) or not isinstance(file, str):
-        raise UserError(f'"{path}" needs "file" and "landmarks".', "See docs/formats.md.", "FQ142")
+        raise UserError(f'"{path}" needs "file" and "landmarks".', "See docs/fitting.md.", "FQ142")
     unit_length = document.get("unit", 1.0)
     if isinstance(unit_length, bool) or not isinstance(unit_length, int | float) or not 0 < unit_length < 1e6:
         raise UserError(f'"unit" in "{path}" must be a length in metres.', code="FQ142")
