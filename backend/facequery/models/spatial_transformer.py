@@ -71,5 +71,6 @@ def carry_back(similarity: Tensor, xy: Tensor, log_sigma: Tensor) -> tuple[Tenso
     matrix = matrices(similarity)
     return (
         xy @ matrix[..., :2].transpose(-1, -2) + matrix[:, None, :, 2],
-        log_sigma + similarity[:, :1].log(),
+        # the likelihood of sigma shall not choose the crop: only where landmarks lie does
+        log_sigma + similarity[:, :1].detach().log(),
     )
