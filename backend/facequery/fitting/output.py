@@ -30,6 +30,7 @@ FOCAL_INFLATION = 2.5  # of the variance: errors of shape are the same in every 
 _TOO_FAR, _NO_FACE = 0.1, 0.35  # reprojection as a share of the landmarks' spread: look at it; refuse it
 _SEEN = 0.35  # mean weight of the landmarks of a frame, below which the face is hidden
 _ENOUGH = 8  # landmarks in a frame, below which its pose is one of several that fit
+_UNUSUAL = 2.0  # standard deviations of a person's coefficients, root mean square, that hardly anybody has
 _DETERMINED = 0.10  # standard deviation of the logarithm of a focal length above which it is called not determined
 
 
@@ -185,8 +186,8 @@ def _quality(
         notes.append(f"{bridged} frames show too little of the face; the fit is bridged over them.")
     if len(frames) == 1:
         notes.append("One frame does not tell a person's shape from their expression: add frames or an actor.")
-    far = float(np.sqrt((state.identity**2).mean())) if key_problem.modes else 0.0
-    if far > 2.5:
+    own = state.identity[: len(problem.model.identity_basis)]
+    if key_problem.modes and np.sqrt((own**2).mean()) > _UNUSUAL:
         notes.append("The shape found is very unusual; the tracks may belong to several faces or be wrong.")
     return FitQuality(
         frames=[int(f) for f in frames],
