@@ -46,7 +46,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run_script(tmp_path: Path) -> RunScript:
     """Run scripts/NAME with arguments; returns what it printed. It fails the test when the script fails."""
 
-    def run(name: str, *arguments: object, timeout: float = 240.0, checkout: bool = True) -> str:
+    def run(name: str, *arguments: object, timeout: float = 600.0, checkout: bool = True) -> str:
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("BLENDER_", "PYTHON"))}
         environment["PYTHONPATH"] = str(ROOT) if checkout else ""
         environment["BLENDER_USER_RESOURCES"] = str(tmp_path / "blender_user")
