@@ -170,6 +170,28 @@ def merge(
 
 
 @app.command()
+def farm(
+    jobs: Annotated[list[Path], typer.Argument(metavar="JOB...", help="Folders with a job.json.")],
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Of a Dask scheduler. [default: processes of this machine]")
+    ] = None,
+    workers: Annotated[int, typer.Option(metavar="N", help="Processes of this machine, without a scheduler.")] = 2,
+    retries: Annotated[int, typer.Option(metavar="N", help="How often a task that broke is tried again.")] = 2,
+    pieces: Annotated[int | None, typer.Option(metavar="N", help="A job. [default: one per 128 frames]")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    """Do many jobs on many machines. Exit code 3 when some of them failed."""
+    from facequery.pipeline.farm import run_farm
+
+    with progress_bars() as report:
+        outcomes = run_farm(jobs, scheduler, workers, retries, pieces, device, report)
+    for outcome in outcomes:
+        print(f"{outcome.folder}: {outcome.problem or 'done'}")
+    if any(outcome.problem for outcome in outcomes):
+        raise typer.Exit(3)
+
+
+@app.command()
 def export(
     job: Annotated[Path, typer.Argument(metavar="JOB", help="Folder of a finished job.")],
     format: Annotated[str, typer.Option("--format", metavar="NAME", help="See docs/export.md; 'list' lists them.")],

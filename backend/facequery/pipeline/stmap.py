@@ -29,8 +29,8 @@ class MapRequest:
 
     `directions` of the maps; `size` of the atlas in texels; `source`, "fit" or "tracks" (dense landmarks of the
     network, without the fit); `reference`, the file number of the frame that pixel-to-reference leads to (None: the
-    first); `unwrap` the plate to a texture sequence; `mean` of it as one texture; `put_back`, a texture to lay on the plate;
-    `out`, a folder (None: JOB/stmap); `view` from 1.
+    first); `unwrap` the plate to a texture sequence; `mean` of it as one texture; `put_back`, a texture to lay on the
+    plate; `out`, a folder (None: JOB/stmap); `view` from 1.
     """
 
     directions: tuple[str, ...] = ("uv-to-pixel", "pixel-to-uv")
