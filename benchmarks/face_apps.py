@@ -168,7 +168,8 @@ def _overlay(plate: NDArray, mattes: NDArray) -> NDArray[np.uint8]:
     picture = plate.astype(np.float32)
     for matte, colour in zip(mattes, colours, strict=True):
         picture += 0.5 * matte[..., None] * (np.float32(colour) - picture)
-    return cv2.resize(picture.clip(0, 255).astype(np.uint8), (400, 400), interpolation=cv2.INTER_AREA)
+    small: NDArray = cv2.resize(picture.clip(0, 255).astype(np.uint8), (400, 400), interpolation=cv2.INTER_AREA)
+    return small
 
 
 def report(scores: Scores, clips: list[str], step: int) -> str:
@@ -200,14 +201,14 @@ def report(scores: Scores, clips: list[str], step: int) -> str:
         "", "## Decals: how far texels land from the skin on which they were put in the first frame (pixels)", "",
         "| clip, landmarks | mean | median | 90 % |", "|---|---|---|---|",
     ]  # fmt: skip
-    for name, parts in scores.decal.items():
-        lines.append(_row(name, np.concatenate(parts)))
+    for name, errors in scores.decal.items():
+        lines.append(_row(name, np.concatenate(errors)))
     lines += [
         "", "## A texture on the UVs: dense landmarks against the true vertices, seen ones of the face (pixels)", "",
         "| clip, landmarks | mean | median | 90 % |", "|---|---|---|---|",
     ]  # fmt: skip
-    for name, parts in scores.absolute.items():
-        lines.append(_row(name, np.concatenate(parts)))
+    for name, errors in scores.absolute.items():
+        lines.append(_row(name, np.concatenate(errors)))
     return "\n".join(lines) + "\n"
 
 
@@ -225,7 +226,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/face_apps.md"))
     parser.add_argument("--sheet", type=Path, help="A picture of made and exact mattes.")
     given = parser.parse_args()
-    scores, sheet, clips = Scores(), [], []
+    scores = Scores()
+    sheet: list[NDArray] = []
+    clips: list[str] = []
     for seed in (int(s) for s in given.seeds.split(",")):
         for kind in ("plain", "hand"):
             measure(face_clip(kind, seed), kind, scores, given.step, sheet)

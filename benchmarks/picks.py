@@ -72,12 +72,12 @@ def detected(seen: FaceShot, positions: NDArray) -> NDArray[np.float64]:
 
 def flowed(clip: FaceClip, start: NDArray) -> dict[str, NDArray[np.float64]]:
     """Tracks (F, N, 2) of pixels (N, 2) of the first frame by flow from frame to frame. OpenCV counts from centres."""
-    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     before = cv2.cvtColor(clip.plate(0), cv2.COLOR_RGB2GRAY)
     lucas, dense = [start - 0.5], [start - 0.5]
     for f in range(1, len(clip.xy)):
         now = cv2.cvtColor(clip.plate(f), cv2.COLOR_RGB2GRAY)
-        points, _, _ = cv2.calcOpticalFlowPyrLK(
+        points, _, _ = cv2.calcOpticalFlowPyrLK(  # type: ignore[call-overload]
             before, now, lucas[-1].astype(np.float32)[:, None], None, winSize=(31, 31), maxLevel=4
         )
         lucas.append(points[:, 0].astype(np.float64))
