@@ -72,7 +72,8 @@ def develop(
     """
     height, width = size or image.shape[:2]
     if size is None and rng.random() < settings.low_resolution:
-        small = max(int(width * LOWEST * 2), 1), max(int(height * LOWEST * 2), 1)
+        share = rng.uniform(LOWEST, 0.95)
+        small = max(int(width * share), 1), max(int(height * share), 1)
         image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
     scale = max(image.shape[:2]) / 160
     if rng.random() < settings.motion_blur:

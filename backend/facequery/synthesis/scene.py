@@ -24,7 +24,8 @@ class View:
     """Where the head is and how the crop's camera sees it.
 
     rotation (3, 3), translation (3,): canonical -> camera space, metres. focal, cx, cy: pinhole in units of the crop's
-    side, so that pixel = size * (focal * X / Z + cx). crop_jitter: (scale, shift x, shift y, turn) that was applied.
+    side, so that pixel = size * (focal * X / Z + cx). yaw, pitch: radians, of the head
+    against the ray towards it; distance: metres.
     """
 
     rotation: NDArray[np.float64]
