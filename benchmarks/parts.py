@@ -64,9 +64,9 @@ class Displaced:
         return replace(example, query=query, dataset=1)
 
 
-def two_conventions(data: DataConfig, size: int, dims: int = 3, region: bool = False) -> Mix:
+def two_conventions(data: DataConfig, size: int, dims: int = 3, region: bool = False, alone: bool = False) -> Mix:
     """Sources of the correction's demonstration; called in every process that makes images."""
-    source = RenderSource(size, replace(data, renders=1.0, portraits=0.0), dims, region)
+    source = RenderSource(size, data, dims, region, **({"together": 1} if alone else {}))
     return Mix([source, Displaced(source)], [data.renders, data.portraits])
 
 

@@ -184,6 +184,7 @@ def test_clips_are_trained_on_with_the_temporal_term(config, tmp_path, monkeypat
     told = []
     for weight in (5.0, 0.0):
         own = replace(config, loss=replace(config.loss, temporal_weight=weight))
+        seed_everything(config.seed)
         task = landmark_task.LandmarkTask(own)
         told.append(Trainer(own, task, tmp_path / str(weight), False)._one_step())
         task.close()
