@@ -23,6 +23,7 @@ from facequery.pipeline.preview import Overlay, write_preview
 from facequery.pipeline.run import JobResult, Progress, open_shots, overlay_of, result_files, view_folder
 from facequery.pipeline.visibility import update_visibility
 
+_STEPS = 1000  # of the progress of a fit
 SOLVE = "solve"  # in the place of a camera file: find the camera
 
 
@@ -83,15 +84,14 @@ def run_fit(
     if document is not None and (request.corrections is not None or folder != sources[0]):
         fits.save_corrections(document, folder / fits.CORRECTIONS)
     if progress:
-        progress("Fit", 1, 1)
+        progress("Fit", _STEPS, _STEPS)
     if job and folder == sources[0]:
         _update_tracks(views, result)
     notes = [] if request.points == "own" or (views[0] / "fit").is_dir() else [_OWN_POINTS]
+    for view in {folder, *(views if folder == sources[0] else ())}:
+        (view / "preview.mp4").unlink(missing_ok=True)  # it would show the earlier fit
     if job and (job.preview if request.preview is None else request.preview):
         notes += _previews(job, views, folder, result, wanted, progress)
-    else:
-        for view in {folder, *(views if folder == sources[0] else ())}:
-            (view / "preview.mp4").unlink(missing_ok=True)  # it would show the earlier fit
     return JobResult(folder, [Tracks.load(view) for view in views], result, result_files(folder), notes)
 
 
@@ -134,7 +134,7 @@ def _ticker(progress: Progress | None) -> Callable[[], None] | None:
     def tick() -> None:
         nonlocal done
         done += 1
-        progress("Fit", round(1000 * done / (done + 40)), 1000)
+        progress("Fit", round(_STEPS * done / (done + 40)), _STEPS)
 
     return tick
 
