@@ -1,6 +1,7 @@
 """A head seen by a camera that stands far off, and a network that knows exactly where everything is in its pictures."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,7 +40,7 @@ class FlatNetwork:
 
 
 def flat_head() -> DenseHead:
-    detector = SimpleNamespace(network=FlatNetwork(), units_per_metre=10.0, size=160, mirror=False)
+    detector: Any = SimpleNamespace(network=FlatNetwork(), units_per_metre=10.0, size=160, mirror=False)
     return DenseHead(detector, HeadModel.load())
 
 

@@ -123,7 +123,7 @@ def test_a_print_turns_away_with_the_head(head, front):
 def test_motion_blur_spreads_and_keeps_the_amount(head, front):
     printed = decal_print(front, head.model, head.triangles, stamp(), (200.0, 130.0), 40.0)
     sharp = project_print(front, printed, head.triangles, SIZE, SIZE)
-    velocity = np.tile(np.float32([24, 0]), (head.count, 1))
+    velocity = np.tile(np.array([24, 0], np.float32), (head.count, 1))
     soft = project_print(front, printed, head.triangles, SIZE, SIZE, shutter=Shutter(velocity, 0.5))
     assert soft[..., 3].sum() == pytest.approx(sharp[..., 3].sum(), rel=0.02)
     wide = [np.ptp(np.flatnonzero(layer[..., 3].max(0) > 0.02)) for layer in (sharp, soft)]

@@ -28,7 +28,7 @@ def test_patches_are_found_again_to_a_fraction_of_a_pixel_in_other_light():
     at = np.array([[x, y] for x in (50.0, 100.3, 150.0) for y in (60.0, 100.0, 141.7)])
     images = [pyramid(np.round(p).clip(0, 255).astype(np.uint8), 2) for p in (one, two)]
     affine = np.tile(np.eye(2), (len(at), 1, 1))
-    place, information, score = align_patches(*images, at, at, affine, np.full(len(at), 8.0))
+    place, information, score = align_patches(images[0], images[1], at, at, affine, np.full(len(at), 8.0))
     assert score.min() > 0.99
     assert np.abs(place - at - [3.37, -2.21]).max() < 0.06
     assert np.linalg.eigvalsh(information).min() > 1  # each is sure to less than a pixel
@@ -37,10 +37,10 @@ def test_patches_are_found_again_to_a_fraction_of_a_pixel_in_other_light():
 def test_patches_that_are_not_there_are_not_found():
     images = [pyramid(texture(200, seed).astype(np.uint8), 2) for seed in (0, 1)]
     at = np.array([[100.0, 100.0], [60.0, 120.0]])
-    _, information, score = align_patches(*images, at, at, np.tile(np.eye(2), (2, 1, 1)), np.full(2, 8.0))
+    _, information, score = align_patches(images[0], images[1], at, at, np.tile(np.eye(2), (2, 1, 1)), np.full(2, 8.0))
     assert (score < 0.55).all()
     _, information, score = align_patches(
-        *images, at * 0 + 2, at * 0 + 2, np.tile(np.eye(2), (2, 1, 1)), np.full(2, 8.0)
+        images[0], images[1], at * 0 + 2, at * 0 + 2, np.tile(np.eye(2), (2, 1, 1)), np.full(2, 8.0)
     )
     assert (score == -1).all()
     assert not information.any()

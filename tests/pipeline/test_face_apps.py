@@ -1,6 +1,7 @@
 """Pick, segment and project on two frames of the sample shot, with the weights that ship."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,7 +19,7 @@ from facequery.shots.images import read_picture
 CHEEK = (440.0, 320.0)
 SHOT = str(asset("sample") / "plate" / "shot.####.jpg")
 REQUEST = JobRequest(shots=(SHOT,), frames=(1001, 1002), preview=False)
-QUIET = SimpleNamespace(progress=lambda *_: None, check=lambda: None)
+QUIET: Any = SimpleNamespace(progress=lambda *_: None, check=lambda: None)
 
 
 @pytest.fixture(scope="module")
