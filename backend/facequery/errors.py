@@ -1,5 +1,10 @@
 """The one exception that a user is meant to read."""
 
+import zipfile
+
+# What numpy.load raises on a file that is damaged, something else, or claims to hold more than there is room for.
+DAMAGED = (OSError, ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile)
+
 
 class UserError(Exception):
     """Bad input or a missing part, told in one sentence with the next step.

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facequery.apps.dense import DenseFace, facing, hits
-from facequery.errors import UserError
+from facequery.errors import DAMAGED, UserError
 from facequery.head.model import HeadModel
 
 
@@ -33,7 +33,7 @@ class Print:
         try:
             with np.load(path, allow_pickle=False) as data:
                 picture, some, used = data["picture"], data["corners"], data["used"]
-        except (OSError, ValueError, KeyError) as error:
+        except DAMAGED as error:
             raise UserError(f'"{path}" is not a print.', "Give a picture, or a print.npz.", "FQ625") from error
         if used.shape != (triangle_count,) or some.shape != (int(used.sum()), 3, 2) or picture.shape[2:] != (4,):
             raise UserError(f'"{path}" was made for another head.', "Project its picture anew.", "FQ625")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from facequery.apps.dense import DenseFace, DenseHead, Sight, facing, hits
 from facequery.apps.patches import HALF, align_patches, pyramid
-from facequery.errors import UserError
+from facequery.errors import DAMAGED, UserError
 from facequery.head.model import HeadModel
 from facequery.head.sampling import farthest_points
 
@@ -63,7 +63,7 @@ class Refinement:
             with np.load(path, allow_pickle=False) as data:
                 references = tuple(int(r) for r in data["references"])
                 return Refinement(data["controls"], data["shift"], data["score"], references)
-        except (OSError, ValueError, KeyError) as error:
+        except DAMAGED as error:
             raise UserError(f"{path} is damaged.", "Delete it and run again.", "FQ630") from error
 
 

@@ -11,7 +11,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facequery.errors import UserError
+from facequery.errors import DAMAGED, UserError
 from facequery.head.queries import QuerySet
 
 SCHEMA = "facequery.tracks"
@@ -219,7 +219,7 @@ def read_chunks(folder: Path, name: str, header: dict[str, Any] | None = None) -
         path = _chunk_file(folder, name, index)
         try:
             part = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
+        except DAMAGED as error:
             raise UserError(f"{path} cannot be read ({error}).", "Track again into a new folder.", "FQ312") from None
         if part.shape[:2] != (min(chunk, total - start), columns):
             raise UserError(

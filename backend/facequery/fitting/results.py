@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facequery.errors import UserError
+from facequery.errors import DAMAGED, UserError
 from facequery.geometry.cameras import Camera
 
 GOOD, DOUBTFUL, BRIDGED = "good", "doubtful", "bridged"
@@ -212,7 +212,7 @@ def _read(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in names}
-    except (OSError, ValueError, KeyError) as error:
+    except DAMAGED as error:
         raise UserError(f"{path} is not a fit that FaceQuery wrote.", "Fit the shot again.", "FQ401") from error
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facequery.errors import UserError
+from facequery.errors import DAMAGED, UserError
 from facequery.head.model import HeadModel
 from facequery.head.queries import QuerySet
 
@@ -86,7 +86,7 @@ class Actor:
                 arrays = {k: data[k] for k in data.files}
         except FileNotFoundError as error:
             raise UserError(f'There is no actor file "{path}".', "", "FQ131") from error
-        except (OSError, ValueError, EOFError) as error:
+        except DAMAGED as error:
             raise UserError(f'The actor file "{path}" cannot be read ({error}).', "", "FQ131") from error
         if not {"version", "name", "identity"} <= arrays.keys():
             raise UserError(f'"{path}" is not an actor file.', "", "FQ131")

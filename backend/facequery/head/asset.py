@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facequery.errors import UserError
+from facequery.errors import DAMAGED, UserError
 
 MIRROR = np.array([-1.0, 1.0, 1.0], np.float32)
 
@@ -25,7 +25,7 @@ def read_arrays(path: Path) -> dict[str, NDArray]:
     try:
         with np.load(path, allow_pickle=False) as data:
             return {name: data[name] for name in data.files}
-    except (OSError, ValueError) as error:
+    except DAMAGED as error:
         raise UserError(
             f'The head file "{path}" cannot be read ({error}).', "Install FaceQuery again.", "FQ101"
         ) from error

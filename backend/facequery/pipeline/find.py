@@ -29,7 +29,7 @@ from facequery.detection.faces import (
 )
 from facequery.detection.finder import FaceFinder
 from facequery.detection.tracks import CHUNK, save_npz
-from facequery.errors import UserError
+from facequery.errors import DAMAGED, UserError
 from facequery.geometry.crops import compose, crop_from_box, crop_from_points, invert_affine, sample_crop
 from facequery.head.model import HeadModel
 from facequery.pipeline.memory import in_smaller_parts
@@ -132,7 +132,7 @@ def load_path(file: Path) -> FacePath:
     try:
         with np.load(file, allow_pickle=False) as data:
             return FacePath(data["crops"], data["detected"], data["score"])
-    except (OSError, ValueError, KeyError) as error:
+    except DAMAGED as error:
         raise UserError(f"{file} is damaged.", "Delete it and run the job again.", "FQ323") from error
 
 
