@@ -124,5 +124,5 @@ def test_the_mean_with_the_mirrored_picture_is_symmetric():
     crops = rng.integers(0, 256, (2, detector.size, detector.size, 3)).astype(np.uint8)
     positions = rng.normal(0, 0.05, (5, 3)).astype(np.float32)
     xy, sigma = detector.look(crops, positions)
-    other, spread = detector.look(crops[:, :, ::-1], positions * np.float32([-1, 1, 1]))
+    other, spread = detector.look(crops[:, :, ::-1], positions * np.array([-1, 1, 1], np.float32))
     assert np.allclose(xy, other * [-1, 1], atol=1e-4) and np.allclose(sigma, spread, rtol=1e-3)

@@ -1,11 +1,12 @@
 """Dense error on a set in the form that Cycles rendering writes, whose pictures need not show anything."""
 
 import json
+from typing import cast
 
 import cv2
 import numpy as np
 import pytest
-from facequery.detection.detector import tightened
+from facequery.detection.detector import Detector, tightened
 from facequery.evaluation.dense import dense_figures, dense_queries, is_rendered
 from facequery.geometry.crops import apply_affine, crop_from_points, invert_affine
 from facequery.geometry.rotations import euler_to_matrix
@@ -57,7 +58,7 @@ class Shifted:
 
 def test_dense_error_is_over_the_distance_of_the_eye_corners(rendered):
     assert is_rendered(rendered.folder) and not is_rendered(rendered.folder / "images")
-    figures = dense_figures(Shifted(rendered, 0.02), rendered, count=500)
+    figures = dense_figures(cast(Detector, Shifted(rendered, 0.02)), rendered, count=500)
     assert figures["dense_points"] == 500
     for name in ("dense_nme", "dense_seen", "dense_median", "dense_frontal"):
         assert figures[name] == pytest.approx(2.0, abs=0.01), name
