@@ -30,7 +30,8 @@ def self_visibility(face: DenseFace, triangles: NDArray, binding: Binding) -> ND
     normal = _depth_normals(face, triangles)
     away = np.einsum("nk,nk->n", normal[used], weight)
     front = 1 / (1 + np.exp(-(away - _GRAZING) / _SHARPNESS))
-    free = 1 / (1 + np.exp(np.clip((behind - _BEHIND) / _SOFTNESS, -40, 40)))
+    odds = np.exp(np.clip((np.maximum(behind, 0) - _BEHIND) / _SOFTNESS, -40, 40))
+    free = (1 + np.exp(-_BEHIND / _SOFTNESS)) / (1 + odds)  # 1 on the surface itself
     return (front * free).astype(np.float32)
 
 
