@@ -58,7 +58,7 @@ def test_the_jaw_does_not_go_through_the_skull(model: HeadModel, weights: dict[s
     normals = np.zeros_like(skull)
     for k in range(3):
         np.add.at(normals, triangles[:, k], faces)
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
     distance, nearest = cKDTree(skull).query(jaw)
     height = ((jaw - skull[nearest]) * normals[nearest]).sum(1)[distance < 0.004]
     assert not len(height) or height.min() > -most
