@@ -8,8 +8,10 @@ import numpy as np
 
 
 @numba.njit(cache=True, fastmath=True, error_model="numpy")
-def fill(screen, triangles, material, culled, alpha_of, corner_uv, alpha, cutoff, ids, best):  # type: ignore[no-untyped-def]
-    """Draw triangles into a z-buffer that may already hold others.
+def fill(  # type: ignore[no-untyped-def]
+    first, last, screen, triangles, material, culled, alpha_of, corner_uv, alpha, cutoff, ids, best
+):
+    """Draw the triangles first to last - 1 into a z-buffer that may already hold others.
 
     screen (V, 4) float32: x, y in pixels of the buffer, inverse depth > 0 that grows towards the camera (0: behind it),
     unused; triangles (T, 3), material (T,), culled (M,) 1: back faces of that material are left out, alpha_of (M,)
@@ -22,7 +24,7 @@ def fill(screen, triangles, material, culled, alpha_of, corner_uv, alpha, cutoff
     half = np.float32(0.5)
     one = np.float32(1.0)
     wide, high = np.float32(width), np.float32(height)
-    for t in range(triangles.shape[0]):
+    for t in range(first, last):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         ax, ay, wa = screen[a, 0], screen[a, 1], screen[a, 2]
         bx, by, wb = screen[b, 0], screen[b, 1], screen[b, 2]
@@ -169,6 +171,17 @@ def vertex_normals(vertices, triangles, normals):  # type: ignore[no-untyped-def
             normals[i, 0] /= length
             normals[i, 1] /= length
             normals[i, 2] /= length
+
+
+@numba.njit(cache=True, fastmath=True, error_model="numpy")
+def moved(vertices, normals, rotation, translation, points, turned):  # type: ignore[no-untyped-def]
+    """Rigid motion x -> rotation x + translation of vertices (V, 3) and normals (V, 3) into points and turned."""
+    for i in range(vertices.shape[0]):
+        x, y, z = vertices[i, 0], vertices[i, 1], vertices[i, 2]
+        p, q, r = normals[i, 0], normals[i, 1], normals[i, 2]
+        for k in range(3):
+            points[i, k] = rotation[k, 0] * x + rotation[k, 1] * y + rotation[k, 2] * z + translation[k]
+            turned[i, k] = rotation[k, 0] * p + rotation[k, 1] * q + rotation[k, 2] * r
 
 
 @numba.njit(cache=True, fastmath=True, error_model="numpy")

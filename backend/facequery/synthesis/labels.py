@@ -52,6 +52,7 @@ def labels(render: Render, binding: Binding, model: HeadModel, surface: NDArray 
 def _normals(render: Render, binding: Binding) -> NDArray[np.float64]:
     index = np.minimum(binding.indices, len(render.normals) - 1)
     normals = np.einsum("nk,nkc->nc", binding.weights, render.normals[index]).astype(np.float64)
+    normals = normals @ render.scene.view.rotation.T
     return normals / (np.linalg.norm(normals, axis=1, keepdims=True) + 1e-9)
 
 

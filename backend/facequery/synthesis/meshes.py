@@ -1,6 +1,7 @@
 """Meshes as the renderer draws them: the head's, and whatever is put on or in front of it."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,10 +42,15 @@ class HeadMesh:
     skin_triangles: int
     rim: NDArray[np.int32]
 
-    @property
-    def closed_mouth(self) -> slice:
-        """The triangles that can be seen while the lips are closed: no teeth, no gums."""
-        return slice(0, int(np.argmax(self.material >= HEAD_ROWS["teeth_upper"])))
+    @cached_property
+    def closed_triangles(self) -> int:
+        """How many triangles, from the first on, can be seen while the lips are closed: no teeth, no gums."""
+        return int(np.argmax(self.material >= HEAD_ROWS["teeth_upper"]))
+
+    @cached_property
+    def closed_vertices(self) -> int:
+        """How many vertices, from the first on, they use."""
+        return int(self.triangles[: self.closed_triangles].max()) + 1
 
     def mouth_is_closed(self, vertices: NDArray) -> bool:
         """Whether the lips of canonical vertices (V, 3) touch at three places, as they do at rest."""

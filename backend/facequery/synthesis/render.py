@@ -16,6 +16,7 @@ from facequery.synthesis.meshes import Extra, HeadMesh
 from facequery.synthesis.scene import Scene
 from facequery.synthesis.shade_light import lit
 from facequery.synthesis.shade_surface import surfaces
+from facequery.synthesis.stage import Stage
 
 _SHADOW_SIDE = 160
 _SHADOW_HALF = 0.24  # metres that the shadow map reaches from the head's middle
@@ -28,7 +29,7 @@ class Render:
 
     colour (S, S, 3) float32 linear light, premultiplied; coverage (S, S) 0..1; depth (S, S) metres to the nearest
     opaque surface, inf for none; nearness (2 S, 2 S) inverse depth of the z-buffer, 0 for none; vertices (V, 3) the
-    head's, canonical (all of the model's, bones too); normals (V', 3) of the drawn ones, camera space; focal, cx, cy in
+    head's, canonical (all of the model's, bones too); normals (V', 3) of the drawn ones, canonical; focal, cx, cy in
     pixels; illuminant (3,) the light's colour.
     """
 
@@ -76,6 +77,7 @@ class Renderer:
         height = library.surface.covered.shape[0]
         along = np.diff(library.surface.positions[height // 4 : height // 2, height // 4 : 3 * height // 4], axis=1)
         self._texel = float(np.median(np.linalg.norm(along, axis=-1)))  # metres, in the middle of the face
+        self._stage = Stage(model, self.mesh)
         self._no_shadow = np.zeros((2, 2), np.float32)
 
     def render(
@@ -94,49 +96,13 @@ class Renderer:
         extras: further meshes in camera space; lenses: panes of glasses, blended over; overlay
         (H, W, 4) uint8: paint on the skin's texture, alpha last.
         """
-        view, mesh = scene.view, self.mesh
+        view = scene.view
         if vertices is None:
             vertices = self.model.vertices(scene.identity, scene.expression)
-        rotation = view.rotation.astype(np.float32)
-        drawn = vertices[: mesh.vertex_count] @ rotation.T + view.translation.astype(np.float32)
-        shown = mesh.closed_mouth if mesh.mouth_is_closed(vertices) else slice(None)
-        normals = (self.normals(vertices) if normals is None else normals) @ rotation.T
-        points, point_normals, rest, occlusion = (
-            [drawn],
-            [normals],
-            [self.model.rest[: mesh.vertex_count]],
-            [mesh.occlusion],
-        )
-        triangles, corner_uv, material = [mesh.triangles[shown]], [mesh.corner_uv[shown]], [mesh.material[shown]]
-        rows, layers, start = list(scene.head_rows), [-1] * len(scene.head_rows), len(drawn)
-        for extra in extras:
-            count = len(extra.vertices)
-            own = np.empty((count, 3), np.float32)
-            kernels.vertex_normals(extra.vertices, extra.triangles, own)
-            points.append(extra.vertices)
-            point_normals.append(own)
-            rest.append(extra.rest)
-            occlusion.append(np.ones(count, np.float32))
-            triangles.append(extra.triangles + np.int32(start))
-            none = np.zeros((len(extra.triangles), 3, 2), np.float32)
-            corner_uv.append(none if extra.corner_uv is None else extra.corner_uv)
-            material.append(np.full(len(extra.triangles), len(rows), np.int32))
-            rows.append(extra.row)
-            layers.append(extra.layer)
-            start += count
-        arrays = _Arrays(
-            points=np.concatenate(points),
-            normals=np.concatenate(point_normals),
-            rest=np.concatenate(rest),
-            occlusion=np.concatenate(occlusion),
-            triangles=np.concatenate(triangles),
-            corner_uv=np.concatenate(corner_uv),
-            material=np.concatenate(material),
-            table=np.stack(rows),
-            layers=np.array(layers, np.int32),
-            extra_triangles=sum(len(extra.triangles) for extra in extras),
-        )
-        return self._draw(scene, size, arrays, vertices, normals, overlay, lenses)
+        if normals is None:
+            normals = self.normals(vertices)
+        self._stage.set(vertices, normals, view.rotation, view.translation, scene.head_rows, extras)
+        return self._draw(scene, size, self._stage, vertices, normals, overlay, lenses)
 
     def normals(self, vertices: NDArray) -> NDArray[np.float32]:
         """Unit normals (V', 3) of the drawn vertices of canonical (or camera-space) vertices (V, 3)."""
@@ -149,7 +115,7 @@ class Renderer:
         self,
         scene: Scene,
         size: int,
-        a: "_Arrays",
+        a: Stage,
         vertices: NDArray,
         normals: NDArray,
         overlay: NDArray | None,
@@ -157,14 +123,17 @@ class Renderer:
     ) -> Render:
         view, library, light = scene.view, self.library, scene.light
         focal, cx, cy = np.float32(view.focal * size), np.float32(view.cx * size), np.float32(view.cy * size)
-        count = len(a.points)
-        screen = np.empty((count, 4), np.float32)
-        kernels.project(a.points, focal, focal, cx, cy, np.float32(2.0), screen)
+        for run in a.vertex_runs:
+            kernels.project(a.points[run], focal, focal, cx, cy, np.float32(2.0), a.screen[run])
         kinds = a.table[:, shading.KIND].astype(int)
         culled = np.isin(kinds, _CULLED_KINDS).astype(np.int32)
         ids = np.full((2 * size, 2 * size), -1, np.int32)
         best = np.zeros((2 * size, 2 * size), np.float32)
-        kernels.fill(screen, a.triangles, a.material, culled, a.layers, a.corner_uv, library.hair_alpha, 110, ids, best)
+        for first, last in a.runs:
+            kernels.fill(
+                first, last, a.screen, a.triangles, a.material, culled, a.layers, a.corner_uv, library.hair_alpha, 110,
+                ids, best,
+            )  # fmt: skip
         room = 4 * size * size
         sample_tri, sample_xy = np.empty(room, np.int32), np.empty((room, 2), np.float32)
         sample_pixel, sample_weight = np.empty(room, np.int32), np.empty(room, np.float32)
@@ -224,7 +193,7 @@ class Renderer:
         covered = best if lens.dark else best.copy()
         zero = np.zeros(len(lens.triangles), np.int32)
         kernels.fill(
-            screen, lens.triangles, zero, zero[:1], zero[:1] - 1, np.zeros((len(zero), 3, 2), np.float32),
+            0, len(zero), screen, lens.triangles, zero, zero[:1], zero[:1] - 1, np.zeros((len(zero), 3, 2), np.float32),
             self.library.hair_alpha, 110, ids, covered,
         )  # fmt: skip
         share = cv2.resize((ids >= 0).astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
@@ -245,20 +214,21 @@ class Renderer:
         colour[box] = colour[box] * (1 - opacity) + pane * sky
         coverage[box] = coverage[box] * (1 - opacity[..., 0]) + opacity[..., 0]
 
-    def _shadow_map(self, a: "_Arrays", lamp: NDArray, middle: NDArray, culled: NDArray) -> tuple[NDArray, NDArray]:
+    def _shadow_map(self, a: Stage, lamp: NDArray, middle: NDArray, culled: NDArray) -> tuple[NDArray, NDArray]:
         helper = np.array([0, 1.0, 0]) if abs(lamp[1]) < 0.9 else np.array([1.0, 0, 0])
         right = np.cross(helper, lamp)
         right /= np.linalg.norm(right)
         basis = np.stack([right, np.cross(right, lamp), lamp]).astype(np.float32)
-        screen = np.empty((len(a.points), 4), np.float32)
-        kernels.project_light(a.points, basis, middle, np.float32(_SHADOW_HALF), np.float32(_SHADOW_SIDE), screen)
+        for run in a.vertex_runs:
+            kernels.project_light(
+                a.points[run], basis, middle, np.float32(_SHADOW_HALF), np.float32(_SHADOW_SIDE), a.screen[run]
+            )
         ids = np.full((_SHADOW_SIDE, _SHADOW_SIDE), -1, np.int32)
         best = np.zeros((_SHADOW_SIDE, _SHADOW_SIDE), np.float32)
         # What lies inside the head casts no shadow that could be seen.
-        skin, outside = self.mesh.skin_triangles, len(a.triangles) - a.extra_triangles
-        for part in (slice(0, skin), slice(outside, None)):
+        for first, last in ((0, self.mesh.skin_triangles), a.runs[-1]):
             kernels.fill(
-            screen, a.triangles[part], a.material[part], culled, a.layers, a.corner_uv[part],
+                first, last, a.screen, a.triangles, a.material, culled, a.layers, a.corner_uv,
                 self.library.hair_alpha, 110, ids, best,
             )  # fmt: skip
         return best, basis
@@ -308,19 +278,3 @@ class _Level:
         masks = [cv2.resize(m, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for m in halves]
         brows = [cv2.resize(b, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for b in self.brows]
         return _Level(skins, np.ascontiguousarray(np.concatenate(masks, -1)), np.stack(brows))
-
-
-@dataclass(frozen=True)
-class _Arrays:
-    """All meshes of a picture as one: see Renderer.render."""
-
-    points: NDArray[np.float32]
-    normals: NDArray[np.float32]
-    rest: NDArray[np.float32]
-    occlusion: NDArray[np.float32]
-    triangles: NDArray[np.int32]
-    corner_uv: NDArray[np.float32]
-    material: NDArray[np.int32]
-    table: NDArray[np.float32]
-    layers: NDArray[np.int32]
-    extra_triangles: int
