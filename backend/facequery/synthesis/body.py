@@ -17,6 +17,8 @@ _ROWS = np.array(
     [(-0.178, 0.064, 0.060), (-0.192, 0.078, 0.068), (-0.207, 0.110, 0.080), (-0.226, 0.150, 0.092),
      (-0.262, 0.190, 0.105), (-0.33, 0.232, 0.115), (-0.50, 0.258, 0.120), (-0.80, 0.262, 0.120)]
 )  # fmt: skip
+_SHARE = np.clip(np.arange(len(_ROWS) + 1) / 3.0, 0, 1)[:, None, None]  # how far a ring turns with the chest
+_ALONG = np.linspace(0, 1, 10)[:, None]  # rings of clothes
 _PIVOT = np.array([0.0, -0.11, -0.08])  # where the head turns on the neck
 
 
@@ -32,6 +34,12 @@ class Body:
         n = len(loop)
         self._columns = n
         self._angle = np.arctan2(rest[order, 2] - centre[2], rest[order, 0] - centre[0])
+        cos, sin = np.cos(self._angle), np.sin(self._angle)
+        # Shoulders are boxes with round corners rather than ellipses.
+        self._box_x, self._box_z = np.sign(cos) * np.abs(cos) ** 0.85, np.sign(sin) * np.abs(sin) ** 0.85
+        self._front = np.clip(sin, 0, 1)
+        self._outwards = np.stack([cos, 0.35 + 0 * cos, sin], -1)
+        self._flat_outwards = self._outwards * [1, 0, 1]
         self._grids: dict[int, NDArray[np.int32]] = {}
 
     def grid(self, rows: int) -> NDArray[np.int32]:
@@ -49,26 +57,22 @@ class Body:
         """Skin below the neck, and clothes on it, for canonical head vertices (V, 3)."""
         top = vertices[self._loop].astype(np.float64)
         width = np.exp(rng.normal(0, 0.09))
-        cos, sin = np.cos(self._angle), np.sin(self._angle)
-        # Shoulders are boxes with round corners rather than ellipses.
-        power = 0.85
-        cx, cz = np.sign(cos) * np.abs(cos) ** power, np.sign(sin) * np.abs(sin) ** power
         middle = top.mean(0)
         shift = middle - np.array([0.0, -0.16, -0.0826])
         body = np.empty((len(_ROWS) + 1, self._columns, 3))
         body[0] = top
-        body[1:, :, 0] = cx * (_ROWS[:, 1:2] * width) + shift[0]
+        body[1:, :, 0] = self._box_x * (_ROWS[:, 1:2] * width) + shift[0]
         body[1:, :, 1] = _ROWS[:, :1] + shift[1]
-        body[1:, :, 2] = cz * (_ROWS[:, 2:] * width) - 0.083 + shift[2]
+        body[1:, :, 2] = self._box_z * (_ROWS[:, 2:] * width) - 0.083 + shift[2]
         euler = scene.view.yaw, scene.view.pitch
         turn = euler_to_matrix(
             float(np.clip(-euler[0] * rng.uniform(0, 0.8), -0.7, 0.7)),
             float(np.clip(-euler[1] * rng.uniform(0, 0.8), -0.35, 0.3)),
             float(rng.normal(0, 0.06)),
         )
-        share = np.clip(np.arange(len(body)) / 3.0, 0, 1)[:, None, None]
-        turned = (body - _PIVOT - shift) @ turn.T + _PIVOT + shift
-        body = body + share * (turned - body)
+        pivot = _PIVOT + shift
+        turned = (body - pivot).reshape(-1, 3) @ turn.T + pivot
+        body += _SHARE * (turned.reshape(body.shape) - body)
         skin_row = row(
             shading.PLAIN, scene.albedo * 0.95, scene.albedo * 0.8, pattern=40, amount=0.4, specular=0.04, shine=14
         )
@@ -80,20 +84,19 @@ class Body:
         return extras
 
     def _cloth(self, rng: np.random.Generator, body: NDArray) -> NDArray[np.float64]:
-        front = np.clip(np.sin(self._angle), 0, 1)
-        start = rng.uniform(0.25, 2.2) + (rng.uniform(0, 2.5) * front**6 if rng.random() < 0.4 else 0.0)
-        along = start + (len(body) - 1.001 - start) * np.linspace(0, 1, 10)[:, None] ** 1.3
+        start = rng.uniform(0.25, 2.2) + (rng.uniform(0, 2.5) * self._front**6 if rng.random() < 0.4 else 0.0)
+        along = start + (len(body) - 1.001 - start) * _ALONG**1.3
         low = np.clip(along.astype(int), 0, len(body) - 2)
         part = (along - low)[..., None]
         column = np.arange(self._columns)[None]
-        shape = body[low, column] * (1 - part) + body[low + 1, column] * part
-        outwards = np.stack([np.cos(self._angle), 0.35 + 0 * front, np.sin(self._angle)], -1)
-        folds = 0.003 * rng.standard_normal((10, self._columns, 1)) * np.linspace(0, 1, 10)[:, None, None]
-        return shape + outwards * (rng.uniform(0.004, 0.012) + folds)
+        upper = body[low, column]
+        folds = 0.003 * rng.standard_normal((10, self._columns, 1)) * _ALONG[..., None]
+        folds += rng.uniform(0.004, 0.012)
+        return upper + part * (body[low + 1, column] - upper) + self._outwards * folds
 
     def _scarf(self, rng: np.random.Generator, top: NDArray) -> NDArray[np.float64]:
         thick = rng.uniform(0.012, 0.032)
-        outwards = np.stack([np.cos(self._angle), 0 * self._angle, np.sin(self._angle)], -1)
+        outwards = self._flat_outwards
         turn = np.linspace(-0.5 * np.pi, 1.5 * np.pi, 10)[:, None, None]
         lumps = 1 + 0.12 * rng.standard_normal((1, self._columns, 1))
         ring = top + outwards * thick * 0.8 + [0, -0.012, 0]

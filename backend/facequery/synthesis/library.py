@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -70,6 +71,13 @@ class Environment:
     directions: NDArray[np.float32]
     weighted: NDArray[np.float32]
 
+    @cached_property
+    def moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Sums over all directions of the weighted radiance (3,), times x, y, z (3, 3), times their products (3, 3, 3);
+        the channel comes first."""
+        d, w = self.directions.astype(np.float64), self.weighted.T.astype(np.float64)
+        return w.sum(1), w @ d, np.einsum("cn,ni,nj->cij", w, d, d)
+
 
 @dataclass(frozen=True)
 class Library:
@@ -90,6 +98,11 @@ class Library:
     strand_layer: int
     names: dict[str, list[str]] = field(default_factory=dict)
     portraits: list[PortraitSkin] = field(default_factory=list)  # their index goes on after that of the skins
+
+    @cached_property
+    def lightness(self) -> NDArray[np.float64]:
+        """Mean linear albedo of each skin (skins,)."""
+        return np.array([skin.mean.mean() for skin in self.skins])
 
     @staticmethod
     def load(model: HeadModel, split: str = "train") -> "Library":

@@ -12,6 +12,9 @@ from facequery.synthesis.settings import SampleSettings
 
 _TO_CAMERA = np.diag([1.0, -1.0, -1.0])  # y up, z towards the viewer -> OpenCV's axes
 
+_HARMONICS = np.array([0.282095, 0.488603, 0.488603, 0.488603, 1.092548, 1.092548, 0.315392, 1.092548, 0.546274])
+_BANDS = _HARMONICS**2 * [1, 2 / 3, 2 / 3, 2 / 3, 0.25, 0.25, 0.25, 0.25, 0.25]  # what irradiance keeps of radiance
+
 
 @dataclass(frozen=True)
 class Light:
@@ -68,11 +71,12 @@ def irradiance(
 ) -> NDArray[np.float32]:
     """Irradiance over pi as nine coefficients a channel (9, 3) of 1, y, z, x, xy, yz, 3zz-1, xz, xx-yy of a unit normal
     in camera space (Ramamoorthi and Hanrahan 2001, An Efficient Representation for Irradiance Environment Maps)."""
-    d = environment.directions @ turn.T.astype(np.float32)
-    x, y, z = d[:, 0], d[:, 1], d[:, 2]
-    basis = np.stack([np.ones_like(x), y, z, x, x * y, y * z, 3 * z * z - 1, x * z, x * x - y * y])
-    scale = np.array([0.282095, 0.488603, 0.488603, 0.488603, 1.092548, 1.092548, 0.315392, 1.092548, 0.546274])
-    band = np.array([1, 2 / 3, 2 / 3, 2 / 3, 0.25, 0.25, 0.25, 0.25, 0.25])
-    coefficients = (basis @ environment.weighted) * (scale**2 * band)[:, None]
+    total, first, second = environment.moments
+    x, y, z = (first @ turn.T).T
+    q = turn @ second @ turn.T
+    moments = [
+        total, y, z, x, q[:, 0, 1], q[:, 1, 2], 3 * q[:, 2, 2] - total, q[:, 0, 2], q[:, 0, 0] - q[:, 1, 1],
+    ]  # fmt: skip
+    coefficients = np.array(moments) * _BANDS[:, None]
     gray = coefficients.mean(axis=1, keepdims=True)
     return ((gray + saturation * (coefficients - gray)) * strength).astype(np.float32)

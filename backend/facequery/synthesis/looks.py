@@ -71,8 +71,7 @@ def draw_skin(
 ) -> tuple[int, NDArray[np.float32]]:
     """Index of a skin and the kernel's skin parameters: tone, age (old, 0..1), lips, brows, stubble, makeup."""
     p = np.zeros(s.SKIN_PARAMETERS, np.float32)
-    lightness = np.array([skin.mean.mean() for skin in library.skins])
-    odds = np.exp(-np.abs(np.log(lightness / albedo.mean())) * 1.6)
+    odds = np.exp(-np.abs(np.log(library.lightness / albedo.mean())) * 1.6)
     index = pick(rng, range(len(odds)), odds.tolist())
     mean = library.skins[index].mean
     p[s.GAIN : s.GAIN + 3] = np.clip(albedo / mean, 0.1, 4)
