@@ -1,6 +1,7 @@
 """Cameras: projection against hand-made numbers, inverses, frames, documents."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -99,3 +100,18 @@ def test_no_camera_in_it_is_refused():
     for document in documents:
         with pytest.raises(UserError):
             Camera.from_dict(document)
+
+
+def test_a_camera_relative_to_another_projects_what_stands_in_the_others_space(rng):
+    def posed(seed: int, count: int) -> Camera:
+        turns = np.random.default_rng(seed).normal(size=(count, 3)) * 0.2
+        shift = np.random.default_rng(seed + 9).normal(size=(count, 3))
+        return replace(Camera.pinhole(640, 480, 700.0), rotation=axis_angle_to_matrix(turns), translation=shift)
+
+    first, second = posed(1, 5), posed(2, 1)
+    world = rng.normal(size=(5, 20, 3)) * 0.1 + [0, 0, 4]
+    expected = second.project(second.to_camera(world))
+    beside = second.relative_to(first)
+    np.testing.assert_allclose(beside.project(beside.to_camera(first.to_camera(world))), expected, atol=1e-8)
+    alone = first.relative_to(first)
+    np.testing.assert_allclose(alone.to_camera(first.to_camera(world)), first.to_camera(world), atol=1e-12)

@@ -11,7 +11,12 @@ from facequery.head import QuerySet, load_layout
 from facequery.head.slide import Slide, yaw_of
 from facequery_protocol.layout import LayoutError, validated
 
-FLIP = np.float32([-1, 1, 1])
+FLIP = np.array([-1, 1, 1], np.float32)
+
+
+def slide_of(layout: QuerySet) -> Slide:
+    assert layout.slide is not None
+    return layout.slide
 
 
 def seen(points: np.ndarray, yaw: float, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
@@ -44,7 +49,7 @@ def test_contours_slide_and_are_mirror_images(name, count):
 
 def test_contour_ends_the_face_in_the_picture(model):
     """At every yaw the contour lies outside, in the picture, of where it lies at rest, on the side that turns away."""
-    slide = load_layout("ibug68").slide
+    slide = slide_of(load_layout("ibug68"))
     for yaw in (15.0, 30.0, 45.0):
         free, fixed = (seen(points, yaw)[12:15, 0] for points in (slide.at(yaw), slide.at(0.0)))
         assert (free > fixed + 1).all()
@@ -53,23 +58,23 @@ def test_contour_ends_the_face_in_the_picture(model):
 def test_queries_follow_each_face():
     layout = load_layout("ibug68")
     faces = np.stack([seen(layout.positions, yaw) for yaw in (-30.0, 0.0, 30.0)])
-    asked = layout.slide.followed(layout.positions, faces)
+    asked = slide_of(layout).followed(layout.positions, faces)
     np.testing.assert_array_equal(asked[:, 17:], np.broadcast_to(layout.positions[17:], (3, 51, 3)))
     assert np.abs(asked[1] - layout.positions).max() < 0.003
     np.testing.assert_allclose(asked[0, :17], asked[2, :17][::-1] * FLIP, atol=0.003)
-    shift = np.float32([0.001, 0.002, 0.0])  # calibrated positions keep their distance
-    moved = layout.slide.followed(layout.positions + shift, faces)
+    shift = np.array([0.001, 0.002, 0.0], np.float32)  # calibrated positions keep their distance
+    moved = slide_of(layout).followed(layout.positions + shift, faces)
     np.testing.assert_allclose(moved[:, :17] - asked[:, :17], np.broadcast_to(shift, (3, 17, 3)), atol=1e-3)
 
 
 def test_a_slide_survives_files_and_subsets(model, tmp_path):
     layout = load_layout("ibug68")
     layout.save(tmp_path / "mine.json")
-    again = QuerySet.load(tmp_path / "mine.json").slide
-    np.testing.assert_array_equal(again.positions, layout.slide.positions)
+    again = slide_of(QuerySet.load(tmp_path / "mine.json"))
+    np.testing.assert_array_equal(again.positions, slide_of(layout).positions)
     some = layout.subset([30, 3, 1])
-    assert some.slide.indices.tolist() == [1, 2]
-    np.testing.assert_array_equal(some.slide.positions, layout.slide.positions[:, [3, 1]])
+    assert slide_of(some).indices.tolist() == [1, 2]
+    np.testing.assert_array_equal(slide_of(some).positions, slide_of(layout).positions[:, [3, 1]])
     assert layout.subset([30, 31]).slide is None
     assert QuerySet.concat([layout, load_layout("jaw")]).slide is None
     replace(layout, slide=None).save(tmp_path / "plain.json")

@@ -1,6 +1,7 @@
 """Labels are pinned to what is in the picture."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from facequery.synthesis.scene import Scene, sample_scene
 from facequery.synthesis.settings import SampleSettings
 
 
-def scene_of(sampler: FaceSampler, seed: int, **settings: float) -> Scene:
+def scene_of(sampler: FaceSampler, seed: int, **settings: Any) -> Scene:
     """A scene without anything in front of the face."""
     bare = replace(
         SampleSettings(hair=0, hat=0, beard=0, glasses=0, occluder=0, face_mask=0, helmet=0, shadow=0), **settings

@@ -239,7 +239,7 @@ class Refiner:
         A Gaussian process over the resting head; measurements far off the field lose their say (Cauchy weights).
         """
         count = len(pull)
-        prior = np.kron(self._own * scale**2, np.eye(2))
+        prior: NDArray[np.float64] = np.kron(self._own * scale**2, np.eye(2))
         measured = np.linalg.solve(information + 1e-9 * np.eye(2), pull[..., None])[..., 0]
         known = np.trace(information, axis1=1, axis2=2) > 1e-6
         weight: NDArray[np.float64] = known.astype(np.float64)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from facequery.errors import DAMAGED, UserError
 from facequery.geometry.cameras import Camera
@@ -160,6 +160,12 @@ class ShotFit:
     skull: RigidFit
     jaw: RigidFit
     quality: FitQuality
+
+    def camera(self, view: int, numbers: ArrayLike) -> Camera:
+        """The camera of a view (from 0) at its file numbers (F,), its pose leading from the first view's camera space,
+        in which the results stand, to its own."""
+        own = self.cameras[view].for_frames(numbers)
+        return own.relative_to(own if view == 0 else self.cameras[0].for_frames(self.face.frames))
 
     def save(self, folder: Path) -> None:
         """Write face.npz, skull.npz, jaw.npz, camera.json (camera_2.json, ... for further views) and fit.json."""

@@ -144,6 +144,18 @@ class Camera:
             raise UserError(f"The camera has no frame {missing[0]} of the shot.", code="FQ122")
         return self.select(found)
 
+    def relative_to(self, first: "Camera") -> "Camera":
+        """This camera, its pose leading from the camera space of `first` (as many frames, or one) to its own.
+
+        What stands in the camera space of `first`, as fits do, is projected by it; without a pose for `first` itself.
+        """
+        if first is self or (self.rotation is None and first.rotation is None):
+            return replace(self, rotation=None, translation=None)
+        r0, r1 = (np.eye(3)[None] if c.rotation is None else c.rotation for c in (first, self))
+        t0, t1 = (np.zeros((1, 3)) if c.translation is None else c.translation for c in (first, self))
+        rotation = r1 @ np.swapaxes(r0, -1, -2)
+        return replace(self, rotation=rotation, translation=t1 - np.einsum("fij,fj->fi", rotation, t0))
+
     def to_camera(self, points: ArrayLike) -> NDArray[np.float64]:
         """World to camera space, `points` (F, N, 3) or (N, 3). Returns (F, N, 3)."""
         p = np.asarray(points, dtype=np.float64)

@@ -148,11 +148,11 @@ def _make(folder: Path) -> None:
 
 def _update_tracks(views: Sequence[Path], fit: ShotFit) -> None:
     """What the fitted face hides, in the visibility of the job's own tracks."""
-    for view, camera in zip(views, fit.cameras, strict=True):
+    for index, view in enumerate(views):
         tracks = Tracks.load(view)
         if (view / "faces.npz").is_file():
             crops = load_path(view / "faces.npz").crops
-            update_visibility(TrackWriter.of(tracks, view), crops, fit.face, camera.for_frames(tracks.frames))
+            update_visibility(TrackWriter.of(tracks, view), crops, fit.face, fit.camera(index, tracks.frames))
 
 
 def _previews(

@@ -15,7 +15,6 @@ from facequery.detection.tracks import Tracks, TrackWriter
 from facequery.errors import UserError
 from facequery.fitting.corrections import named_landmarks
 from facequery.fitting.results import ShotFit
-from facequery.geometry.cameras import Camera
 from facequery.pipeline import fit as fits
 from facequery.pipeline.cameras import camera_for
 from facequery.pipeline.find import Region, Report, find_face
@@ -82,7 +81,7 @@ def run_job(request: JobRequest, folder: Path, progress: Progress | None = None,
             corrections = fits.corrections_for(document, for_fit)
             result = fits.fit_job(folder, for_fit, cameras, request.fits, actor, corrections)
             for index, writer in enumerate(writers):
-                camera = result.cameras[index].for_frames(writer.frames)
+                camera = result.camera(index, writer.frames)
                 update_visibility(writer, crops[index], result.face, camera)
             report(1, 1)
         else:
@@ -180,10 +179,9 @@ def overlay_of(tracks: Tracks, fit: ShotFit | None, view: int, wanted: Sequence[
     """What a preview shows of a view (from 0): its tracks and, of `wanted`, the parts of a fit."""
     if fit is None:
         return Overlay(tracks)
-    camera: Camera = fit.cameras[view]
     return Overlay(
         tracks,
-        camera,
+        fit.camera(view, tracks.frames),
         fit.face if "face" in wanted else None,
         fit.skull if "skull" in wanted else None,
         fit.jaw if "jaw" in wanted else None,

@@ -138,8 +138,11 @@ class _FitHeads:
                 "FQ503",
             )
         self.face = FaceFit.load(folder / "face.npz")
-        self.shot, self.view = shot, view
+        self.shot = shot
         self.camera = camera.for_frames(shot.frame_numbers)
+        first = self.camera if not view else job_camera(folder)
+        assert first is not None  # a view's camera is never written without the first one's
+        self.camera = self.camera.relative_to(first.for_frames(self.face.frames))
         self.found = Tracks.load(view_folder(folder, view, len(job.shots))).found
 
     def has(self, row: int) -> bool:
@@ -147,9 +150,7 @@ class _FitHeads:
 
     def at(self, row: int) -> HeadOnPlate:
         camera = self.camera.select([row])
-        points = np.asarray(self.face.vertices[row], np.float64)[None]
-        if self.view:  # the fit stands in the first view's camera space, from which this camera's pose leads on
-            points = camera.to_camera(points)
+        points = camera.to_camera(np.asarray(self.face.vertices[row], np.float64)[None])
         xy = camera.project(points)[0].astype(np.float32)
         return HeadOnPlate(xy, points[0, :, 2].astype(np.float32), self.shot.width, self.shot.height)
 
