@@ -1,7 +1,7 @@
 """The canonical head: a linear model of skin, eyes, teeth, mouth and bones with a rigid jaw and turning eyes."""
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,17 +99,24 @@ class HeadModel:
         if expression is not None:
             weights = _floats(expression, len(self.expression_names), "expression")
             turn, move = self.jaw_transform(weights, identity)
-            moving = np.flatnonzero(self.jaw_weight)
-            jaw = points[..., moving, :]
-            swung = jaw @ np.swapaxes(turn, -1, -2) + move[..., None, :] - jaw
-            points = points + _combined(weights, self.expression_basis)
-            points[..., moving, :] += self.jaw_weight[moving, None] * swung
+            swung = []
+            for run in self._jaw_runs:
+                jaw = points[..., run, :]
+                moved = jaw @ np.swapaxes(turn, -1, -2)
+                moved += move[..., None, :]
+                moved -= jaw
+                moved *= self.jaw_weight[run, None]
+                swung.append(moved)
+            points = self._expressed(points, weights)
+            for run, moved in zip(self._jaw_runs, swung, strict=True):
+                points[..., run, :] += moved
             if eye_rotation is None:
                 eye_rotation = self.gaze(weights)
         if eye_rotation is not None:
             rotation = np.asarray(eye_rotation, np.float32)
             lead = np.broadcast_shapes(points.shape[:-2], rotation.shape[:-3])
-            points = np.broadcast_to(points, (*lead, *points.shape[-2:])).copy()
+            if points.shape[:-2] != lead:
+                points = np.broadcast_to(points, (*lead, *points.shape[-2:])).copy()
             centres = self.eye_centres(identity)
             for eye, name in enumerate(("eye_left", "eye_right")):
                 part, centre = self.parts[name].vertices, centres[..., eye, None, :]
@@ -117,10 +124,30 @@ class HeadModel:
                 points[..., part, :] = turned
         return points
 
+    @cached_property
+    def _jaw_runs(self) -> list[slice]:
+        """The parts of the head that follow the jaw, as runs of vertices: slices are faster than lists of vertices."""
+        return [part.vertices for part in self.parts.values() if self.jaw_weight[part.vertices].any()]
+
+    @cached_property
+    def _expressive_runs(self) -> list[slice]:
+        """The parts that expressions move beside the jaw: teeth, eyeballs and bones mostly do not."""
+        return [part.vertices for part in self.parts.values() if self.expression_basis[:, part.vertices].any()]
+
+    def _expressed(self, points: Array, weights: Array) -> Array:
+        """points (..., V, 3), written over where the shapes allow it, with the expression basis added."""
+        lead = np.broadcast_shapes(points.shape[:-2], weights.shape[:-1])
+        if points.shape[:-2] != lead:
+            points = np.broadcast_to(points, (*lead, *points.shape[-2:])).copy()
+        for run in self._expressive_runs:
+            points[..., run, :] += _combined(weights, self.expression_basis[:, run])
+        return points
+
     def _shaped(self, identity: NDArray | None, tissue: NDArray | None) -> Array:
         points = self.rest
         if identity is not None:
-            points = points + _combined(_floats(identity, self.identity_size, "identity"), self.identity_basis)
+            points = _combined(_floats(identity, self.identity_size, "identity"), self.identity_basis)
+            points += self.rest
         if tissue is not None:
             points = points + _combined(_floats(tissue, len(self.tissue_names), "tissue"), self.tissue_basis)
         return points if points is not self.rest else points.copy()
