@@ -236,3 +236,12 @@ def seen(pixels, points, normals, surface, nearness, tolerance, edge_on, visible
         towards = normals[k, 0] * px + normals[k, 1] * py + normals[k, 2] * pz
         facing = -towards / np.sqrt(px * px + py * py + pz * pz)
         visible[k] = (shown <= 0 or pz - 1.0 / shown < tolerance) and facing > edge_on
+
+
+@numba.njit(cache=True, fastmath=True, error_model="numpy")
+def dim(colour, light):  # type: ignore[no-untyped-def]
+    """Multiplies colour (H, W, 3), in place, by light (H, W)."""
+    for y in range(colour.shape[0]):
+        for x in range(colour.shape[1]):
+            for c in range(3):
+                colour[y, x, c] *= light[y, x]

@@ -78,6 +78,7 @@ class Renderer:
         along = np.diff(library.surface.positions[height // 4 : height // 2, height // 4 : 3 * height // 4], axis=1)
         self._texel = float(np.median(np.linalg.norm(along, axis=-1)))  # metres, in the middle of the face
         self._stage = Stage(model, self.mesh)
+        self._scratch = _Scratch(0)
         self._no_shadow = np.zeros((2, 2), np.float32)
 
     def render(
@@ -127,16 +128,19 @@ class Renderer:
             kernels.project(a.points[run], focal, focal, cx, cy, np.float32(2.0), a.screen[run])
         kinds = a.table[:, shading.KIND].astype(int)
         culled = np.isin(kinds, _CULLED_KINDS).astype(np.int32)
-        ids = np.full((2 * size, 2 * size), -1, np.int32)
+        room = 4 * size * size
+        scratch = self._scratch if self._scratch.room >= room else _Scratch(room)
+        self._scratch = scratch
+        ids = scratch.ids[:room].reshape(2 * size, 2 * size)
+        ids.fill(-1)
         best = np.zeros((2 * size, 2 * size), np.float32)
         for first, last in a.runs:
             kernels.fill(
                 first, last, a.screen, a.triangles, a.material, culled, a.layers, a.corner_uv, library.hair_alpha, 110,
                 ids, best,
             )  # fmt: skip
-        room = 4 * size * size
-        sample_tri, sample_xy = np.empty(room, np.int32), np.empty((room, 2), np.float32)
-        sample_pixel, sample_weight = np.empty(room, np.int32), np.empty(room, np.float32)
+        sample_tri, sample_xy, sample_pixel = scratch.triangles, scratch.xy, scratch.pixels
+        sample_weight, surface = scratch.weights, scratch.surface
         depth = np.empty((size, size), np.float32)
         group = np.arange(len(a.table), dtype=np.int32)
         samples = kernels.plan_samples(
@@ -157,7 +161,6 @@ class Renderer:
             parameters[shading.OVERLAY] = 1
         colour = np.zeros((size * size, 3), np.float32)
         coverage = np.zeros(size * size, np.float32)
-        surface = np.empty((samples, shading.SURFACE_COLUMNS), np.float32)
         surfaces(
             samples, sample_tri, sample_xy,
             a.points, a.normals, a.rest, a.occlusion, a.triangles, a.corner_uv, a.material, a.table,
@@ -254,7 +257,7 @@ def contact_shadow(colour: NDArray, depth: NDArray, focal: float) -> None:
         behind = filled - cv2.blur(filled, (2 * radius + 1, 2 * radius + 1))
         dark += np.clip(behind * np.float32(1 / reach) - np.float32(0.05), 0, 1)
     light = cv2.resize(1 - np.minimum(np.float32(0.35) * dark, np.float32(0.6)), (size, size))
-    colour *= light[..., None]
+    kernels.dim(colour, light)
 
 
 def _halved(texture: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -278,3 +281,13 @@ class _Level:
         masks = [cv2.resize(m, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for m in halves]
         brows = [cv2.resize(b, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for b in self.brows]
         return _Level(skins, np.ascontiguousarray(np.concatenate(masks, -1)), np.stack(brows))
+
+
+class _Scratch:
+    """What the kernels write for each other, for pictures of up to `room` samples: fresh arrays cost page faults."""
+
+    def __init__(self, room: int):
+        self.room = room
+        self.ids, self.triangles, self.pixels = (np.empty(room, np.int32) for _ in range(3))
+        self.xy, self.weights = np.empty((room, 2), np.float32), np.empty(room, np.float32)
+        self.surface = np.empty((room, shading.SURFACE_COLUMNS), np.float32)
