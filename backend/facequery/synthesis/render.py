@@ -218,10 +218,12 @@ class Renderer:
         coverage[box] = coverage[box] * (1 - opacity[..., 0]) + opacity[..., 0]
 
     def _shadow_map(self, a: Stage, lamp: NDArray, middle: NDArray, culled: NDArray) -> tuple[NDArray, NDArray]:
-        helper = np.array([0, 1.0, 0]) if abs(lamp[1]) < 0.9 else np.array([1.0, 0, 0])
-        right = np.cross(helper, lamp)
-        right /= np.linalg.norm(right)
-        basis = np.stack([right, np.cross(right, lamp), lamp]).astype(np.float32)
+        x, y, z = (float(v) for v in lamp)
+        right = np.array([z, 0.0, -x]) if abs(y) < 0.9 else np.array([0.0, -z, y])  # across the lamp
+        right /= np.sqrt(right @ right)
+        p, q, r = (float(v) for v in right)
+        down = np.array([q * z - r * y, r * x - p * z, p * y - q * x])
+        basis = np.array([right, down, lamp], np.float32)
         for run in a.vertex_runs:
             kernels.project_light(
                 a.points[run], basis, middle, np.float32(_SHADOW_HALF), np.float32(_SHADOW_SIDE), a.screen[run]

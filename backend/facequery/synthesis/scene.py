@@ -114,8 +114,8 @@ def crop_view(
 
 def _onto(ray: NDArray) -> NDArray[np.float64]:
     """The shortest rotation that takes the optical axis to `ray`."""
-    axis = np.cross([0, 0, 1.0], ray)
-    k = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
+    x, y = float(ray[0]), float(ray[1])  # the axis of the turn is (-y, x, 0)
+    k = np.array([[0, 0, x], [0, 0, y], [-x, -y, 0]])
     return np.eye(3) + k + k @ k / (1 + ray[2])
 
 
