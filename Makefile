@@ -11,7 +11,7 @@ demo: .venv/installed-plain
 	$(BIN)/facequery demo
 
 test: .venv/installed-test-blender-train-usd
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/installed-test-blender-train-usd
 	$(BIN)/ruff check .
