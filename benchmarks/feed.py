@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 from facequery.errors import UserError
 from facequery.training.cli import pick_device
@@ -38,8 +39,8 @@ def making_rate(config: TrainConfig, processes: int, seconds: float) -> tuple[fl
     data = config.data
     stream = SharedStream(
         make_mix, learner_mix(config), shares, config.model.picture, data.queries, 100_000 // config.model.picture,
-        1e-6, processes, 0, frames,
-    )  # fmt: skip  # a reuse near 0: the makers never pause
+        1.0, processes, 0, frames,
+    )  # fmt: skip
     try:
         stream.batch(0, config.batch)  # all sources are loaded
         before = [processor_seconds(maker.pid or 0) for maker in stream.makers], sum(stream.made())
@@ -49,7 +50,9 @@ def making_rate(config: TrainConfig, processes: int, seconds: float) -> tuple[fl
             stream.batch(batches, config.batch)
             put += time.thread_time() - start
             batches += 1
-            time.sleep(0.2)
+            # as if many more had been used, from each source its share: the makers never pause, and keep to the mix
+            stream.counters[:, 0] = np.array(shares) * (sum(stream.made()) + 1000 * processes)
+            time.sleep(0.05)
         spent = [processor_seconds(m.pid or 0) - b for m, b in zip(stream.makers, before[0], strict=True)]
         return (sum(stream.made()) - before[1]) / sum(spent), batches * config.batch / put
     finally:
