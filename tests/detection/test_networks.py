@@ -1,5 +1,7 @@
 """The detector and the finder round their networks: coordinates, batches, what is kept. Untrained networks do."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -126,3 +128,12 @@ def test_the_mean_with_the_mirrored_picture_is_symmetric():
     xy, sigma = detector.look(crops, positions)
     other, spread = detector.look(crops[:, :, ::-1], positions * np.array([-1, 1, 1], np.float32))
     assert np.allclose(xy, other * [-1, 1], atol=1e-4) and np.allclose(sigma, spread, rtol=1e-3)
+
+
+def test_a_detector_is_told_from_one_with_other_weights():
+    network = LandmarkNet(LandmarkConfig(encoder="resnet_dense", input_size=64))
+    same, other = copy.deepcopy(network), copy.deepcopy(network)
+    with torch.no_grad():
+        next(other.parameters()).view(-1)[0] += 0.01
+    marks = [Detector(net).fingerprint for net in (network, same, other)]
+    assert marks[0] == marks[1] != marks[2]

@@ -34,7 +34,8 @@ def shot_refinement(
     numbers = seen.shot.frame_numbers
     own = "" if anchor is None else f"_{int(numbers[anchor])}"
     chosen = "" if not references else "_by_" + "_".join(str(int(numbers[r])) for r in references)
-    file = seen.work / (name or f"refinement{own}{chosen}.npz")
+    # what other weights saw does not fit these ones' landmarks
+    file = seen.work / (name or f"refinement_{seen.head.detector.fingerprint}{own}{chosen}.npz")
     if file.is_file():
         kept = Refinement.load(file)
         if len(kept.shift) == len(seen.shot):
