@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from dot_face import draw
 from facequery import __version__
-from facequery.cli import main, parse_frames
+from facequery.cli import main
+from facequery.cli.options import parse_frames
 from facequery.errors import UserError
 
 

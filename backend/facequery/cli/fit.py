@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from facequery.cli.console import print_result, progress_bars
+from facequery.cli.options import parse_frames
 from facequery.errors import UserError
 
 
@@ -44,7 +46,6 @@ def fit(
     preview: Annotated[bool | None, typer.Option("--preview/--no-preview", help="Write preview.mp4.")] = None,
 ) -> None:
     """Fit face, skull and jaw to tracks again, without tracking again."""
-    from facequery.cli import parse_frames, print_result, progress_bars
     from facequery.pipeline.fit import parse_fits, read_corrections
     from facequery.pipeline.fit_stage import FitRequest, run_fit
 

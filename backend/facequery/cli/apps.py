@@ -1,34 +1,30 @@
 """The commands for what artists do with a tracked face: pick, segment, project."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from facequery.cli.console import print_result, progress_bars
+from facequery.cli.options import DEFAULT_SHOT, Device, Preview, Refine, ShotOptions, shot_options
 from facequery.errors import UserError
+
+if TYPE_CHECKING:
+    from facequery.pipeline.job import JobRequest
 
 ShotOrJob = Annotated[
     str, typer.Argument(metavar="SHOT|JOB", help="A shot as for `facequery track`, or a job's folder.")
 ]
 Out = Annotated[Path | None, typer.Option("--out", metavar="JOB", help="Folder of the results, for a SHOT.")]
-Frames = Annotated[str | None, typer.Option(metavar="A-B", help="Numbers in the file names; video counts from 1.")]
-Regions = Annotated[list[str] | None, typer.Option("--region", metavar="x,y,w,h", help="Where the face is, in pixels.")]
-Face = Annotated[int, typer.Option(metavar="I", help="Which face, 1 being the largest.")]
-Colorspace = Annotated[str | None, typer.Option(metavar="S", help="Of the plate, where the files are silent.")]
-Exposure = Annotated[float, typer.Option(metavar="STOPS", help="Brightens what the detector sees.")]
-Gaps = Annotated[bool, typer.Option("--allow-gaps", help="Go around missing frames.")]
-Fps = Annotated[float | None, typer.Option(help="Where the files name none, or a wrong one.")]
-Weights = Annotated[str, typer.Option(metavar="NAME|FILE", help="Which detector; see `facequery models`.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    app.command()(pick)
-    app.command()(segment)
-    app.command()(project)
+    for command in (pick, segment, project):
+        app.command()(command)
 
 
+@shot_options
 def pick(
     shot: ShotOrJob,
     more: Annotated[list[str] | None, typer.Argument(metavar="[x,y ...]", help="Further marks.")] = None,
@@ -43,32 +39,22 @@ def pick(
     ] = None,
     frame: Annotated[int | None, typer.Option(metavar="N", help="The frame of marks that name none.")] = None,
     out: Out = None,
-    frames: Frames = None,
-    region: Regions = None,
-    face: Face = 1,
-    colorspace: Colorspace = None,
-    exposure: Exposure = 0.0,
-    allow_gaps: Gaps = False,
-    fps: Fps = None,
+    given: ShotOptions = DEFAULT_SHOT,
     actor: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep the points in this actor file too.")] = None,
-    weights: Weights = "landmarks",
     device: Device = "auto",
-    refine: Annotated[bool, typer.Option("--refine", help="Align to the plate at its full resolution.")] = False,
-    preview: Annotated[bool, typer.Option("--preview/--no-preview", help="Write preview.mp4.")] = True,
+    refine: Refine = False,
+    preview: Preview = True,
 ) -> None:
     """Mark pixels in a frame: they become points of the head, and are tracked through the shot.
 
     The points are written to picked.json in JOB, a layout for any other footage of the same person.
     """
-    from facequery.cli import print_result, progress_bars
     from facequery.pipeline.pick import FILE, parse_marks, run_pick
 
     marks = parse_marks([*(points or []), *(more or [])], frame)
     if out is None:
         raise UserError("There is no folder for the results.", "Name one with --out.", "FQ605")
-    request = _request(
-        shot, frames, region, face, colorspace, exposure, allow_gaps, fps, weights, refine=refine, preview=preview
-    )
+    request = given.request(shot, refine=refine, preview=preview)
     if (out / FILE).is_file():
         print(f"{out / FILE} and the tracks beside it are replaced if these marks mean other points.")
     with progress_bars() as report:
@@ -79,6 +65,7 @@ def pick(
     print_result(result)
 
 
+@shot_options
 def segment(
     shot: ShotOrJob,
     out: Out = None,
@@ -99,22 +86,14 @@ def segment(
     fit: Annotated[bool, typer.Option("--fit", help="Use the job's fitted face, not the dense landmarks.")] = False,
     name: Annotated[str, typer.Option(help="Folder of the mattes in JOB.")] = "mattes",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace other mattes of that name.")] = False,
-    frames: Frames = None,
-    region: Regions = None,
-    face: Face = 1,
-    colorspace: Colorspace = None,
-    exposure: Exposure = 0.0,
-    allow_gaps: Gaps = False,
-    fps: Fps = None,
-    weights: Weights = "landmarks",
+    given: ShotOptions = DEFAULT_SHOT,
     device: Device = "auto",
 ) -> None:
     """Mattes of regions of the head: a sequence each, anti-aliased, in JOB/mattes."""
     from facequery.apps.regions import STANDARD
-    from facequery.cli import progress_bars
     from facequery.pipeline.segment import SegmentRequest, run_segment
 
-    request, folder = _job(shot, out, frames, region, face, colorspace, exposure, allow_gaps, fps, weights)
+    request, folder = _job(shot, out, given)
     wanted = SegmentRequest(tuple(regions or STANDARD), f".{format}", ids, cut, refine, fit, name, overwrite)
     print(f"Writes {folder / name}")
     with progress_bars() as report:
@@ -122,6 +101,7 @@ def segment(
     _print_folders(files)
 
 
+@shot_options
 def project(
     shot: ShotOrJob,
     picture: Annotated[Path, typer.Option("--picture", metavar="FILE", help="A texture, a decal, or a print.npz.")],
@@ -144,21 +124,13 @@ def project(
         Path | None, typer.Option(metavar="DIR", help="Another project's folder: preview both side by side.")
     ] = None,
     out: Out = None,
-    frames: Frames = None,
-    region: Regions = None,
-    face: Face = 1,
-    colorspace: Colorspace = None,
-    exposure: Exposure = 0.0,
-    allow_gaps: Gaps = False,
-    fps: Fps = None,
-    weights: Weights = "landmarks",
+    given: ShotOptions = DEFAULT_SHOT,
     device: Device = "auto",
 ) -> None:
     """Carry a texture or a decal onto a shot: an RGBA sequence over black, and the composite.
 
     The project keeps where the picture lies on the head in print.npz, which goes onto another shot with --picture.
     """
-    from facequery.cli import progress_bars
     from facequery.pipeline.project import ProjectRequest, run_project, side_by_side
 
     place = None
@@ -168,7 +140,7 @@ def project(
         except ValueError:
             raise UserError(f'"{at}" is no place.', "Write --at x,y.", "FQ606") from None
         place = (x, y)
-    request, folder = _job(shot, out, frames, region, face, colorspace, exposure, allow_gaps, fps, weights)
+    request, folder = _job(shot, out, given)
     wanted = ProjectRequest(
         str(picture), place, frame, width, rotation, space, blend, shutter / 360, cut, refine, fit, name, overwrite
     )
@@ -186,7 +158,7 @@ def _print_folders(files: list[Path]) -> None:
         print(f"{folder}: {sum(file.parent == folder for file in files)} pictures")
 
 
-def _job(shot: str, out: Path | None, *options: Any) -> tuple[Any, Path]:
+def _job(shot: str, out: Path | None, given: ShotOptions) -> tuple["JobRequest", Path]:
     """The JobRequest of a job's folder, or of a shot with options, and the folder."""
     from facequery.pipeline.face_shot import folder_of
     from facequery.pipeline.job import load_request
@@ -197,26 +169,4 @@ def _job(shot: str, out: Path | None, *options: Any) -> tuple[Any, Path]:
         return load_request(Path(shot)), Path(shot)
     if out is None:
         raise UserError("There is no folder for the results.", "Name one with --out.", "FQ605")
-    return _request(shot, *options, preview=False), out
-
-
-def _request(
-    shot: str,
-    frames: str | None,
-    region: list[str] | None,
-    face: int,
-    colorspace: str | None,
-    exposure: float,
-    allow_gaps: bool,
-    fps: float | None,
-    weights: str,
-    **others: Any,
-) -> Any:
-    """The JobRequest of the options that all these commands have."""
-    from facequery.cli import parse_frames
-    from facequery.pipeline.job import JobRequest
-
-    return JobRequest(
-        shots=(shot,), frames=parse_frames(frames), face=face, regions=tuple(region or []), colorspace=colorspace,
-        exposure=exposure, allow_gaps=allow_gaps, fps=fps, weights=weights, **others,
-    )  # fmt: skip
+    return given.request(shot, preview=False), out
