@@ -18,12 +18,13 @@ from .ops import shot as shot_ops
 from .ops import track as track_ops
 from .ui import correct as correct_ui
 from .ui import export as export_ui
+from .ui import fit as fit_ui
 from .ui import head as head_ui
 from .ui import keymap, status, tool
 from .ui import points as point_ui
 from .ui import project as project_ui
-from .ui import results as result_ui
 from .ui import shot as shot_ui
+from .ui import track as track_ui
 
 # In the order of registration: types before what points at them.
 _modules = (
@@ -49,8 +50,9 @@ _modules = (
     head_ui,
     point_ui,
     shot_ui,
-    result_ui,
+    track_ui,
     correct_ui,
+    fit_ui,
     project_ui,
     export_ui,
     status,

@@ -4,6 +4,7 @@ import bpy
 from bpy.props import BoolProperty, CollectionProperty, IntProperty, StringProperty
 
 from .core.remote_paths import RemotePaths
+from .host.registration import registration
 from .link.lookup import Backend, find_backend
 from .ui.text import draw_wrapped
 
@@ -118,14 +119,4 @@ class RemovePath(bpy.types.Operator):
         return {"FINISHED"}
 
 
-_classes = (PathRow, FaceQueryPreferences, AddPath, RemovePath)
-
-
-def register() -> None:
-    for cls in _classes:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(_classes):
-        bpy.utils.unregister_class(cls)
+register, unregister = registration(PathRow, FaceQueryPreferences, AddPath, RemovePath)

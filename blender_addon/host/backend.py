@@ -4,7 +4,8 @@ Results are brought into the file by a function that came with the request, as s
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,22 @@ def user_folder() -> Path:
         return Path(bpy.utils.extension_path_user(package, create=True))
     except ValueError:  # not installed as an extension
         return Path(bpy.app.tempdir) / "facequery"
+
+
+@contextmanager
+def shared_folder() -> Iterator[Path]:
+    """The folder for what passes between this Blender and its backend: beside the .blend, or the user's.
+
+    Raises AddonError where it cannot be written to.
+    """
+    folder = Path(bpy.path.abspath("//")) if bpy.data.filepath else user_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+    except OSError as error:
+        raise AddonError(
+            f'"{folder}" cannot be written to ({error.strerror}).', "Save the file where you may write.", "FQ770"
+        ) from None
 
 
 def log_path() -> Path:

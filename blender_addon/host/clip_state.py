@@ -16,7 +16,8 @@ from bpy.props import (
 
 from ..core.errors import AddonError
 from .compat import BLEND_RELATIVE
-from .state import redraw
+from .registration import registration
+from .state import redraw_all
 
 # The backend's formats: name, title, what it is for.
 EXPORTS = (
@@ -49,10 +50,6 @@ MATTES = tuple(
 )
 
 
-def _redraw(self: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
-    redraw()
-
-
 class FaceState(bpy.types.PropertyGroup):
     """One face of a clip: where it is, whose it is, and the job whose results are in the file."""
 
@@ -60,14 +57,14 @@ class FaceState(bpy.types.PropertyGroup):
     number: IntProperty(description="Never used twice in a clip; names the folder of the face's jobs")
     which: IntProperty(name="Which Face", description="Which of several, counted from the largest", default=1, min=1)
     use_region: BoolProperty(
-        name="Region", description="Say where the face is, instead of having it found", update=_redraw
+        name="Region", description="Say where the face is, instead of having it found", update=redraw_all
     )
     region: FloatVectorProperty(
         name="Region",
         description="Where the face is: x and y of the top left corner, width and height, in plate pixels",
         size=4,
         precision=1,
-        update=_redraw,
+        update=redraw_all,
     )
     actor: StringProperty(
         name="Actor",
@@ -103,7 +100,7 @@ class ClipState(bpy.types.PropertyGroup):
 
     faces: CollectionProperty(type=FaceState)
     active_face: IntProperty(
-        name="Face", description="The face that is tracked, corrected and exported", update=_redraw
+        name="Face", description="The face that is tracked, corrected and exported", update=redraw_all
     )
     views: CollectionProperty(type=OtherView)
     active_view: IntProperty()
@@ -125,7 +122,7 @@ class ClipState(bpy.types.PropertyGroup):
     fit_skull: BoolProperty(name="Skull", description="Fit the skull", default=True)
     fit_jaw: BoolProperty(name="Jaw", description="Fit the jaw", default=True)
     show_points: BoolProperty(
-        name="Show Points", description="Draw all points of the job over the plate", default=True, update=_redraw
+        name="Show Points", description="Draw all points of the job over the plate", default=True, update=redraw_all
     )
     export_format: EnumProperty(name="Format", description="What to write", items=EXPORTS)
     export_selected: BoolProperty(name="Selected Tracks", description="Leave out the tracks that are not selected")
@@ -154,10 +151,10 @@ class ClipState(bpy.types.PropertyGroup):
     color_by: EnumProperty(
         name="Color",
         items=(("ERROR", "Error", "Green over yellow to red"), ("GROUP", "Group", "One color per group")),
-        update=_redraw,
+        update=redraw_all,
     )
     point_size: FloatProperty(
-        name="Size", description="Diameter of the points in pixels", default=6.0, min=2.0, max=40.0, update=_redraw
+        name="Size", description="Diameter of the points in pixels", default=6.0, min=2.0, max=40.0, update=redraw_all
     )
 
 
@@ -205,16 +202,14 @@ def track_names(face: FaceState) -> dict[str, str]:
     return json.loads(face.track_names) if face.track_names else {}
 
 
-_classes = (FaceState, OtherView, ClipState)
+_register, _unregister = registration(FaceState, OtherView, ClipState)
 
 
 def register() -> None:
-    for cls in _classes:
-        bpy.utils.register_class(cls)
+    _register()
     bpy.types.MovieClip.facequery = PointerProperty(type=ClipState)  # type: ignore[attr-defined, func-returns-value]
 
 
 def unregister() -> None:
     del bpy.types.MovieClip.facequery  # type: ignore[attr-defined]
-    for cls in reversed(_classes):
-        bpy.utils.unregister_class(cls)
+    _unregister()

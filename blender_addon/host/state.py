@@ -14,6 +14,8 @@ from bpy.props import (
     StringProperty,
 )
 
+from .registration import registration
+
 DEPTHS = (
     ("SURFACE", "Surface", "On the surface that was clicked"),
     ("BONE", "Bone", "Inwards to skull or jaw"),
@@ -38,7 +40,8 @@ def redraw() -> None:
                 area.tag_redraw()
 
 
-def _redraw(self: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
+def redraw_all(self: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
+    """As `redraw`, for a property whose change is to be seen."""
     redraw()
 
 
@@ -54,9 +57,9 @@ class PointGroup(bpy.types.PropertyGroup):
         min=0.0,
         max=1.0,
         default=(0.1, 0.8, 1.0),
-        update=_redraw,
+        update=redraw_all,
     )
-    hide: BoolProperty(name="Hide", description="Do not draw the points of this group", update=_redraw)
+    hide: BoolProperty(name="Hide", description="Do not draw the points of this group", update=redraw_all)
 
 
 def _xray(self: "ObjectState", context: bpy.types.Context) -> None:
@@ -92,7 +95,7 @@ class SceneState(bpy.types.PropertyGroup):
         name="Points", description="The points that the tools edit", type=bpy.types.Object, poll=_of_role("POINTS")
     )
     point_size: FloatProperty(
-        name="Size", description="Diameter of the points in pixels", default=9.0, min=2.0, max=40.0, update=_redraw
+        name="Size", description="Diameter of the points in pixels", default=9.0, min=2.0, max=40.0, update=redraw_all
     )
     depth: EnumProperty(name="Place On", description="Where a click places a point", items=DEPTHS)
     depth_distance: FloatProperty(
@@ -128,12 +131,11 @@ def scene_state(scene: bpy.types.Scene) -> SceneState:
     return scene.facequery  # type: ignore[attr-defined]
 
 
-_classes = (PointGroup, ObjectState, SceneState)
+_register, _unregister = registration(PointGroup, ObjectState, SceneState)
 
 
 def register() -> None:
-    for cls in _classes:
-        bpy.utils.register_class(cls)
+    _register()
     bpy.types.Object.facequery = PointerProperty(type=ObjectState)  # type: ignore[attr-defined, func-returns-value]
     bpy.types.Scene.facequery = PointerProperty(type=SceneState)  # type: ignore[attr-defined, func-returns-value]
 
@@ -141,5 +143,4 @@ def register() -> None:
 def unregister() -> None:
     del bpy.types.Scene.facequery  # type: ignore[attr-defined]
     del bpy.types.Object.facequery  # type: ignore[attr-defined]
-    for cls in reversed(_classes):
-        bpy.utils.unregister_class(cls)
+    _unregister()

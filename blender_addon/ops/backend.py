@@ -6,30 +6,29 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-from bpy.props import BoolProperty, FloatProperty, StringProperty
+from bpy.props import StringProperty
 
 from ..core.assets import extension_version
 from ..core.errors import AddonError
 from ..host import backend, jobs
 from ..host.clip_state import active_face
+from ..host.registration import registration
 from ..link.lookup import Backend, same_release
 from ..prefs import chosen_backend, preferences
 from .context import edited_clip
 from .reporting import reports_errors
+from .waiting import Waits
 
 _LOG_LINES = 60
 
 
-class CheckBackend(bpy.types.Operator):
+class CheckBackend(Waits):
     bl_idname = "facequery.check_backend"
     bl_label = "Check"
     bl_description = (
         "Start the backend; show its version, its device, its weights and their licence; "
         "prove that it sees the files of this computer"
     )
-
-    wait: BoolProperty(name="Wait", description="Return when the answer is there, for scripts", default=True)
-    timeout: FloatProperty(name="Time Limit", description="Seconds to wait for at most", default=600.0, min=1.0)
 
     @reports_errors
     def execute(self, context: bpy.types.Context) -> set[str]:
@@ -58,10 +57,6 @@ class CheckBackend(bpy.types.Operator):
             raise
         self.report({"INFO"}, _said[-1].replace("\n", "; "))
         return {"FINISHED"}
-
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        self.wait = False
-        return self.execute(context)
 
     @staticmethod
     def _greeted(chosen: Backend, nonce: "_Nonce", answer: dict[str, Any]) -> None:
@@ -101,18 +96,10 @@ class _Nonce:
     """A small file that the backend must be able to read, so that its paths are known to be right."""
 
     def __init__(self) -> None:
-        folder = backend.user_folder()
-        if bpy.data.filepath:
-            folder = Path(bpy.path.abspath("//"))
         self.text = secrets.token_hex(16)
-        self.path = folder / f".facequery-{self.text[:8]}"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
+        with backend.shared_folder() as folder:
+            self.path = folder / f".facequery-{self.text[:8]}"
             self.path.write_text(self.text, encoding="utf-8")
-        except OSError as error:
-            raise AddonError(
-                f'"{folder}" cannot be written to ({error.strerror}).', "Save the file where you may write.", "FQ770"
-            ) from None
 
     def check(self, read: str) -> None:
         self.path.unlink(missing_ok=True)
@@ -208,14 +195,4 @@ class CancelCall(bpy.types.Operator):
         return {"FINISHED"}
 
 
-_classes = (CancelCall, CheckBackend, OpenLog, CopyReport, ReleaseBackend)
-
-
-def register() -> None:
-    for cls in _classes:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(_classes):
-        bpy.utils.unregister_class(cls)
+register, unregister = registration(CancelCall, CheckBackend, OpenLog, CopyReport, ReleaseBackend)

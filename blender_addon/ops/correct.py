@@ -10,11 +10,12 @@ from ..core.errors import AddonError
 from ..host import correcting, jobs
 from ..host.clip import stored_path
 from ..host.clip_state import active_face
+from ..host.registration import registration
 from ..link.job_run import JobRun
 from ..prefs import chosen_backend
 from .context import NeedsResults, edited_clip
 from .reporting import reports_errors
-from .track import WaitsForJob
+from .track import StartsJob
 
 
 class WorstFrame(NeedsResults):
@@ -109,7 +110,7 @@ class ClearCorrections(NeedsResults):
         return {"FINISHED"}
 
 
-class Refine(NeedsResults, WaitsForJob):
+class Refine(NeedsResults, StartsJob):
     bl_idname = "facequery.refine"
     bl_label = "Refine"
     bl_description = "Fit again with the corrections, as a new version of the job; the tracks stay"
@@ -161,14 +162,4 @@ class UseActor(NeedsResults):
         return {"FINISHED"}
 
 
-_classes = (WorstFrame, PinMarkers, KeyPose, ClearCorrections, Refine, UseActor)
-
-
-def register() -> None:
-    for cls in _classes:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(_classes):
-        bpy.utils.unregister_class(cls)
+register, unregister = registration(WorstFrame, PinMarkers, KeyPose, ClearCorrections, Refine, UseActor)

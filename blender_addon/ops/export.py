@@ -9,6 +9,7 @@ from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 from ..core.errors import AddonError
 from ..host import correcting
 from ..host.clip_state import EXPORTS, clip_state
+from ..host.registration import registration
 from ..prefs import chosen_backend
 from .context import NeedsResults, edited_clip
 from .reporting import reports_errors
@@ -87,14 +88,4 @@ class OpenJobFolder(NeedsResults):
         return bpy.ops.wm.path_open(filepath=str(shown.job.folder))
 
 
-_classes = (Export, OpenJobFolder)
-
-
-def register() -> None:
-    for cls in _classes:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(_classes):
-        bpy.utils.unregister_class(cls)
+register, unregister = registration(Export, OpenJobFolder)

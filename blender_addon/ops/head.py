@@ -5,6 +5,7 @@ from bpy.props import BoolProperty
 
 from ..core.head_asset import load_head
 from ..host import head as host_head
+from ..host.registration import registration
 from .reporting import reports_errors
 
 
@@ -47,14 +48,4 @@ class AddHead(bpy.types.Operator):
         return result
 
 
-_classes = (AddHead,)
-
-
-def register() -> None:
-    for cls in _classes:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(_classes):
-        bpy.utils.unregister_class(cls)
+register, unregister = registration(AddHead)

@@ -5,24 +5,26 @@ from typing import Any
 
 import bpy
 import numpy as np
-from bpy.props import BoolProperty, FloatProperty, FloatVectorProperty, StringProperty
+from bpy.props import FloatVectorProperty, StringProperty
 
 from ..core.errors import AddonError
 from ..host import backend, jobs, placing
 from ..host.clip import frame_map
 from ..host.clip_state import the_face
 from ..host.head import has_head
+from ..host.registration import registration
 from ..link.lookup import Backend
 from ..prefs import chosen_backend
 from .context import edited_clip
 from .reporting import reports_errors
 from .shot import as_filmed, plate_pixels
+from .waiting import Waits
 
 _GROUP = "picked"
 _folders: dict[tuple[Any, ...], Path] = {}
 
 
-class PickPoint(bpy.types.Operator):
+class PickPoint(Waits):
     bl_idname = "facequery.pick_point"
     bl_label = "Pick Points"
     bl_description = (
@@ -33,8 +35,6 @@ class PickPoint(bpy.types.Operator):
 
     place: FloatVectorProperty(name="Place", description="x, y in plate pixels", size=2, options={"SKIP_SAVE"})
     name: StringProperty(name="Name", options={"SKIP_SAVE"})
-    wait: BoolProperty(name="Wait", description="Return when the point is there, for scripts", default=True)
-    timeout: FloatProperty(name="Time Limit", description="Seconds to wait for at most", default=600.0, min=1.0)
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -120,15 +120,9 @@ def _add(scene_name: str, name: str, push_undo: bool, answer: dict[str, Any]) ->
         bpy.ops.ed.undo_push(message="Pick Point")
 
 
-_classes = (PickPoint,)
-
-
-def register() -> None:
-    for cls in _classes:
-        bpy.utils.register_class(cls)
+register, _unregister = registration(PickPoint)
 
 
 def unregister() -> None:
     _folders.clear()
-    for cls in reversed(_classes):
-        bpy.utils.unregister_class(cls)
+    _unregister()

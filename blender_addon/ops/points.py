@@ -1,7 +1,6 @@
 """Operators of points: placing, selecting, mirroring, groups, names, layouts."""
 
 from pathlib import Path
-from typing import Any
 
 import bpy
 import numpy as np
@@ -14,6 +13,7 @@ from ..core.errors import AddonError
 from ..core.points import PointTable, numbered_names
 from ..host import drawing, layouts, placing
 from ..host import points as host_points
+from ..host.registration import registration
 from ..host.state import DEPTHS, object_state, scene_state
 from .context import NeedsHead, NeedsPoints
 from .reporting import reports_errors
@@ -302,7 +302,7 @@ class SaveLayout(NeedsPoints, ExportHelper):
         return {"FINISHED"}
 
 
-_classes: tuple[Any, ...] = (
+register, unregister = registration(
     PlacePoint,
     PointsFromVertices,
     SelectPoint,
@@ -316,13 +316,3 @@ _classes: tuple[Any, ...] = (
     LoadLayout,
     SaveLayout,
 )
-
-
-def register() -> None:
-    for cls in _classes:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(_classes):
-        bpy.utils.unregister_class(cls)

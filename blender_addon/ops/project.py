@@ -9,6 +9,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, StringProperty
 from ..core.errors import AddonError
 from ..host import correcting
 from ..host.clip_state import BLENDS, MATTES, clip_state
+from ..host.registration import registration
 from ..prefs import chosen_backend
 from .context import edited_clip
 from .writing import WritesFiles
@@ -88,14 +89,4 @@ class WriteSTMaps(WritesFiles):
         return {"source": "fit" if shown.job.has("face") else "tracks", "view": shown.face.view}
 
 
-_classes = (Project, WriteMattes, WriteSTMaps)
-
-
-def register() -> None:
-    for cls in _classes:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(_classes):
-        bpy.utils.unregister_class(cls)
+register, unregister = registration(Project, WriteMattes, WriteSTMaps)

@@ -12,6 +12,7 @@ from ..host import clip as host_clip
 from ..host import clip_drawing, refit
 from ..host import fit as host_fit
 from ..host.clip_state import FaceState, face_of_number, imported_face, the_face
+from ..host.registration import registration
 from .context import NeedsResults, edited_clip
 from .reporting import reports_errors
 
@@ -207,14 +208,4 @@ class ImportFile(bpy.types.Operator):
         return bpy.ops.facequery.load_layout(filepath=self.filepath)  # type: ignore[attr-defined]
 
 
-_classes = (ImportJob, MatchScene, ImportFile, DropJob)
-
-
-def register() -> None:
-    for cls in _classes:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(_classes):
-        bpy.utils.unregister_class(cls)
+register, unregister = registration(ImportJob, MatchScene, ImportFile, DropJob)

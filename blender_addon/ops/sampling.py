@@ -7,16 +7,18 @@ from typing import Any
 
 import bpy
 import numpy as np
-from bpy.props import BoolProperty, FloatProperty, IntProperty
+from bpy.props import BoolProperty, IntProperty
 
 from ..core.errors import AddonError
 from ..host import backend, sampling
 from ..host import points as host_points
 from ..host.head import has_head
+from ..host.registration import registration
 from ..host.state import scene_state
 from ..prefs import chosen_backend
 from .context import NeedsHead, NeedsPoints
 from .reporting import reports_errors
+from .waiting import FromPanel, Waits
 
 
 class PaintWeights(NeedsHead):
@@ -46,7 +48,7 @@ class PaintWeights(NeedsHead):
         return {"FINISHED"}
 
 
-class PointsFromWeights(NeedsHead):
+class PointsFromWeights(NeedsHead, FromPanel):
     bl_idname = "facequery.points_from_weights"
     bl_label = "Points from Paint"
     bl_description = "Place well-spaced points where the head is painted, the denser the stronger it is painted"
@@ -62,13 +64,12 @@ class PointsFromWeights(NeedsHead):
         self.report({"INFO"}, f"{count:,} points added")
         return {"FINISHED"}
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+    def from_panel(self, context: bpy.types.Context) -> None:
         state = scene_state(context.scene)
         self.count, self.symmetric = state.sample_count, state.symmetric
-        return self.execute(context)
 
 
-class FillPoints(NeedsPoints):
+class FillPoints(NeedsPoints, FromPanel):
     bl_idname = "facequery.fill_points"
     bl_label = "Fill Between"
     bl_description = (
@@ -85,13 +86,12 @@ class FillPoints(NeedsPoints):
         self.report({"INFO"}, f"{count:,} points added")
         return {"FINISHED"}
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+    def from_panel(self, context: bpy.types.Context) -> None:
         state = scene_state(context.scene)
         self.rounds, self.symmetric = state.rounds, state.symmetric
-        return self.execute(context)
 
 
-class FillVolume(NeedsPoints):
+class FillVolume(NeedsPoints, Waits):
     bl_idname = "facequery.fill_volume"
     bl_label = "Fill Volume"
     bl_description = (
@@ -102,14 +102,12 @@ class FillVolume(NeedsPoints):
 
     rounds: IntProperty(name="Rounds", description="Each adds the middles of all cells", default=1, min=1, max=4)
     symmetric: BoolProperty(name="Symmetric", description="Add the missing mirror images")
-    wait: BoolProperty(name="Wait", description="Return when the points are there, for scripts", default=True)
-    timeout: FloatProperty(name="Time Limit", description="Seconds to wait for at most", default=600.0, min=1.0)
 
     @reports_errors
     def execute(self, context: bpy.types.Context) -> set[str]:
         skin, bone = sampling.volume_seeds(host_points.read(host_points.points_of(context.scene)))
         chosen = chosen_backend(context)
-        files = _Files(Path(bpy.path.abspath("//")) if bpy.data.filepath else backend.user_folder())
+        files = _Files()
         params: dict[str, Any] = {"rounds": self.rounds}
         for name, array in (("skin", skin), ("bone", bone), ("out", None)):
             params[name] = chosen.paths.to_remote(files.write(name, array))
@@ -121,23 +119,17 @@ class FillVolume(NeedsPoints):
             backend.wait(call, self.timeout)
         return {"FINISHED"}
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+    def from_panel(self, context: bpy.types.Context) -> None:
         state = scene_state(context.scene)
-        self.rounds, self.symmetric, self.wait = state.rounds, state.symmetric, False
-        return self.execute(context)
+        self.rounds, self.symmetric = state.rounds, state.symmetric
 
 
 class _Files:
     """Arrays on their way to the backend and back, in a folder that both sides see."""
 
-    def __init__(self, root: Path) -> None:
-        try:
-            root.mkdir(parents=True, exist_ok=True)
+    def __init__(self) -> None:
+        with backend.shared_folder() as root:
             self._folder = tempfile.TemporaryDirectory(dir=root, prefix=".facequery-")
-        except OSError as error:
-            raise AddonError(
-                f'"{root}" cannot be written to ({error.strerror}).', "Save the file where you may write.", "FQ770"
-            ) from None
 
     def write(self, name: str, array: np.ndarray | None) -> Path:
         path = Path(self._folder.name) / f"{name}.npy"
@@ -167,14 +159,4 @@ def _add_volume(scene_name: str, files: _Files, symmetric: bool, push_undo: bool
         bpy.ops.ed.undo_push(message="Fill Volume")
 
 
-_classes = (PaintWeights, PointsFromWeights, FillPoints, FillVolume)
-
-
-def register() -> None:
-    for cls in _classes:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(_classes):
-        bpy.utils.unregister_class(cls)
+register, unregister = registration(PaintWeights, PointsFromWeights, FillPoints, FillVolume)

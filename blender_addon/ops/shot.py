@@ -12,6 +12,7 @@ from ..host import jobs
 from ..host.clip_drawing import draw_box
 from ..host.clip_state import active_face, add_face, clip_state, the_face
 from ..host.compat import existing_fcurves
+from ..host.registration import registration
 from .context import NeedsClip, edited_clip
 from .reporting import reports_errors
 
@@ -189,14 +190,4 @@ class RemoveView(NeedsClip):
         return {"FINISHED"}
 
 
-_classes = (AddFace, RemoveFace, DrawRegion, KeyRegion, AddView, RemoveView)
-
-
-def register() -> None:
-    for cls in _classes:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(_classes):
-        bpy.utils.unregister_class(cls)
+register, unregister = registration(AddFace, RemoveFace, DrawRegion, KeyRegion, AddView, RemoveView)

@@ -4,22 +4,21 @@ import time
 from pathlib import Path
 
 import bpy
-from bpy.props import BoolProperty, FloatProperty, IntProperty, StringProperty
+from bpy.props import IntProperty, StringProperty
 
 from ..core.errors import AddonError
 from ..host import jobs, pump
 from ..host.clip_state import FaceState, active_face, clip_state, face_of_number
+from ..host.registration import registration
 from ..link.job_run import JobRun, State
 from ..prefs import chosen_backend, preferences
 from .context import NeedsClip, edited_clip
 from .reporting import reports_errors
+from .waiting import Waits
 
 
-class WaitsForJob(bpy.types.Operator):
-    """An operator that starts a job: a script waits for it and has it applied, a button returns at once."""
-
-    wait: BoolProperty(name="Wait", description="Return when the job is done and applied, for scripts", default=True)
-    timeout: FloatProperty(name="Time Limit", description="Seconds to wait for at most", default=3600.0, min=1.0)
+class StartsJob(Waits):
+    """An operator that starts a job, which is applied when a script waits for it."""
 
     def start(self, context: bpy.types.Context) -> JobRun:
         """Start the job. Raises AddonError."""
@@ -29,10 +28,6 @@ class WaitsForJob(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         run = self.start(context)
         return _finished(run, self.timeout) if self.wait else {"FINISHED"}
-
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        self.wait = False
-        return self.execute(context)
 
 
 def _finished(run: JobRun, timeout: float) -> set[str]:
@@ -53,7 +48,7 @@ def _finished(run: JobRun, timeout: float) -> set[str]:
     return bpy.ops.facequery.apply_results()  # type: ignore[attr-defined]
 
 
-class Track(NeedsClip, WaitsForJob):
+class Track(NeedsClip, StartsJob):
     bl_idname = "facequery.track"
     bl_label = "Track"
     bl_description = "Have the backend track the clip; Blender can be used meanwhile"
@@ -64,7 +59,7 @@ class Track(NeedsClip, WaitsForJob):
         return jobs.start(clip, jobs.make_job(context.scene, clip, backend), backend)
 
 
-class ResumeTrack(NeedsClip, WaitsForJob):
+class ResumeTrack(NeedsClip, StartsJob):
     bl_idname = "facequery.resume_track"
     bl_label = "Go On"
     bl_description = "Start the backend again on the job that was cancelled or failed; it goes on where it was"
@@ -91,7 +86,7 @@ class CancelTrack(NeedsClip):
         return {"FINISHED"}
 
 
-class _InObjectMode(bpy.types.Operator):
+class _AppliesResults(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if not len(bpy.data.movieclips):
@@ -103,7 +98,7 @@ class _InObjectMode(bpy.types.Operator):
         return True
 
 
-class ApplyResults(_InObjectMode):
+class ApplyResults(_AppliesResults):
     bl_idname = "facequery.apply_results"
     bl_label = "Ready: Apply"
     bl_description = "Bring tracks, camera, face, skull and jaw of the finished job into the file"
@@ -146,7 +141,7 @@ def _import(clip: bpy.types.MovieClip, face: FaceState, folder: Path) -> set[str
     return result
 
 
-class ApplyVersion(_InObjectMode):
+class ApplyVersion(_AppliesResults):
     bl_idname = "facequery.apply_version"
     bl_label = "Apply Version"
     bl_description = "Bring the results of this version of the job into the file"
@@ -183,7 +178,7 @@ class ApplyOrphan(bpy.types.Operator):
         return result
 
 
-_classes = (Track, ResumeTrack, CancelTrack, ApplyResults, ApplyVersion, ApplyOrphan)
+_register, _unregister = registration(Track, ResumeTrack, CancelTrack, ApplyResults, ApplyVersion, ApplyOrphan)
 
 
 def _wanted() -> bool:
@@ -193,11 +188,9 @@ def _wanted() -> bool:
 
 def register() -> None:
     jobs.apply_when(_wanted)
-    for cls in _classes:
-        bpy.utils.register_class(cls)
+    _register()
 
 
 def unregister() -> None:
     jobs.apply_when(None)
-    for cls in reversed(_classes):
-        bpy.utils.unregister_class(cls)
+    _unregister()

@@ -3,32 +3,28 @@
 from typing import Any
 
 import bpy
-from bpy.props import BoolProperty, FloatProperty
+from bpy.props import BoolProperty
 
 from ..host import backend, correcting
 from ..prefs import chosen_backend
 from .context import NeedsResults, edited_clip
 from .reporting import reports_errors
+from .waiting import Waits
 
 _THERE = ("FQ501", "FQ620")  # the backend's numbers for files that are there already
 
 
-class WritesFiles(NeedsResults):
-    """An operator that has the backend write files into the job's folder: a script waits, a button returns at once."""
+class WritesFiles(NeedsResults, Waits):
+    """An operator that has the backend write files into the job's folder."""
 
     topic = ""
     method = ""
 
     overwrite: BoolProperty(name="Overwrite", description="Replace what was written before")
-    wait: BoolProperty(name="Wait", description="Return when the files are written, for scripts", default=True)
-    timeout: FloatProperty(name="Time Limit", description="Seconds to wait for at most", default=3600.0, min=1.0)
 
     def params(self, context: bpy.types.Context, shown: correcting.Corrected) -> dict[str, Any]:
         """What the backend is asked for besides the folder. Raises AddonError."""
         raise NotImplementedError
-
-    def from_panel(self, context: bpy.types.Context) -> None:
-        """Take over the settings of the panel."""
 
     @reports_errors
     def execute(self, context: bpy.types.Context) -> set[str]:
@@ -43,10 +39,9 @@ class WritesFiles(NeedsResults):
         return {"FINISHED"}
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        self.from_panel(context)
+        self.from_panel(context)  # its format tells what was refused
         call = backend.call_of(self.topic)
         # Pressed again after it was refused because of what is there, the artist means it.
         refused = call is not None and call.error is not None and call.error.code in _THERE
         self.overwrite = refused and call is not None and call.params.get("format") == getattr(self, "format", None)
-        self.wait = False
-        return self.execute(context)
+        return super().invoke(context, event)

@@ -6,25 +6,18 @@ import numpy as np
 from ..core.corrections import Corrections
 from ..host import correcting, jobs
 from ..host.clip import frame_map
-from ..host.clip_state import FaceState, active_face
-from ..ops.context import edited_clip
-from .status import CATEGORY
+from ..host.clip_state import FaceState
+from ..host.registration import registration
+from .panels import ResultsPanel
 
 
-class CorrectPanel(bpy.types.Panel):
+class CorrectPanel(ResultsPanel, bpy.types.Panel):
     bl_idname = "FACEQUERY_PT_correct"
     bl_label = "Correct"
-    bl_space_type = "CLIP_EDITOR"
-    bl_region_type = "UI"
-    bl_category = CATEGORY
     bl_order = 4
 
-    def draw(self, context: bpy.types.Context) -> None:
-        layout, clip = self.layout, edited_clip(context)
-        face = active_face(clip) if clip is not None else None
-        if clip is None or face is None or not face.job:
-            layout.label(text="Track the clip first", icon="INFO")
-            return
+    def draw_results(self, context: bpy.types.Context, clip: bpy.types.MovieClip, face: FaceState) -> None:
+        layout = self.layout
         self._draw_quality(context, clip, face)
         row = layout.row(align=True)
         row.operator("facequery.pin_markers", icon="PINNED")
@@ -64,14 +57,4 @@ class CorrectPanel(bpy.types.Panel):
             layout.label(text="The face was not seen", icon="ERROR")
 
 
-_classes = (CorrectPanel,)
-
-
-def register() -> None:
-    for cls in _classes:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(_classes):
-        bpy.utils.unregister_class(cls)
+register, unregister = registration(CorrectPanel)

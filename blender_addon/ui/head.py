@@ -3,16 +3,14 @@
 import bpy
 
 from ..host.head import LABELS, has_head, parts_of
+from ..host.registration import registration
 from ..host.state import object_state, scene_state
-from .status import CATEGORY
+from .panels import ViewPanel
 
 
-class HeadPanel(bpy.types.Panel):
+class HeadPanel(ViewPanel, bpy.types.Panel):
     bl_idname = "FACEQUERY_PT_head"
     bl_label = "Head"
-    bl_space_type = "VIEW_3D"
-    bl_region_type = "UI"
-    bl_category = CATEGORY
     bl_order = 0
 
     def draw(self, context: bpy.types.Context) -> None:
@@ -32,14 +30,4 @@ class HeadPanel(bpy.types.Panel):
             row.prop(obj, "hide_viewport", text="", emboss=False)
 
 
-_classes = (HeadPanel,)
-
-
-def register() -> None:
-    for cls in _classes:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(_classes):
-        bpy.utils.unregister_class(cls)
+register, unregister = registration(HeadPanel)

@@ -8,9 +8,10 @@ from ..host import points as host_points
 from ..host import sampling
 from ..host.head import has_head
 from ..host.layouts import shipped_layouts
+from ..host.registration import registration
 from ..host.state import object_state, scene_state
 from .calls import draw_call
-from .status import CATEGORY
+from .panels import ViewPanel, settings
 
 # What artists ask for first; every other layout that ships stands under Advanced.
 MAIN_LAYOUTS: Final = {
@@ -65,12 +66,9 @@ class GroupList(bpy.types.UIList):
         row.prop(item, "hide", text="", icon="HIDE_ON" if item.hide else "HIDE_OFF", emboss=False)
 
 
-class PointsPanel(bpy.types.Panel):
+class PointsPanel(ViewPanel, bpy.types.Panel):
     bl_idname = "FACEQUERY_PT_points"
     bl_label = "Points"
-    bl_space_type = "VIEW_3D"
-    bl_region_type = "UI"
-    bl_category = CATEGORY
     bl_order = 1
 
     def draw(self, context: bpy.types.Context) -> None:
@@ -81,9 +79,7 @@ class PointsPanel(bpy.types.Panel):
         state = scene_state(scene)
         tool = layout.operator("wm.tool_set_by_id", text="Place Points", icon="CURSOR")
         tool.name = "facequery.place"
-        placing = layout.column()
-        placing.use_property_split = True
-        placing.use_property_decorate = False
+        placing = settings(layout)
         placing.prop(state, "depth")
         if state.depth == "DEPTH":
             placing.prop(state, "depth_distance")
@@ -131,9 +127,7 @@ class PointsPanel(bpy.types.Panel):
         row.operator("facequery.rename_points", icon="SORTALPHA")
         row.operator("facequery.delete_points", text="", icon="TRASH")
         self._draw_filling(context, table.selected)
-        size = layout.column()
-        size.use_property_split = True
-        size.use_property_decorate = False
+        size = settings(layout)
         size.prop(state, "point_size")
 
     def _draw_filling(self, context: bpy.types.Context, selected: int) -> None:
@@ -150,14 +144,4 @@ class PointsPanel(bpy.types.Panel):
         draw_call(layout, context, "volume")
 
 
-_classes = (LayoutMenu, MoreLayoutsMenu, GroupList, PointsPanel)
-
-
-def register() -> None:
-    for cls in _classes:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(_classes):
-        bpy.utils.unregister_class(cls)
+register, unregister = registration(LayoutMenu, MoreLayoutsMenu, GroupList, PointsPanel)

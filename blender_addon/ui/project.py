@@ -3,32 +3,23 @@
 import bpy
 
 from ..host import backend
-from ..host.clip_state import active_face, clip_state
+from ..host.clip_state import FaceState, clip_state
+from ..host.registration import registration
 from ..link.connection import State
-from ..ops.context import edited_clip
 from .calls import draw_call
-from .status import CATEGORY
+from .panels import ResultsPanel, settings
 
 
-class ProjectPanel(bpy.types.Panel):
+class ProjectPanel(ResultsPanel, bpy.types.Panel):
     bl_idname = "FACEQUERY_PT_project"
     bl_label = "Project"
-    bl_space_type = "CLIP_EDITOR"
-    bl_region_type = "UI"
-    bl_category = CATEGORY
     bl_order = 6
     bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012
 
-    def draw(self, context: bpy.types.Context) -> None:
-        layout, clip = self.layout, edited_clip(context)
-        face = active_face(clip) if clip is not None else None
-        if clip is None or face is None or not face.job:
-            layout.label(text="Track the clip first", icon="INFO")
-            return
+    def draw_results(self, context: bpy.types.Context, clip: bpy.types.MovieClip, face: FaceState) -> None:
+        layout = self.layout
         state = clip_state(clip)
-        column = layout.column()
-        column.use_property_split = True
-        column.use_property_decorate = False
+        column = settings(layout)
         column.prop(state, "picture")
         column.prop(state, "blend")
         column.prop(state, "as_decal")
@@ -58,14 +49,4 @@ class ProjectPanel(bpy.types.Panel):
             row.operator("facequery.open_job_folder", text="", icon="FILE_FOLDER")
 
 
-_classes = (ProjectPanel,)
-
-
-def register() -> None:
-    for cls in _classes:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(_classes):
-        bpy.utils.unregister_class(cls)
+register, unregister = registration(ProjectPanel)

@@ -4,8 +4,9 @@ import bpy
 
 from ..host.clip import lens_document
 from ..host.clip_state import FaceState, active_face, clip_state
+from ..host.registration import registration
 from ..ops.context import edited_clip
-from .status import CATEGORY
+from .panels import ClipPanel, settings
 
 
 class FaceList(bpy.types.UIList):
@@ -19,12 +20,9 @@ class FaceList(bpy.types.UIList):
         row.label(icon="CHECKMARK" if item.job else "BLANK1")
 
 
-class ShotPanel(bpy.types.Panel):
+class ShotPanel(ClipPanel, bpy.types.Panel):
     bl_idname = "FACEQUERY_PT_shot"
     bl_label = "Shot"
-    bl_space_type = "CLIP_EDITOR"
-    bl_region_type = "UI"
-    bl_category = CATEGORY
     bl_order = 2
 
     def draw(self, context: bpy.types.Context) -> None:
@@ -36,9 +34,7 @@ class ShotPanel(bpy.types.Panel):
         width, height = tuple(clip.size)
         layout.label(text=f"{clip.name}  {width} x {height}  {clip.frame_duration} frames", icon="TRACKER")
         self._draw_faces(clip)
-        column = layout.column()
-        column.use_property_split = True
-        column.use_property_decorate = False
+        column = settings(layout)
         column.prop(state, "limit_frames")
         if state.limit_frames:
             column.prop(state, "first")
@@ -68,8 +64,7 @@ class ShotPanel(bpy.types.Panel):
             self._draw_face(face)
 
     def _draw_face(self, face: FaceState) -> None:
-        column = self.layout.column()
-        column.use_property_split = True
+        column = settings(self.layout, animated=True)
         column.prop(face, "use_region")
         if face.use_region:
             box = column.column(align=True)
@@ -90,14 +85,4 @@ class ShotPanel(bpy.types.Panel):
         layout.operator("facequery.add_view", icon="ADD")
 
 
-_classes = (FaceList, ShotPanel)
-
-
-def register() -> None:
-    for cls in _classes:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(_classes):
-        bpy.utils.unregister_class(cls)
+register, unregister = registration(FaceList, ShotPanel)

@@ -5,15 +5,13 @@ from typing import TYPE_CHECKING, ClassVar
 import bpy
 
 from ..core.assets import extension_version
+from ..host.registration import registration
 from ..prefs import draw_backend, preferences
-
-CATEGORY = "FaceQuery"
+from .panels import ClipPanel, ViewPanel
 
 
 class _Status:
     bl_label = "FaceQuery"
-    bl_category = CATEGORY
-    bl_region_type = "UI"
     bl_order = 100
     bl_options: ClassVar = {"DEFAULT_CLOSED"}
     if TYPE_CHECKING:
@@ -28,24 +26,12 @@ class _Status:
         draw_backend(layout, context, prefs)
 
 
-class StatusView3D(_Status, bpy.types.Panel):
+class StatusView3D(_Status, ViewPanel, bpy.types.Panel):
     bl_idname = "FACEQUERY_PT_status_view3d"
-    bl_space_type = "VIEW_3D"
 
 
-class StatusClip(_Status, bpy.types.Panel):
+class StatusClip(_Status, ClipPanel, bpy.types.Panel):
     bl_idname = "FACEQUERY_PT_status_clip"
-    bl_space_type = "CLIP_EDITOR"
 
 
-_classes = (StatusView3D, StatusClip)
-
-
-def register() -> None:
-    for cls in _classes:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(_classes):
-        bpy.utils.unregister_class(cls)
+register, unregister = registration(StatusView3D, StatusClip)

@@ -1,27 +1,23 @@
-"""The panels of results: Track in the Movie Clip Editor, Fit in the 3D View."""
+"""The Track panel of the Movie Clip Editor."""
 
 import bpy
 
 from ..host import jobs
 from ..host.clip import MANY_TRACKS
 from ..host.clip_state import FaceState, active_face, clip_state
-from ..host.fit import fits_of, fitted_parts
-from ..host.head import LABELS
 from ..host.points import has_points, summary
-from ..host.state import object_state, scene_state
+from ..host.registration import registration
+from ..host.state import scene_state
 from ..link.job_run import JobRun, State
 from ..ops.context import edited_clip
 from .calls import draw_call
-from .status import CATEGORY
+from .panels import ClipPanel, settings
 from .text import draw_wrapped
 
 
-class TrackPanel(bpy.types.Panel):
+class TrackPanel(ClipPanel, bpy.types.Panel):
     bl_idname = "FACEQUERY_PT_track"
     bl_label = "Track"
-    bl_space_type = "CLIP_EDITOR"
-    bl_region_type = "UI"
-    bl_category = CATEGORY
     bl_order = 3
 
     def draw(self, context: bpy.types.Context) -> None:
@@ -50,7 +46,7 @@ class TrackPanel(bpy.types.Panel):
             layout.label(text=f"{count:,} tracks in {target.name}", icon="ERROR" if count > MANY_TRACKS else "TRACKER")
         state = clip_state(clip)
         layout.prop(state, "show_points")
-        column = _settings(layout)
+        column = settings(layout)
         column.active = state.show_points
         column.prop(state, "color_by")
         column.prop(state, "point_size")
@@ -60,7 +56,7 @@ class TrackPanel(bpy.types.Panel):
         if run is not None and run.active:
             draw_run(layout, run)
             return
-        column = _settings(layout)
+        column = settings(layout)
         if has_points(context.scene):
             count = summary(scene_state(context.scene).points).count
             column.label(text=f"{count:,} points of the scene", icon="OUTLINER_OB_POINTCLOUD")
@@ -95,13 +91,6 @@ def draw_run(layout: bpy.types.UILayout, run: JobRun) -> None:
     row.operator("facequery.cancel_track", icon="CANCEL")
 
 
-def _settings(layout: bpy.types.UILayout) -> bpy.types.UILayout:
-    column = layout.column()
-    column.use_property_split = True
-    column.use_property_decorate = False
-    return column
-
-
 class VersionsMenu(bpy.types.Menu):
     bl_idname = "FACEQUERY_MT_versions"
     bl_label = "Versions"
@@ -121,52 +110,4 @@ class VersionsMenu(bpy.types.Menu):
             self.layout.label(text="No version is done")
 
 
-class FitPanel(bpy.types.Panel):
-    bl_idname = "FACEQUERY_PT_fit"
-    bl_label = "Fit"
-    bl_space_type = "VIEW_3D"
-    bl_region_type = "UI"
-    bl_category = CATEGORY
-    bl_order = 5
-
-    def draw(self, context: bpy.types.Context) -> None:
-        layout, scene = self.layout, context.scene
-        layout.operator("facequery.import_job", icon="IMPORT")
-        clip = edited_clip(context)
-        face = active_face(clip) if clip is not None else None
-        if clip is None or face is None or not face.job:
-            return
-        layout.prop(face, "job", text="")
-        size, render = tuple(clip.size), scene.render
-        if all(size) and size != (render.resolution_x, render.resolution_y):
-            column = layout.column(align=True)
-            column.label(text=f"Plate {size[0]} x {size[1]}", icon="ERROR")
-            column.label(text=f"Scene {render.resolution_x} x {render.resolution_y}", icon="BLANK1")
-        layout.operator("facequery.match_scene", icon="SCENE_DATA")
-        row = layout.row(align=True)
-        row.prop(face, "actor")
-        row.operator("facequery.use_actor", text="", icon="USER")
-        for head in fits_of(scene):
-            column = layout.column(align=True)
-            row = column.row(align=True)
-            row.label(text=head.name, icon="ANIM")
-            row.prop(object_state(head), "xray", text="", icon="XRAY")
-            for obj in fitted_parts(head):
-                row = column.row(align=True)
-                row.active = not obj.hide_viewport
-                part = object_state(obj).part
-                row.label(text=LABELS.get(part, part.title()), icon="BLANK1")
-                row.prop(obj, "hide_viewport", text="", emboss=False)
-
-
-_classes = (VersionsMenu, TrackPanel, FitPanel)
-
-
-def register() -> None:
-    for cls in _classes:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(_classes):
-        bpy.utils.unregister_class(cls)
+register, unregister = registration(VersionsMenu, TrackPanel)
