@@ -5,7 +5,7 @@
                  "face": 1, "regions": ["1001:400,200,300,300"], "cameras": ["camera.json"], "colorspace": null,
                  "exposure": 0.0, "allow_gaps": false, "fps": null, "fits": ["face", "skull", "jaw"], "actor": null,
                  "weights": "landmarks", "smooth": 0.0, "refine": false,
-                 "preview": true}}
+                 "references": [1001], "preview": true}}
 
 Only schema, version and `shots` are required; several shots are synchronised views. `frames` are file numbers, regions
 "x,y,w,h" or "frame:x,y,w,h" in plate pixels. Paths are relative to the folder, with "/", where they can be; a relative
@@ -41,6 +41,7 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "weights": "landmarks",
     "smooth": 0.0,
     "refine": False,
+    "references": [],
     "preview": True,
 }
 
@@ -93,6 +94,10 @@ def validated(document: Any) -> dict[str, Any]:
         request["frames"] = list(frames)
     if not _is_whole(request["face"]) or request["face"] < 1:
         raise ProtocolError('"face" of the job must be a whole number from 1.', code="FQ322")
+    references = request["references"]
+    if not isinstance(references, list | tuple) or not all(_is_whole(n) for n in references):
+        raise ProtocolError('"references" of the job must be frame numbers.', code="FQ322")
+    request["references"] = list(references)
     for name in ("allow_gaps", "refine", "preview"):
         if not isinstance(request[name], bool):
             raise ProtocolError(f'"{name}" of the job must be true or false.', code="FQ322")
@@ -210,4 +215,5 @@ def _is_whole(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # Compared, not asked of math.isfinite, which a whole number of 400 digits breaks.
+    return isinstance(value, int | float) and not isinstance(value, bool) and -1e300 < value < 1e300

@@ -1,5 +1,6 @@
 """Pick, segment and project on two frames of the sample shot, with the weights that ship."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +16,7 @@ from facequery.pipeline.pick import PlateMark, run_pick
 from facequery.pipeline.project import ProjectRequest, run_project, side_by_side
 from facequery.pipeline.segment import SegmentRequest, run_segment
 from facequery.shots.images import read_picture
+from read_cryptomatte import read_cryptomatte
 
 CHEEK = (440.0, 320.0)
 SHOT = str(asset("sample") / "plate" / "shot.####.jpg")
@@ -59,6 +61,17 @@ def test_other_marks_give_other_tracks_in_the_same_folder(job):
     assert np.linalg.norm(tracks.xy[0, 0] - [450, 330]) < 0.3
 
 
+def test_refined_tracks_go_through_the_marks(tmp_path):
+    request = replace(REQUEST, refine=True, references=(1002,))
+    picks, result = run_pick(request, tmp_path / "job", [PlateMark("cheek", 1002, CHEEK)])
+    assert picks.residual[0] < 0.3
+    assert np.linalg.norm(result.tracks[0].xy[1, 0] - CHEEK) < 0.3
+    assert load_request(tmp_path / "job").references == (1002,)
+    with pytest.raises(UserError, match="no frame"):
+        wanted = SegmentRequest(("nose",), refine=True, references=(7,))
+        run_segment(load_request(tmp_path / "job"), tmp_path / "job", wanted)
+
+
 def test_the_worker_picks_in_a_job(job):
     marks = [{"name": "a", "frame": 1001, "x": CHEEK[0], "y": CHEEK[1]}]
     told = pick_points_in_job({"folder": str(job.folder), "marks": marks}, QUIET)
@@ -83,6 +96,12 @@ def test_mattes_of_a_job(job):
     told = segment_job({"folder": str(job.folder), "regions": ["lips"], "ids": True, "overwrite": True}, QUIET)
     assert [f[-13:] for f in told["files"]] == ["/ids.1001.png", "/ids.1002.png"]
     assert set(np.unique(cv2.imread(told["files"][0], cv2.IMREAD_UNCHANGED))) == {0, 1}
+    wanted = SegmentRequest(("skin", "nose"), cryptomatte=True, name="crypto")
+    file = run_segment(request_of(job), job.folder, wanted)[0]
+    assert file.name == "cryptomatte.1001.exr"
+    found = read_cryptomatte(file)
+    assert np.abs(found["nose"] - nose).max() < 0.001
+    assert np.abs(found["skin"] + found["nose"] - skin)[skin > 0.99].max() < 0.001  # the nose lies on the skin
     with pytest.raises(UserError, match="no setting"):
         segment_job({"folder": str(job.folder), "colour": 1}, QUIET)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facequery.cli.console import print_result, progress_bars
-from facequery.cli.options import DEFAULT_SHOT, Device, Preview, Refine, ShotOptions, shot_options
+from facequery.cli.options import DEFAULT_SHOT, Device, Preview, References, Refine, ShotOptions, shot_options
 from facequery.errors import UserError
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 ShotOrJob = Annotated[
     str, typer.Argument(metavar="SHOT|JOB", help="A shot as for `facequery track`, or a job's folder.")
 ]
+Cut = Annotated[bool, typer.Option("--cut/--no-cut", help="Leave out what something hides.")]
+Fit = Annotated[bool, typer.Option("--fit", help="Use the job's fitted face, not the dense landmarks.")]
 Out = Annotated[Path | None, typer.Option("--out", metavar="JOB", help="Folder of the results, for a SHOT.")]
 
 
@@ -43,6 +45,7 @@ def pick(
     actor: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep the points in this actor file too.")] = None,
     device: Device = "auto",
     refine: Refine = False,
+    reference: References = None,
     preview: Preview = True,
 ) -> None:
     """Mark pixels in a frame: they become points of the head, and are tracked through the shot.
@@ -54,7 +57,7 @@ def pick(
     marks = parse_marks([*(points or []), *(more or [])], frame)
     if out is None:
         raise UserError("There is no folder for the results.", "Name one with --out.", "FQ605")
-    request = given.request(shot, refine=refine, preview=preview)
+    request = given.request(shot, refine=refine or bool(reference), references=tuple(reference or []), preview=preview)
     if (out / FILE).is_file():
         print(f"{out / FILE} and the tracks beside it are replaced if these marks mean other points.")
     with progress_bars() as report:
@@ -81,9 +84,11 @@ def segment(
     ] = None,
     format: Annotated[str, typer.Option("--format", help="exr or png.")] = "exr",
     ids: Annotated[bool, typer.Option("--ids", help="One picture of region numbers a frame.")] = False,
-    cut: Annotated[bool, typer.Option("--cut/--no-cut", help="Leave out what something hides.")] = True,
-    refine: Annotated[bool, typer.Option("--refine", help="Align to the picture at its full resolution.")] = False,
-    fit: Annotated[bool, typer.Option("--fit", help="Use the job's fitted face, not the dense landmarks.")] = False,
+    cryptomatte: Annotated[bool, typer.Option("--cryptomatte", help="One Cryptomatte EXR a frame.")] = False,
+    cut: Cut = True,
+    refine: Refine = False,
+    reference: References = None,
+    fit: Fit = False,
     name: Annotated[str, typer.Option(help="Folder of the mattes in JOB.")] = "mattes",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace other mattes of that name.")] = False,
     given: ShotOptions = DEFAULT_SHOT,
@@ -94,7 +99,10 @@ def segment(
     from facequery.pipeline.segment import SegmentRequest, run_segment
 
     request, folder = _job(shot, out, given)
-    wanted = SegmentRequest(tuple(regions or STANDARD), f".{format}", ids, cut, refine, fit, name, overwrite)
+    wanted = SegmentRequest(
+        tuple(regions or STANDARD), f".{format}", ids, cut, refine or bool(reference), fit, name, overwrite,
+        cryptomatte, tuple(reference or []),
+    )  # fmt: skip
     print(f"Writes {folder / name}")
     with progress_bars() as report:
         files = run_segment(request, folder, wanted, report, device)
@@ -115,9 +123,10 @@ def project(
     space: Annotated[str | None, typer.Option(metavar="S", help="The picture's colour space.")] = None,
     blend: Annotated[str, typer.Option(help="multiply (ink), luminance (paint lit as the skin) or over.")] = "multiply",
     shutter: Annotated[float, typer.Option(metavar="DEG", help="Open angle, for motion blur; 0: none.")] = 180.0,
-    cut: Annotated[bool, typer.Option("--cut/--no-cut", help="Leave out what something hides.")] = True,
-    refine: Annotated[bool, typer.Option("--refine", help="Align to the picture at its full resolution.")] = False,
-    fit: Annotated[bool, typer.Option("--fit", help="Use the job's fitted face, not the dense landmarks.")] = False,
+    cut: Cut = True,
+    refine: Refine = False,
+    reference: References = None,
+    fit: Fit = False,
     name: Annotated[str, typer.Option(help="Folder of the pictures in JOB.")] = "project",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace other pictures of that name.")] = False,
     beside: Annotated[
@@ -142,8 +151,9 @@ def project(
         place = (x, y)
     request, folder = _job(shot, out, given)
     wanted = ProjectRequest(
-        str(picture), place, frame, width, rotation, space, blend, shutter / 360, cut, refine, fit, name, overwrite
-    )
+        str(picture), place, frame, width, rotation, space, blend, shutter / 360, cut, refine or bool(reference), fit,
+        name, overwrite, tuple(reference or []),
+    )  # fmt: skip
     print(f"Writes {folder / name}")
     with progress_bars() as report:
         files = run_project(request, folder, wanted, report, device)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from facequery.cli.console import print_result, progress_bars
-from facequery.cli.options import DEFAULT_SHOT, Device, Preview, Refine, ShotOptions, shot_options
+from facequery.cli.options import DEFAULT_SHOT, Device, Preview, References, Refine, ShotOptions, shot_options
 from facequery.errors import UserError
 
 
@@ -43,6 +43,7 @@ def track(
         float, typer.Option(metavar="STRENGTH", help="Smooth the tracks, without lag: 0 off, 1 moderate.")
     ] = 0.0,
     refine: Refine = False,
+    reference: References = None,
     preview: Preview = True,
 ) -> None:
     """Track points of a face through a shot, and fit face, skull and jaw to them."""
@@ -56,7 +57,8 @@ def track(
         fits=parse_fits(fit),
         actor=str(actor) if actor else None,
         smooth=smooth,
-        refine=refine,
+        refine=refine or bool(reference),
+        references=tuple(reference or []),
         preview=preview,
     )
     with progress_bars() as report:

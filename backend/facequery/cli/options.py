@@ -22,6 +22,12 @@ FinishedJob = Annotated[Path, typer.Argument(metavar="JOB", help="Folder of a fi
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Preview = Annotated[bool, typer.Option("--preview/--no-preview", help="Write preview.mp4.")]
 Refine = Annotated[bool, typer.Option("--refine", help="Align to the plate at its full resolution.")]
+References = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--reference", metavar="N", help="Refine by comparing with this frame; again for more. [default: chosen]"
+    ),
+]
 View = Annotated[int, typer.Option(metavar="I", help="Of several views, which one.")]
 
 

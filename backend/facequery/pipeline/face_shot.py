@@ -52,21 +52,27 @@ class FaceShot:
         return self.head.see(np.stack(crops))
 
     def source(
-        self, refined: bool = False, fit: bool = False, progress: Progress | None = None, anchor: int | None = None
+        self,
+        refined: bool = False,
+        fit: bool = False,
+        progress: Progress | None = None,
+        anchor: int | None = None,
+        references: Sequence[int] = (),
     ) -> "FaceSource":
         """Dense faces of the shot, frame by frame.
 
         `refined`: moved by the refinement at native resolution, which is made if the job's folder does not have it, and
-        sticks to what the frame `anchor` (array index) shows if that is given; `fit`: the fitted mesh in the place of
-        the dense landmarks. Raises UserError when there is no fit.
+        sticks to what the frame `anchor` (array index) shows if that is given, and compares with the frames
+        `references` (numbers; chosen if there are none); `fit`: the fitted mesh in the place of the dense landmarks.
+        Raises UserError when there is no fit.
         """
         if fit:
             return FaceSource(self, fit=FittedFaces.load(self))
         if not refined:
             return FaceSource(self)
-        from facequery.pipeline.refine import shot_refinement
+        from facequery.pipeline.refine import reference_frames, shot_refinement
 
-        refinement = shot_refinement(self, anchor, progress=progress)
+        refinement = shot_refinement(self, anchor, reference_frames(self, references), progress)
         return FaceSource(self, refinement=refinement, spread=refinement.spread(self.head.positions))
 
 

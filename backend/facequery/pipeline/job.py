@@ -1,5 +1,6 @@
 """A job's folder: what it was asked for, so that it can be gone on with, and only with the same request."""
 
+import errno
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ class JobRequest:
     weights: str = "landmarks"
     smooth: float = 0.0  # strength of the smoother; 0: tracks are what the detector saw
     refine: bool = False  # align to the plate at its own resolution
+    references: tuple[int, ...] = ()  # frames that it compares with; none: it chooses
     preview: bool = True
 
 
@@ -55,8 +57,11 @@ def open_job(folder: Path, request: JobRequest) -> None:
         documents.write_job(folder, _document(request))
     except ProtocolError as error:
         raise UserError(error.cause, error.next_step, error.code) from error
-    except (PermissionError, NotADirectoryError) as error:
-        raise UserError(f'"{folder}" cannot be written to.', "Give another --out.", "FQ371") from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        why = f" ({error.strerror})" if error.strerror else ""
+        raise UserError(f'"{folder}" cannot be written to{why}.', "Give another --out.", "FQ371") from error
 
 
 def load_request(folder: Path) -> JobRequest:

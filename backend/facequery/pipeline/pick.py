@@ -14,8 +14,7 @@ from facequery.head.model import HeadModel
 from facequery.head.queries import QuerySet
 from facequery.pipeline.face_shot import FaceShot, load_face_shot
 from facequery.pipeline.job import JobRequest
-from facequery.pipeline.refine import FILE as REFINEMENT
-from facequery.pipeline.refine import shot_refinement
+from facequery.pipeline.refine import ANCHORED, reference_frames, shot_refinement
 from facequery.pipeline.run import JobResult, Progress, run_job
 
 FILE = "picked.json"
@@ -111,7 +110,8 @@ def run_pick(
         queries.save(layout)
         _forget_tracks(folder, seen.work)
     if request.refine:  # the frame of the marks is exact: refined tracks go through them
-        shot_refinement(seen, seen.shot.index_of(marks[0].frame), progress=progress, name=REFINEMENT)
+        anchor, chosen = seen.shot.index_of(marks[0].frame), reference_frames(seen, request.references)
+        shot_refinement(seen, anchor, chosen, progress, ANCHORED)
     if actor is not None:
         keep_in_actor(actor, queries)
     result = run_job(request, folder, progress, device)
@@ -142,7 +142,7 @@ def _close(a: NDArray, b: NDArray) -> bool:
 
 def _forget_tracks(folder: Path, work: Path) -> None:
     """Remove tracks of other points, so that they are not taken for finished ones."""
-    (work / REFINEMENT).unlink(missing_ok=True)
+    (work / ANCHORED).unlink(missing_ok=True)
     (folder / "preview.mp4").unlink(missing_ok=True)
     for place in (folder, work / "raw", work / "refined"):
         for path in (place / "tracks.json", place / "tracks.npz", *place.glob("tracks/*.npy")):

@@ -32,7 +32,8 @@ class ProjectRequest:
     middle at plate pixel `at` of frame `frame`, `width` pixels wide there, turned by `rotation` degrees clockwise.
     space: the picture's colour space, where the file is silent. blend: of BLENDS. shutter: open share of a frame, 0 for
     no motion blur. cut: leave out what sigma says is hidden behind other things. refine: align to the picture at native
-    resolution. fit: the fitted mesh in the place of the dense landmarks. name: of the folder in the job's."""
+    resolution, comparing with the frames `references`, the job's if there are none. fit: the fitted mesh in the place
+    of the dense landmarks. name: of the folder in the job's."""
 
     picture: str
     at: tuple[float, float] | None = None
@@ -47,6 +48,7 @@ class ProjectRequest:
     fit: bool = False
     name: str = "project"
     overwrite: bool = False
+    references: tuple[int, ...] = ()
 
 
 def read_print_picture(path: Path, space: str | None = None) -> NDArray[np.float32]:
@@ -86,7 +88,8 @@ def run_project(
     seen = load_face_shot(request, folder, progress, device)
     shot, target = seen.shot, folder / wanted.name
     reference = _reference(seen, wanted)
-    source = seen.source(wanted.refine, wanted.fit, progress, anchor=reference if wanted.at is not None else None)
+    anchor = reference if wanted.at is not None else None
+    source = seen.source(wanted.refine, wanted.fit, progress, anchor, wanted.references or request.references)
     face = source.face(reference)
     if face is None:
         number = int(shot.frame_numbers[reference])

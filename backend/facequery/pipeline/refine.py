@@ -10,7 +10,7 @@ from facequery.apps.refine import Look, Refinement, Refiner
 from facequery.detection.tracks import TrackWriter, read_chunks
 from facequery.errors import UserError
 
-FILE = "refinement.npz"  # in the work folder: what tracks are refined by
+ANCHORED = "refinement.npz"  # in the work folder: where it is, tracks stick to the frame in which they were marked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,6 +56,12 @@ def shot_refinement(
     file.parent.mkdir(parents=True, exist_ok=True)
     made.save(file)
     return made
+
+
+def tracks_refinement(seen: "FaceShot", references: Sequence[int], progress: "Progress | None" = None) -> Refinement:
+    """What the tracks of a view are refined by: the refinement that picking left there, or the shot's own."""
+    name = ANCHORED if (seen.work / ANCHORED).is_file() else None
+    return shot_refinement(seen, None, references, progress, name)
 
 
 def reference_frames(seen: "FaceShot", numbers: Sequence[int]) -> list[int]:

@@ -65,7 +65,7 @@ def run_job(request: JobRequest, folder: Path, progress: Progress | None = None,
             own = view_writers(request, shot, view)
             track_shot(shot, path, detector, own, _steps(progress, f"Track{label}"), say=notes.append)
             if request.refine:
-                own[0] = _refined(own[0], shot, path, detector, view, bool(request.smooth), progress)
+                own[0] = _refined(own[0], shot, path, detector, view, request, progress)
             if request.smooth:
                 own[0] = smoothed_tracks(own[0], view, request.smooth)
             writers.append(own[0])
@@ -118,16 +118,17 @@ def _refined(
     path: FacePath,
     detector: Detector,
     view: Path,
-    goes_on: bool,
+    request: JobRequest,
     progress: Progress | None,
 ) -> TrackWriter:
     """Tracks aligned to the plate at its own resolution, into `view`, or beside the raw ones if smoothing follows."""
     from facequery.apps.dense import DenseHead
     from facequery.pipeline.face_shot import FaceShot
-    from facequery.pipeline.refine import refined_tracks, shot_refinement
+    from facequery.pipeline.refine import reference_frames, refined_tracks, tracks_refinement
 
-    refinement = shot_refinement(FaceShot(shot, path, DenseHead(detector), view, view / "work"), progress=progress)
-    return refined_tracks(raw, view / "work" / "refined" if goes_on else view, refinement)
+    seen = FaceShot(shot, path, DenseHead(detector), view, view / "work")
+    refinement = tracks_refinement(seen, reference_frames(seen, request.references), progress)
+    return refined_tracks(raw, view / "work" / "refined" if request.smooth else view, refinement)
 
 
 def open_shots(request: JobRequest) -> list[Shot]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from facequery.apps.cryptomatte import cryptomatte
 from facequery.apps.mattes import face_mattes, id_picture
 from facequery.apps.regions import STANDARD, Region, load_regions, standard_regions
 from facequery.apps.visibility import not_covered
@@ -20,8 +21,9 @@ from facequery.shots.images import write_picture
 @dataclass(frozen=True)
 class SegmentRequest:
     """regions: names of the standard set and files of own ones; suffix: ".exr" or ".png"; ids: one picture of numbers
-    instead of a matte for each region; cut: leave out what sigma says is hidden behind other things; refine: align to
-    the picture at native resolution; fit: the fitted mesh in the place of the dense landmarks."""
+    instead of a matte for each region; cryptomatte: one Cryptomatte instead; cut: leave out what sigma says is hidden
+    behind other things; refine: align to the picture at native resolution, comparing with the frames `references`, the
+    job's if there are none; fit: the fitted mesh in the place of the dense landmarks."""
 
     regions: tuple[str, ...] = STANDARD
     suffix: str = ".exr"
@@ -31,6 +33,8 @@ class SegmentRequest:
     fit: bool = False
     name: str = "mattes"
     overwrite: bool = False
+    cryptomatte: bool = False
+    references: tuple[int, ...] = ()
 
 
 def chosen_regions(names: Sequence[str], seen: FaceShot) -> list[Region]:
@@ -53,23 +57,28 @@ def chosen_regions(names: Sequence[str], seen: FaceShot) -> list[Region]:
 def run_segment(
     request: JobRequest, folder: Path, wanted: SegmentRequest, progress: Progress | None = None, device: str = "auto"
 ) -> list[Path]:
-    """Write mattes of a shot into `folder/mattes`: `<region>/<region>.####.exr`, or `ids.####.png`; the files.
+    """Write mattes of a shot into `folder/mattes`: `<region>/<region>.####.exr`, or `ids.####.png`, or
+    `cryptomatte.####.exr`; the files.
 
     Frames without the face get empty mattes. What is there is gone on with. Raises UserError on bad input, and when the
     folder holds other mattes.
     """
     if wanted.suffix not in (".exr", ".png"):
         raise UserError(f'Mattes are not written as "{wanted.suffix}".', "Use exr or png.", "FQ613")
+    if wanted.ids and wanted.cryptomatte:
+        raise UserError("Ids and a Cryptomatte were asked for at once.", "Give each a --name of its own.", "FQ613")
     seen = load_face_shot(request, folder, progress, device)
     regions = chosen_regions(wanted.regions, seen)
+    names = [region.name for region in regions]
     target = folder / wanted.name
     settings = {
         "regions": list(wanted.regions), "suffix": wanted.suffix, "ids": wanted.ids, "cut": wanted.cut,
-        "refine": wanted.refine, "fit": wanted.fit, "names": [region.name for region in regions],
+        "refine": wanted.refine, "fit": wanted.fit, "names": names, "cryptomatte": wanted.cryptomatte,
+        "references": list(wanted.references),
     }  # fmt: skip
     open_output(target, settings, wanted.overwrite)
     shot, written = seen.shot, []
-    source = seen.source(wanted.refine, wanted.fit, progress)
+    source = seen.source(wanted.refine, wanted.fit, progress, references=wanted.references or request.references)
     for index, plate in shot.frames():
         number = int(shot.frame_numbers[index])
         files = _files(target, regions, number, wanted)
@@ -79,10 +88,17 @@ def run_segment(
             if face is not None:
                 visible = not_covered(face) if wanted.cut else None
                 mattes = face_mattes(face, seen.head.model, regions, shot.width, shot.height, visible)
-            pictures = [id_picture(mattes)] if wanted.ids else list(mattes)
-            for file, picture in zip(files, pictures, strict=True):
+            for file in files:
                 file.parent.mkdir(parents=True, exist_ok=True)
-                write_picture(file, picture, shot.pixel_aspect)
+            if wanted.cryptomatte:
+                made = cryptomatte(mattes, names)
+                write_picture(
+                    files[0], made.picture, shot.pixel_aspect, half=False, compression="zip", names=made.names,
+                    metadata=made.metadata,
+                )  # fmt: skip
+            else:
+                for file, picture in zip(files, [id_picture(mattes)] if wanted.ids else mattes, strict=True):
+                    write_picture(file, picture, shot.pixel_aspect)
         written += files
         if progress:
             progress("Mattes", index + 1, len(shot))
@@ -90,6 +106,8 @@ def run_segment(
 
 
 def _files(target: Path, regions: Sequence[Region], number: int, wanted: SegmentRequest) -> list[Path]:
+    if wanted.cryptomatte:
+        return [target / picture_name("cryptomatte", number, ".exr")]
     if wanted.ids:
         return [target / picture_name("ids", number, ".png")]
     return [target / region.name / picture_name(region.name, number, wanted.suffix) for region in regions]

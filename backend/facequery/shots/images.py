@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -94,12 +95,15 @@ def write_picture(
     colorspace: str | None = None,
     half: bool = True,
     compression: str | None = None,
+    names: Sequence[str] | None = None,
+    metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Write (H, W) or (H, W, C), C = 1 to 4 or more, to a picture file; its type by the suffix.
 
     uint8 and uint16 are written as they are; floats as half (or float, without `half`) to EXR, as 32 bits to TIFF, and
-    clipped to [0, 1] and spread over 16 bits to PNG and DPX. Written to a temporary name and then renamed, so that a
-    file under its own name is whole. Raises UserError when it cannot be written.
+    clipped to [0, 1] and spread over 16 bits to PNG and DPX. `names` of the C channels and `metadata` are for EXR.
+    Written to a temporary name and then renamed, so that a file under its own name is whole. Raises UserError when it
+    cannot be written.
     """
     pixels = np.ascontiguousarray(picture if picture.ndim == 3 else picture[..., None])
     suffix = path.suffix.lower()
@@ -118,6 +122,11 @@ def write_picture(
     if channels == 2:
         spec.channelnames = ("Y", "A")
         spec.alpha_channel = 1
+    if names:
+        spec.channelnames = tuple(names)
+        spec.alpha_channel = -1
+    for name, value in (metadata or {}).items():
+        spec.attribute(name, value)
     if pixel_aspect != 1.0:
         spec.attribute("PixelAspectRatio", float(pixel_aspect))
     if colorspace:
