@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from facequery.head.binding import Binding
 from facequery.head.model import HeadModel
 from facequery.synthesis.backgrounds import draw_background
-from facequery.synthesis.cycles.person import off_basis
 from facequery.synthesis.expressions import ExpressionSampler
 from facequery.synthesis.labels import labels, surface_points
-from facequery.synthesis.library import SPLITS, Library
+from facequery.synthesis.library import Library
 from facequery.synthesis.looks import creased
 from facequery.synthesis.occluders import draw_occluder
+from facequery.synthesis.off_basis import OffBasisShapes
 from facequery.synthesis.paint import Painter
 from facequery.synthesis.picture import composed, defocus, develop, exposure, resolution
 from facequery.synthesis.portrait_skins import load_portrait_skins
@@ -24,7 +24,6 @@ from facequery.synthesis.settings import SampleSettings
 from facequery.synthesis.wear import Wardrobe
 
 DATASET = "renders"
-_SHAPES = 8  # off-basis shapes kept, when they are asked for
 _TOGETHER = 24  # heads evaluated at once: the bases pass through the cache once for all of them
 
 
@@ -82,12 +81,8 @@ class FaceSampler:
         self._face_vertices = np.flatnonzero(self.model.region_mask("face"))
         self._mouth_vertices = np.flatnonzero(self.model.region_mask("lips") | self.model.region_mask("chin"))
         self.expressions = ExpressionSampler(self.model.expression_names)
-        self._offsets: list[NDArray[np.float32]] = []
-        if self.settings.off_basis > 0:
-            fields = np.random.default_rng([SPLITS.index(split), 77])
-            self._offsets = [
-                off_basis(fields, self.model, self.settings.off_basis).astype(np.float32) for _ in range(_SHAPES)
-            ]
+        shapes = self.settings.off_basis_shapes if self.settings.off_basis > 0 else 0
+        self._offsets = OffBasisShapes(self.model, split, self.settings.off_basis, shapes)
         self._surface: tuple[Binding, NDArray[np.bool_]] | None = None
 
     def face_sample(
