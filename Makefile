@@ -5,6 +5,14 @@ BIN := .venv/bin
 TEST_EXTRAS := test,blender,train,usd
 INSTALL ?=
 
+# The manual, as pages for a browser in build/manual.
+.PHONY: docs
+docs: .venv/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+.venv/installed-docs: pyproject.toml install.py
+	$(PYTHON) install.py --quiet --extras docs $(INSTALL)
+
 .PHONY: demo test lint extension test-blender test-blender-all clean
 
 demo: .venv/installed-plain

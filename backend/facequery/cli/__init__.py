@@ -1,6 +1,5 @@
 """The command line. Bad input ends it with one sentence on stderr and exit code 2."""
 
-import errno
 import sys
 from typing import Annotated
 
@@ -8,7 +7,8 @@ import typer
 
 from facequery import __version__
 from facequery.cli import about, apps, fit, jobs, results
-from facequery.errors import UserError
+from facequery.errors import told
+from facequery.pipeline.lock import BUSY
 
 # What computes is imported inside the commands: `facequery --version` and every --help must not wait for PyTorch.
 
@@ -38,7 +38,10 @@ def _root(
     pass
 
 
-def _mount_training() -> None:
+def mount_training() -> None:
+    """Add the commands that only some users need, and whose modules take a moment to load; once is enough."""
+    if any(command.name == "train" for command in app.registered_commands):
+        return
     from facequery.evaluation import cli as evaluation
     from facequery.training import cli as training
 
@@ -50,18 +53,15 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point: runs a command and turns what a user can mend into one line and exit code 2."""
     words = sys.argv[1:] if arguments is None else arguments
     if not words or words[0] in (*_TRAINING, "--help", "-h"):
-        _mount_training()
+        mount_training()
     try:
         app(args=words, standalone_mode=True)
-    except UserError as error:
-        print(f"facequery: {error}", file=sys.stderr)
-        sys.exit(_EXIT_BUSY if error.code == "FQ372" else 2)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        where = f' while writing "{error.filename}"' if error.filename else ""
-        print(f"facequery: The disk is full{where}. Make room and start the same command again.", file=sys.stderr)
-        sys.exit(2)
     except KeyboardInterrupt:
         print("facequery: Stopped. The same command goes on from here.", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        user = told(error)
+        if user is None:
+            raise
+        print(f"facequery: {user} ({user.code})", file=sys.stderr)
+        sys.exit(_EXIT_BUSY if user.code == BUSY else 2)

@@ -30,7 +30,7 @@ class PlateMark:
 
 
 def parse_marks(texts: Sequence[str], frame: int | None) -> list[PlateMark]:
-    """Marks from "[NAME=][FRAME:]x,y", `frame` where they name none.
+    """Marks from `[NAME=][FRAME:]x,y`, `frame` where they name none.
 
     The k-th mark of a frame that has no name belongs to the point "k": so a point marked in several frames is written
     at the same place in each. Raises UserError.

@@ -1,0 +1,1 @@
+"""The manual: pages that are generated from the code, and the pictures that scripts make."""
