@@ -10,7 +10,9 @@ from facequery.models.landmarks import LandmarkConfig, LandmarkNet, images_to_in
 from facequery.models.weights import load_landmark_net, save_weights
 
 SIZE, REGION, BATCH, QUERIES = 64, 80, 2, 9
-PARTS = list(itertools.product(("flatten", "pool"), ("mlp", "transformer"), ("2d", "3d"), (False, True), (3, 2)))
+PARTS = list(
+    itertools.product(("flatten", "pool"), ("mlp", "transformer"), ("2d", "3d"), (False, True), (3, 2), (0, 2))
+)
 _ENCODERS: dict[str, torch.nn.Module] = {}
 
 
@@ -28,11 +30,12 @@ def one_encoder_each(monkeypatch):
     monkeypatch.setattr(landmarks, "make_encoder", cached)
 
 
-def network(encoder, head, predictor, space, spatial, dims) -> LandmarkNet:
+def network(encoder, head, predictor, space, spatial, dims, refine=0) -> LandmarkNet:
     torch.manual_seed(0)
     config = LandmarkConfig(
         encoder=encoder, input_size=SIZE, head=head, levels=1, reduced=16, descriptor=48, hidden=32,
         query_dims=dims, predictor=predictor, space=space, spatial=spatial, region=REGION,
+        refine=refine, local=16,
     )  # fmt: skip
     return LandmarkNet(config)
 
@@ -45,15 +48,16 @@ def inputs(net, count=QUERIES):
     return images_to_input(images), queries
 
 
-@pytest.mark.parametrize("head,predictor,space,spatial,dims", PARTS)
+@pytest.mark.parametrize("head,predictor,space,spatial,dims,refine", PARTS)
 @pytest.mark.parametrize("encoder", list(ENCODERS))
-def test_every_combination(one_encoder_each, encoder, head, predictor, space, spatial, dims):
-    net = network(encoder, head, predictor, space, spatial, dims)
+def test_every_combination(one_encoder_each, encoder, head, predictor, space, spatial, dims, refine):
+    net = network(encoder, head, predictor, space, spatial, dims, refine)
     images, queries = inputs(net)
     descriptor = net.encode(images)
     xy, log_sigma = net.decode(descriptor, queries)
     # shapes, and numbers
-    assert descriptor.shape == (BATCH, 48 + 4 * spatial)
+    local = 16 * (SIZE // 8) ** 2 if refine else 0
+    assert descriptor.shape == (BATCH, 48 + local + 4 * spatial)
     assert xy.shape == (BATCH, QUERIES, 2) and log_sigma.shape == (BATCH, QUERIES)
     assert torch.isfinite(xy).all() and torch.isfinite(log_sigma).all()
     # every parameter gets a gradient
@@ -85,9 +89,9 @@ def test_every_combination(one_encoder_each, encoder, head, predictor, space, sp
                 net.lift(descriptor, queries)
 
 
-@pytest.mark.parametrize("head,predictor,space,spatial,dims", PARTS)
-def test_saved_and_read_again_the_output_is_equal(tmp_path, head, predictor, space, spatial, dims):
-    net = network("resnet_dense", head, predictor, space, spatial, dims).eval()
+@pytest.mark.parametrize("head,predictor,space,spatial,dims,refine", PARTS)
+def test_saved_and_read_again_the_output_is_equal(tmp_path, head, predictor, space, spatial, dims, refine):
+    net = network("resnet_dense", head, predictor, space, spatial, dims, refine).eval()
     save_weights(
         tmp_path / "net.safetensors", net.state_dict(), {"kind": "landmarks", "architecture": net.config.to_dict()}
     )
@@ -104,7 +108,8 @@ def test_saved_and_read_again_the_output_is_equal(tmp_path, head, predictor, spa
 
 def test_weights_of_before_these_switches_still_load(tmp_path):
     net = network("resnet_dense", "flatten", "mlp", "2d", False, 3)
-    old = {k: v for k, v in net.config.to_dict().items() if k not in ("space", "spatial", "region")}
+    later = ("space", "spatial", "region", "refine", "local")
+    old = {k: v for k, v in net.config.to_dict().items() if k not in later}
     save_weights(tmp_path / "old.safetensors", net.state_dict(), {"kind": "landmarks", "architecture": old})
     assert load_landmark_net(tmp_path / "old.safetensors")[0].config.space == "2d"
 

@@ -3,7 +3,9 @@
 import pytest
 import torch
 from facequery.errors import UserError
+from facequery.models.encoders import DescriptorHead
 from facequery.models.landmarks import LandmarkConfig, LandmarkNet, images_to_input
+from facequery.models.refine import Refiner
 from facequery.models.weights import load_landmark_net, save_weights
 
 SIZE = 64
@@ -93,3 +95,30 @@ def test_damaged_weights_are_told_in_one_sentence(tmp_path):
     save_weights(file, {"a": torch.zeros(2)}, {"kind": "landmarks", "architecture": {}})
     with pytest.raises(UserError, match="card"):
         load_landmark_net(file)
+
+
+def test_a_head_of_another_crop_size_keeps_what_it_learned():
+    """Maps that are the same everywhere give the same descriptor before and after, and so does a larger copy of any."""
+    torch.manual_seed(0)
+    small, large = (DescriptorHead([12, 24], [16, 32], size, 32, "flatten", 2, 16) for size in (160, 192))
+    state = small.state_dict()
+    state["linear.weight"] = large.resized(state["linear.weight"], 160)
+    large.load_state_dict(state)
+    flat = torch.randn(1, 36, 1, 1)
+    maps = {head: [flat[:, :12].expand(1, 12, 2 * n, 2 * n), flat[:, 12:].expand(1, 24, n, n)]
+            for head, n in ((small, 5), (large, 6))}  # fmt: skip
+    assert torch.allclose(small(maps[small]), large(maps[large]), atol=1e-4)
+    assert torch.equal(small.resized(small.linear.weight, 160), small.linear.weight)
+
+
+def test_landmarks_look_where_they_are():
+    """What a landmark reads of the map is bilinear at its place, in crop coordinates."""
+    refiner = Refiner(2, 4)
+    rows, columns = torch.meshgrid(torch.arange(6.0), torch.arange(6.0), indexing="ij")
+    local = torch.stack([columns, rows])[None]  # each cell holds its own place
+    seen = []
+    refiner.from_map.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    xy = torch.tensor([[[0.0, 0.0], [-0.5, 0.25], [5.0, -5.0]]])
+    refiner(local, refiner.prepare(torch.zeros(1, 3, 4)), xy, torch.zeros(1, 3))
+    cells = (xy.clamp(-1, 1) + 1) * 3 - 0.5  # centres of cells lie half a cell inside
+    assert torch.allclose(seen[0], cells.clamp(0, 5), atol=1e-5)

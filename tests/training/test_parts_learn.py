@@ -64,8 +64,11 @@ def train(model, images, query, xy, steps, rate=3e-3, unit=1.0):
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"predictor": "transformer"}, {"space": "3d"}, {"spatial": True}, {"head": "pool"}, {"query_dims": 2}],
-    ids=["plain", "transformer", "3d", "spatial", "pool", "uv"],
+    [
+        {}, {"predictor": "transformer"}, {"space": "3d"}, {"spatial": True}, {"head": "pool"}, {"query_dims": 2},
+        {"refine": 2},
+    ],  # fmt: skip
+    ids=["plain", "transformer", "3d", "spatial", "pool", "uv", "refine"],
 )
 def test_one_batch_is_learned_by_heart_and_its_mirror_too(changes):
     model = learner(**changes)
@@ -75,7 +78,7 @@ def test_one_batch_is_learned_by_heart_and_its_mirror_too(changes):
     assert train(model, images, query, xy, steps) < min(1.5, 0.1 * first)
     with torch.no_grad():
         model.train()  # batch normalisation as it was trained
-        found = model.predict(images, query, torch.zeros(4, dtype=torch.long))[0]
+        found, _ = model.predict(images, query, torch.zeros(4, dtype=torch.long))[0][-1]
     mirrored = found[2:] * torch.tensor([-1.0, 1.0])
     assert (found[:2] - mirrored).norm(dim=-1).mean() * SIZE / 2 < 1.5
 
@@ -129,7 +132,7 @@ def test_the_3d_head_finds_the_pose_from_2d_landmarks_alone():
         for group in optimiser.param_groups:
             group["lr"] = 1e-2 * (1 - step / STEPS) + 1e-5
         descriptor, xy, _ = draw(32)
-        out = predictor(predictor.prepare(descriptor), position(queries))
+        out, _ = predictor(predictor.prepare(descriptor), position(queries))
         view = camera(descriptor)
         found = view.project(view.to_camera(queries + out[..., :3]))
         loss, _ = landmark_loss(found, out[..., 3] - 3, xy, torch.ones(32, 60), 128, LossConfig())

@@ -64,11 +64,12 @@ class DescriptorHead(nn.Module):
         super().__init__()
         if kind not in ("flatten", "pool"):
             raise UserError(f'There is no descriptor head "{kind}".', 'Use "flatten" or "pool".', "FQ402")
-        self.kind = kind
+        self.kind, self.size = kind, size
         self.levels = levels if kind == "flatten" else 1
+        self.strides = strides[-self.levels :]
         reduce, flat = [], 0
         for level in range(-self.levels, 0):
-            cells = math.ceil(size / strides[level]) ** 2
+            cells = math.ceil(size / self.strides[level]) ** 2
             # finer maps have four times the cells of the next: a quarter of the channels gives each level its share
             width = 1280 if kind == "pool" else max(8, reduced // 4 ** (-1 - level))
             reduce.append(nn.Conv2d(channels[level], width, 1))
@@ -83,3 +84,17 @@ class DescriptorHead(nn.Module):
             x = F.gelu(reduce(x))
             pieces.append(x.mean((2, 3)) if self.kind == "pool" else x.flatten(1))
         return self.norm(self.linear(torch.cat(pieces, 1)))
+
+    def resized(self, weight: Tensor, size: int) -> Tensor:
+        """The matrix (d, numbers) that a flattened head of crops of `size` pixels has learned, for crops of this one's
+        size: what the old one would say of this one's maps, resampled bilinearly to the old one's cells."""
+        pieces, start = [], 0
+        for reduce, stride in zip(self.reduce, self.strides, strict=True):
+            old, new = math.ceil(size / stride), math.ceil(self.size / stride)
+            width = int(reduce.out_channels)  # type: ignore[arg-type]
+            cells = weight[:, start : start + width * old**2].unflatten(1, (width, old**2))
+            start += width * old**2
+            each = torch.eye(new**2).unflatten(1, (1, new, new))
+            resample = F.interpolate(each, (old, old), mode="bilinear", antialias=True, align_corners=False).flatten(1)
+            pieces.append((cells @ resample.T).flatten(1))
+        return torch.cat(pieces, 1)

@@ -1,5 +1,5 @@
 """The continuous landmark detector: image encoder, position encoder, queried landmark predictor; and, as switches, the
-spatial transformer and the canonical-3D head.
+spatial transformer, the canonical-3D head and local refinement.
 
 CLD: Chandran, Zoss, Gotardo, Bradley, "Continuous Landmark Detection with 3D Queries", CVPR 2023, section 3.
 Inf3D: the same authors, "Infinite 3D Landmarks", Computer Graphics Forum 2024, sections 3.2 and 3.3.
@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from facequery.errors import UserError
-from facequery.models.canonical import CameraHead, Lifted
+from facequery.models.canonical import CameraHead, HeadCamera, Lifted
 from facequery.models.encoders import DescriptorHead, make_encoder
 from facequery.models.predictors import MLPPredictor, PositionEncoder, TransformerPredictor
-from facequery.models.spatial_transformer import Localiser, carry_back, resample
+from facequery.models.refine import LocalMap, Refiner
+from facequery.models.spatial_transformer import SIMILARITY, Localiser, carry_back, resample
 
 MIN_LOG_SIGMA, MAX_LOG_SIGMA = math.log(1e-3), math.log(1.0)  # crop units: 0.08 to 80 pixels of a 160-pixel crop
 
@@ -38,6 +39,8 @@ class LandmarkConfig:
     space: str = "2d"  # what is predicted: "2d" landmarks, or "3d": canonical landmarks, head pose and camera (Inf3D)
     spatial: bool = False  # a spatial transformer finds the face in a larger picture (Inf3D)
     region: int = 256  # side of that picture, pixels; without the transformer the picture is the crop
+    refine: int = 0  # how often landmarks look again at the picture where they are (`refine`); 0: never
+    local: int = 64  # channels of the map that they look at
 
     @property
     def picture(self) -> int:
@@ -56,7 +59,8 @@ class LandmarkNet(nn.Module):
     unit. `encode` once and `decode` as often as wanted, with any number of queries.
 
     A picture is a normalised crop of side `input_size`, or, with the spatial transformer, a region of side `region`
-    with the face anywhere in it; then the descriptor carries the crop that was found in its last four numbers.
+    with the face anywhere in it. What `encode` gives is one row of numbers a picture: the d of the descriptor, with
+    local refinement those of its map, and with the spatial transformer the four of the crop that was found.
     """
 
     attention_chunk = 512  # the transformer attends within chunks of this many queries
@@ -82,18 +86,28 @@ class LandmarkNet(nn.Module):
             raise UserError(f'There is no predictor "{config.predictor}".', 'Use "mlp" or "transformer".', "FQ403")
         self.camera = CameraHead(config.descriptor) if config.space == "3d" else None
         self.localiser = Localiser() if config.spatial else None
+        self.local = self.refiner = None
+        if config.refine:
+            maps = list(self.encoder.channels), list(self.encoder.strides)
+            self.local = LocalMap(*maps, config.input_size, config.local)
+            self.refiner = Refiner(config.local, config.hidden)
 
     def encode(self, images: Tensor) -> Tensor:
-        """Pictures (B, 3, S, S), RGB in [-1, 1] -> descriptors (B, d), or (B, d + 4) with the spatial transformer."""
+        """Pictures (B, 3, S, S), RGB in [-1, 1] -> descriptors (B, D): see the class."""
         size = self.config.picture
         if images.ndim != 4 or tuple(images.shape[1:]) != (3, size, size):
             raise ValueError(f"images must be (B, 3, {size}, {size}), not {tuple(images.shape)}")
-        if self.localiser is None:
-            return self.descriptor(self.encoder(images))
-        similarity = self.localiser(images)
-        crops = resample(images, similarity, self.config.input_size)
-        crops = crops.contiguous(memory_format=torch.channels_last)
-        return torch.cat([self.descriptor(self.encoder(crops)).float(), similarity], 1)
+        similarity = None if self.localiser is None else self.localiser(images)
+        if similarity is not None:
+            images = resample(images, similarity, self.config.input_size)
+            images = images.contiguous(memory_format=torch.channels_last)
+        maps = self.encoder(images)
+        parts = [self.descriptor(maps)]
+        if self.local is not None:
+            parts.append(self.local(maps).flatten(1))
+        if similarity is not None:
+            parts.append(similarity)
+        return torch.cat([part.float() for part in parts], 1) if len(parts) > 1 else parts[0]
 
     def decode(self, descriptor: Tensor, queries: Tensor, chunk: int = 8192) -> tuple[Tensor, Tensor]:
         """Descriptors (B, d) and queries (B, N, 3) or (N, 3) -> xy (B, N, 2), log_sigma (B, N).
@@ -101,22 +115,25 @@ class LandmarkNet(nn.Module):
         Queries are taken in chunks of `chunk` (at most 512 for the transformer, which attends within a chunk), so that
         memory stays bounded for any N. What depends on the descriptor alone is computed once.
         """
-        xy, log_sigma, _ = self._decode(descriptor, queries, chunk)
-        return xy, log_sigma
+        return self.answers(descriptor, queries, chunk)[0][-1]
 
     def lift(self, descriptor: Tensor, queries: Tensor, chunk: int = 8192) -> tuple[Tensor, Tensor, Lifted]:
         """As `decode`, with the landmarks in 3D. The camera is that of the crop, which with the spatial transformer is
         not the picture's. Raises ValueError unless the network's `space` is "3d"."""
-        xy, log_sigma, lifted = self._decode(descriptor, queries, chunk)
+        answers, lifted = self.answers(descriptor, queries, chunk)
         if lifted is None:
             raise ValueError('the network predicts 2D landmarks only: its space is not "3d"')
-        return xy, log_sigma, lifted
+        return *answers[-1], lifted
 
     def crop(self, descriptor: Tensor) -> Tensor | None:
         """The similarities (B, 4) that the spatial transformer chose (see `spatial_transformer`); None without one."""
-        return descriptor[:, self.config.descriptor :] if self.localiser is not None else None
+        return descriptor[:, -SIMILARITY:] if self.localiser is not None else None
 
-    def _decode(self, descriptor: Tensor, queries: Tensor, chunk: int) -> tuple[Tensor, Tensor, Lifted | None]:
+    def answers(
+        self, descriptor: Tensor, queries: Tensor, chunk: int = 8192
+    ) -> tuple[list[tuple[Tensor, Tensor]], Lifted | None]:
+        """As `decode`, with the answers before each step of local refinement (first, ..., last), which training needs,
+        and the landmarks in 3D if the network's `space` is "3d"."""
         if queries.ndim == 2:
             queries = queries[None]
         if queries.shape[-1] != self.config.query_dims or queries.shape[0] not in (1, descriptor.shape[0]):
@@ -125,19 +142,49 @@ class LandmarkNet(nn.Module):
         if self.predictor.attends:
             chunk = min(chunk, self.attention_chunk)
         prepared = self.predictor.prepare(features)
-        pieces = [self.predictor(prepared, self.position(part)) for part in queries.split(chunk, 1)]
-        out = torch.cat(pieces, 1) if len(pieces) != 1 else pieces[0]
-        xy, log_sigma = out[..., :2], out[..., -1].sub(3.0).clamp(MIN_LOG_SIGMA, MAX_LOG_SIGMA)
+        camera = self.camera(features) if self.camera is not None else None
+        local = self._local_map(descriptor)
+        pieces = [self._decode_part(prepared, camera, local, part) for part in queries.split(chunk, 1)]
+        answers = [
+            (torch.cat([xy for xy, _ in step], 1), torch.cat([log_sigma for _, log_sigma in step], 1))
+            for step in zip(*(found for found, _ in pieces), strict=True)
+        ]
+        if similarity is not None:
+            answers = [carry_back(similarity, *answer) for answer in answers]
         lifted = None
-        if self.camera is not None:
-            camera, offset = self.camera(features), out[..., :3]
+        if camera is not None:
+            parts = zip(*(part for _, part in pieces if part is not None), strict=True)
+            canonical, offset, points = (torch.cat(part, 1) for part in parts)
+            lifted = Lifted(canonical, offset, points, camera)
+        return answers, lifted
+
+    def _decode_part(
+        self, prepared: Tensor, camera: HeadCamera | None, local: Tensor | None, queries: Tensor
+    ) -> tuple[list[tuple[Tensor, Tensor]], tuple[Tensor, Tensor, Tensor] | None]:
+        """The answers of a chunk of queries, first to last, and with the 3D head canonical points, their offsets from
+        the queries and camera-space points."""
+        out, hidden = self.predictor(prepared, self.position(queries))
+        xy, log_sigma = out[..., :2], out[..., -1].sub(3.0)
+        lifted = None
+        if camera is not None:
+            offset = out[..., :3]
             # a UV query has no place in space: the whole of the position is then predicted
             canonical = queries + offset if self.config.query_dims == 3 else offset
             points = camera.to_camera(canonical)
-            xy, lifted = camera.project(points), Lifted(canonical, offset, points, camera)
-        if similarity is not None:
-            xy, log_sigma = carry_back(similarity, xy, log_sigma)
-        return xy, log_sigma, lifted
+            xy, lifted = camera.project(points), (canonical, offset, points)
+        answers = [(xy, log_sigma)]
+        if local is not None and self.refiner is not None:
+            known = self.refiner.prepare(hidden)
+            for _ in range(self.config.refine):
+                answers.append(self.refiner(local, known, *answers[-1]))
+        return [(xy, log_sigma.clamp(MIN_LOG_SIGMA, MAX_LOG_SIGMA)) for xy, log_sigma in answers], lifted
+
+    def _local_map(self, descriptor: Tensor) -> Tensor | None:
+        """The map (B, C, h, w) that local refinement samples, out of what `encode` gave; None without refinement."""
+        if self.local is None:
+            return None
+        first, side = self.config.descriptor, self.local.side
+        return descriptor[:, first : first + self.local.numbers].unflatten(1, (self.local.width, side, side))
 
     def forward(self, images: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:
         return self.decode(self.encode(images), queries)

@@ -48,14 +48,15 @@ class MLPPredictor(nn.Module):
         """Descriptors (B, D) -> the first layer's part of them (B, 1, hidden)."""
         return self.from_descriptor(descriptor)[:, None]
 
-    def forward(self, prepared: Tensor, codes: Tensor) -> Tensor:
-        """What `prepare` gave and codes (B or 1, N, C) -> (B, N, outputs), float32."""
+    def forward(self, prepared: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """What `prepare` gave and codes (B or 1, N, C) -> (B, N, outputs), float32, and the last hidden values
+        (B, N, hidden)."""
         gelu = torch.nn.functional.gelu
         x = gelu(prepared + self.from_code(codes))
         x = gelu(self.third(gelu(self.second(x))))
         # a landmark is wanted to a hundredth of a pixel, which bfloat16 does not hold
         with torch.autocast(x.device.type, enabled=False):
-            return self.last(x.float())
+            return self.last(x.float()), x
 
 
 class TransformerPredictor(nn.Module):
@@ -82,8 +83,9 @@ class TransformerPredictor(nn.Module):
         """Descriptors (B, D) -> their part of every token (B, 1, width)."""
         return self.from_descriptor(descriptor)[:, None]
 
-    def forward(self, prepared: Tensor, codes: Tensor) -> Tensor:
-        """What `prepare` gave and codes (B or 1, N, C) -> (B, N, outputs), float32."""
+    def forward(self, prepared: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """What `prepare` gave and codes (B or 1, N, C) -> (B, N, outputs), float32, and the last hidden values
+        (B, N, width)."""
         x = self.layers(prepared + self.from_code(codes))
         with torch.autocast(x.device.type, enabled=False):
-            return self.last(x.float())
+            return self.last(x.float()), x

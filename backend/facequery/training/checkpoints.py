@@ -1,5 +1,6 @@
 """Moving average of the weights, and checkpoints from which a run goes on as if it had never stopped."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from facequery.errors import UserError
+from facequery.models.encoders import DescriptorHead
 
 
 class MovingAverage:
@@ -58,21 +60,33 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 def start_from(module: nn.Module, path: Path) -> None:
     """Give a new run the weights of an earlier one: a weights file (.safetensors; its tensors are the module's
-    `network`) or the averaged weights of a checkpoint. What the file does not have keeps its initial values.
+    `network`) or the averaged weights of a checkpoint. What the file does not have keeps its initial values; landmark
+    weights of another crop size have their flattened head interpolated.
 
     Raises UserError when the file is not readable or is of another network.
     """
     if path.suffix == ".safetensors":
         from facequery.models.weights import load_weights
 
-        state = {f"network.{name}": value for name, value in load_weights(path)[0].items()}
+        tensors, card = load_weights(path)
+        state, model = {f"network.{name}": value for name, value in tensors.items()}, card.get("architecture", {})
     else:
-        state = load_checkpoint(path)["average"]["state"]
+        saved = load_checkpoint(path)
+        state, model = dict(saved["average"]["state"]), json.loads(saved["config"]).get("model", {})
+    if isinstance(head := getattr(getattr(module, "network", None), "descriptor", None), DescriptorHead):
+        _fit_to_size(state, head, model.get("input_size", head.size))
     own = module.state_dict()
     fitting = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
     if len(fitting) < len(state):
         raise UserError(f'"{path}" holds weights of another network.', "Start without --init.", "FQ512")
     module.load_state_dict(fitting, strict=False)
+
+
+def _fit_to_size(state: dict[str, Tensor], head: DescriptorHead, size: int) -> None:
+    """Give the flattened head of a landmark network that took crops of `size` pixels this one's size."""
+    name = "network.descriptor.linear.weight"
+    if head.kind == "flatten" and name in state and size != head.size:
+        state[name] = head.resized(state[name], size)
 
 
 def parameter_groups(module: nn.Module, slow: nn.Module, slow_rate: float, rate: float, decay: float) -> list[dict]:

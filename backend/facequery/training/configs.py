@@ -28,6 +28,8 @@ class DataConfig:
     portrait_labels: str = ".cache/portraits.npz"  # written by tools/label_portraits.py; relative to the checkout
     portrait_skins: float = 0.5  # share of the renders with skins baked from portraits, where there are such skins
     portrait_skin_folder: str = ".cache/portrait_skins"  # written by tools/portrait_skins.py; relative to the checkout
+    off_basis: float = 0.001  # metres RMS by which rendered heads leave the identity basis, so that what is learned is
+    # to follow the picture; not the shapes of the held-out renders
     render_clips: float = 0.0  # share of rendered clips, for the temporal loss
     portrait_clips: float = 0.0  # share of clips made from portraits: the crop wanders, the noise is new in each frame
     sets: tuple[SetConfig, ...] = ()  # data sets on disk
@@ -54,6 +56,7 @@ class LossConfig:
     # on the detached residual; "joint": Gaussian likelihood (CLD)
     wing_width: float = 10.0  # pixels; below it the loss is logarithmic (Feng et al., CVPR 2018, equation 5)
     wing_curvature: float = 3.0  # pixels; smaller values care less about large errors, such as open mouths
+    earlier_weight: float = 0.3  # of the answers before the last step of local refinement
     sigma_weight: float = 0.25  # weight of the likelihood that trains sigma (not of "joint")
     correction_weight: float = 20.0  # weight of the squared length of the data sets' query shifts (network units)
     temporal_weight: float = 2.0  # weight of the change of the residual between the frames of a clip (pixels)

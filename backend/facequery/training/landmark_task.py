@@ -108,7 +108,7 @@ class LandmarkTask:
         learner.load_state_dict({name: value.cpu() for name, value in state.items()})
         images, query, xy, weight, dataset, *_ = self.batch(0)
         with torch.no_grad():
-            predicted = channels_last(learner.eval()).predict(images, query, dataset)[0]
+            predicted, _ = channels_last(learner.eval()).predict(images, query, dataset)[0][-1]
         write_sheet(path, images.numpy(), xy.numpy(), predicted.numpy(), weight.numpy())
 
     def export(self, state: dict[str, Tensor], path: Path, metrics: dict[str, Any]) -> None:

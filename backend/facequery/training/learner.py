@@ -24,17 +24,15 @@ class Learner(nn.Module):
 
     def predict(
         self, images: Tensor, query: Tensor, dataset: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:  # fmt: skip
-        """Landmarks as the data sets of the pictures place them: xy (B, n, 2), log sigma (B, n), the shift of the
-        queries (B, n, dims), and with the 3D head the offsets (B, n, 3)."""
+    ) -> tuple[list[tuple[Tensor, Tensor]], Tensor, Tensor | None]:  # fmt: skip
+        """Landmarks as the data sets of the pictures place them: xy (B, n, 2) and log sigma (B, n), one pair for each
+        step of local refinement, the last being the answer; the shift of the queries (B, n, dims), and with the 3D
+        head the offsets (B, n, 3)."""
         query = query[..., : self.config.model.query_dims]
         shift = torch.zeros_like(query) if self.correction is None else self.correction(query, dataset)
         descriptor = self.network.encode(images_to_input(images))
-        if self.config.model.space == "3d":
-            xy, log_sigma, lifted = self.network.lift(descriptor, query + shift)
-            return xy, log_sigma, shift, lifted.offset
-        xy, log_sigma = self.network.decode(descriptor, query + shift)
-        return xy, log_sigma, shift, None
+        answers, lifted = self.network.answers(descriptor, query + shift)
+        return answers, shift, None if lifted is None else lifted.offset
 
     def forward(
         self, images: Tensor, query: Tensor, xy: Tensor, weight: Tensor, dataset: Tensor, unit: Tensor, clip: Tensor
@@ -42,9 +40,14 @@ class Learner(nn.Module):
         """uint8 pictures (B, S, S, 3), queries (B, n, 3), targets (B, n, 2), weights (B, n), and (B,) data set numbers,
         units and clips as in `stream.Batch`."""
         config = self.config
-        predicted, log_sigma, shift, offset = self.predict(images, query, dataset)
+        answers, shift, offset = self.predict(images, query, dataset)
         size = config.model.input_size
+        (predicted, log_sigma), earlier = answers[-1], answers[:-1]
         loss, parts = landmark_loss(predicted.float(), log_sigma.float(), xy, weight, size, config.loss, unit, clip)
+        for before, spread in earlier:
+            first, other = landmark_loss(before.float(), spread.float(), xy, weight, size, config.loss, unit, clip)
+            loss = loss + config.loss.earlier_weight * first
+            parts.setdefault("first", other["error"])
         if self.correction is not None:
             shifted = shift.square().sum(-1).mean()
             parts["shift"] = shifted.detach().sqrt()
