@@ -65,9 +65,14 @@ def train(model, images, query, xy, steps, rate=3e-3, unit=1.0):
 @pytest.mark.parametrize(
     "changes",
     [
-        {}, {"predictor": "transformer"}, {"space": "3d"}, {"spatial": True}, {"head": "pool"}, {"query_dims": 2},
+        {},
+        {"predictor": "transformer"},
+        {"space": "3d"},
+        {"spatial": True},
+        {"head": "pool"},
+        {"query_dims": 2},
         {"refine": 2},
-    ],  # fmt: skip
+    ],
     ids=["plain", "transformer", "3d", "spatial", "pool", "uv", "refine"],
 )
 def test_one_batch_is_learned_by_heart_and_its_mirror_too(changes):
