@@ -1,9 +1,13 @@
-"""The one exception that a user is meant to read."""
+"""The one exception that a user is meant to read, and what other exceptions mean to them."""
 
+import errno
 import zipfile
+import zlib
 
-# What numpy.load raises on a file that is damaged, something else, or claims to hold more than there is room for.
-DAMAGED = (OSError, ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile)
+from facequery_protocol.errors import ProtocolError
+
+# What reading arrays raises on a file that is damaged, something else, or claims to hold more than there is room for.
+DAMAGED = (OSError, ValueError, KeyError, EOFError, MemoryError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
 class UserError(Exception):
@@ -18,3 +22,33 @@ class UserError(Exception):
         self.cause = cause
         self.next_step = next_step
         self.code = code
+
+
+def told(error: BaseException) -> UserError | None:
+    """What an exception means to the user: itself where it is a UserError, a full disk, memory that ran out, a file
+    that cannot be used; None for a fault of the program.
+    """
+    if isinstance(error, UserError):
+        return error
+    if isinstance(error, ProtocolError):
+        return UserError(error.cause, error.next_step, error.code)
+    if isinstance(error, MemoryError):
+        step = "Close other programs, or track fewer points at once."
+        return UserError("The computer has run out of memory.", step, "FQ395")
+    if not isinstance(error, OSError) or error.errno is None:
+        return None
+    where = f' while writing "{error.filename}"' if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return UserError(f"The disk is full{where}.", "Make room and start the same command again.", "FQ396")
+    if error.errno == errno.EFBIG:
+        step = "Write to a disk that takes larger files, or ask who runs it to allow them."
+        return UserError(f"A file became larger than the disk or the system allows{where}.", step, "FQ396")
+    if error.filename:
+        cause = f'"{error.filename}" cannot be used ({error.strerror}).'
+        return UserError(cause, "Check the path and its rights.", "FQ397")
+    if error.errno in _DISK_GONE:
+        return UserError(f"A disk or network drive failed ({error.strerror}).", "Check it, and start again.", "FQ397")
+    return None
+
+
+_DISK_GONE = {getattr(errno, name) for name in ("EIO", "EROFS", "ESTALE", "ENODEV") if hasattr(errno, name)}

@@ -5,7 +5,6 @@ can break a line. Nothing heavy is imported before the greeting, and methods are
 stdin ends the worker. One long request runs at a time, the others wait; quick ones have a thread of their own.
 """
 
-import errno
 import faulthandler
 import importlib
 import os
@@ -24,11 +23,10 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from facequery_protocol import messages
-from facequery_protocol.errors import ProtocolError
 from facequery_protocol.messages import Failure, Id, Message, MessageError, Request, Result
 
 from facequery import __version__
-from facequery.errors import UserError
+from facequery.errors import UserError, told
 
 _BEAT: Final = 1.0  # seconds between heartbeats
 _REPORT: Final = 0.1  # seconds between progress messages of one step
@@ -280,16 +278,9 @@ class Worker:
 
 def failure_of(error: BaseException, id: Id | None) -> Failure:
     """The error object of an exception: a number, one sentence of cause, one next step."""
-    if isinstance(error, UserError | ProtocolError):
-        return Failure(id, messages.USER_ERROR, error.cause, error.next_step, error.code)
-    if isinstance(error, MemoryError):
-        step = "Close other programs, or track fewer points at once."
-        return Failure(id, messages.USER_ERROR, "The computer has run out of memory.", step, "FQ395")
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Failure(id, messages.USER_ERROR, "The disk is full.", "Make room and start again.", "FQ396")
-    if isinstance(error, OSError) and error.filename:
-        cause = f'"{error.filename}" cannot be used ({error.strerror}).'
-        return Failure(id, messages.USER_ERROR, cause, "Check the path and its rights.", "FQ397")
+    user = told(error)
+    if user is not None:
+        return Failure(id, messages.USER_ERROR, user.cause, user.next_step, user.code)
     detail = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     cause = f"Something went wrong inside FaceQuery ({detail})."
     return Failure(id, messages.INTERNAL_ERROR, cause, "Copy the report and send it to the developers.", "FQ399")

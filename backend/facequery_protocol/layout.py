@@ -18,7 +18,7 @@ positions. Who does not know it uses `positions` alone.
 """
 
 import json
-import math
+from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -29,6 +29,7 @@ VERSION = 1
 SLIDE_VERSION = 1
 HEAD = "facequery-1"
 KINDS = ("skin", "bone", "tooth", "eye", "volume")
+LARGEST = 200_000_000  # bytes of a file
 LIMIT = 1.0  # metres: a coordinate beyond this is not in metres
 
 # From version n to n + 1: a function from document to document.
@@ -56,7 +57,7 @@ def _triples(document: dict[str, Any], key: str, count: int, default: list[list[
         numbers = isinstance(row, list) and len(row) == 3
         if not numbers or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in row):
             raise LayoutError(f'"{key}" number {i} is not a triple of numbers')
-        if not all(math.isfinite(v) and abs(v) <= LIMIT for v in row):
+        if not all(-LIMIT <= v <= LIMIT for v in row):
             raise LayoutError(f'"{key}" number {i} is not within {LIMIT:g} metre of the origin; positions are metres')
     return [[float(v) for v in row] for row in values]
 
@@ -99,7 +100,7 @@ def validated(document: dict[str, Any]) -> dict[str, Any]:
         "positions": _triples(document, "positions", count, None),
     }
     if len(set(out["ids"])) != count:
-        double = next(i for i in out["ids"] if out["ids"].count(i) > 1)
+        double = Counter(out["ids"]).most_common(1)[0][0]
         raise LayoutError(f'the id "{double}" occurs twice')
     if wrong := set(out["kinds"]) - set(KINDS):
         raise LayoutError(f'"{sorted(wrong)[0]}" is not a kind of point ({", ".join(KINDS)})')
@@ -124,7 +125,7 @@ def _slide(slide: Any, count: int) -> dict[str, Any]:
     whole = isinstance(indices, list) and all(isinstance(i, int) and 0 <= i < count for i in indices)
     if not whole or len(set(indices)) != len(indices) or not indices:  # type: ignore[arg-type]
         raise LayoutError(f'"indices" of "slide" must be different numbers of points, 0 to {count - 1}')
-    numbers = isinstance(yaws, list) and all(isinstance(y, int | float) and math.isfinite(y) for y in yaws)
+    numbers = isinstance(yaws, list) and all(isinstance(y, int | float) and -360 <= y <= 360 for y in yaws)
     if not numbers or len(yaws) < 2 or any(b <= a for a, b in pairwise(yaws)):  # type: ignore[arg-type]
         raise LayoutError('"yaws" of "slide" must be at least two ascending numbers')
     if not isinstance(rows, list) or len(rows) != len(yaws):  # type: ignore[arg-type]
@@ -136,10 +137,14 @@ def _slide(slide: Any, count: int) -> dict[str, Any]:
 def read_layout(path: Path | str) -> dict[str, Any]:
     """Read and validate a layout file. Raises LayoutError with the file's name in it."""
     try:
+        if Path(path).stat().st_size > LARGEST:
+            raise LayoutError(f'The layout "{path}" is too large: {LARGEST} bytes are the most.')
         document = json.loads(Path(path).read_text(encoding="utf-8"))
+    except LayoutError:
+        raise
     except OSError as error:
         raise LayoutError(f'The layout "{path}" cannot be read: {error.strerror}.') from error
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise LayoutError(f'The layout "{path}" is malformed: it is not JSON ({error}).') from error
     try:
         return validated(document)

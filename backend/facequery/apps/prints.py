@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from facequery.apps.dense import DenseFace, facing, hits
 from facequery.errors import DAMAGED, UserError
+from facequery.files import load_arrays, save_arrays
 from facequery.head.model import HeadModel
 
 
@@ -23,16 +24,14 @@ class Print:
 
     def save(self, path: Path) -> None:
         """Write the .npz, with which the same print is put on other footage."""
-        from facequery.detection.tracks import save_npz
-
-        save_npz(path, picture=self.picture, corners=self.corners[self.used], used=self.used)
+        save_arrays(path, picture=self.picture, corners=self.corners[self.used], used=self.used)
 
     @staticmethod
     def load(path: Path, triangle_count: int) -> "Print":
         """Read what `save` wrote, for a head of `triangle_count` triangles. Raises UserError when it is not one."""
         try:
-            with np.load(path, allow_pickle=False) as data:
-                picture, some, used = data["picture"], data["corners"], data["used"]
+            data = load_arrays(path)
+            picture, some, used = data["picture"], data["corners"], data["used"]
         except DAMAGED as error:
             raise UserError(f'"{path}" is not a print.', "Give a picture, or a print.npz.", "FQ625") from error
         if used.shape != (triangle_count,) or some.shape != (int(used.sum()), 3, 2) or picture.shape[2:] != (4,):

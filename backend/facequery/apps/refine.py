@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from facequery.apps.dense import DenseFace, DenseHead, Sight, facing, hits
 from facequery.apps.patches import HALF, align_patches, pyramid
 from facequery.errors import DAMAGED, UserError
+from facequery.files import load_arrays, save_arrays
 from facequery.head.model import HeadModel
 from facequery.head.sampling import farthest_points
 
@@ -52,17 +53,16 @@ class Refinement:
 
     def save(self, path: Path) -> None:
         """Write the .npz."""
-        from facequery.detection.tracks import save_npz
-
-        save_npz(path, controls=self.controls, shift=self.shift, score=self.score, references=np.array(self.references))
+        values = {"controls": self.controls, "shift": self.shift, "score": self.score}
+        save_arrays(path, **values, references=np.array(self.references))
 
     @staticmethod
     def load(path: Path) -> "Refinement":
         """Read what `save` wrote. Raises UserError when it is damaged."""
         try:
-            with np.load(path, allow_pickle=False) as data:
-                references = tuple(int(r) for r in data["references"])
-                return Refinement(data["controls"], data["shift"], data["score"], references)
+            data = load_arrays(path)
+            references = tuple(int(r) for r in data["references"])
+            return Refinement(data["controls"], data["shift"], data["score"], references)
         except DAMAGED as error:
             raise UserError(f"{path} is damaged.", "Delete it and run again.", "FQ630") from error
 

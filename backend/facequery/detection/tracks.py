@@ -1,8 +1,6 @@
 """Tracks: where every query is in every frame, and the files that hold them."""
 
 import json
-import os
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facequery.errors import DAMAGED, UserError
+from facequery.files import save_arrays, save_text, whole_file
 from facequery.head.queries import QuerySet
 
 SCHEMA = "facequery.tracks"
@@ -175,7 +174,7 @@ class TrackWriter:
         size = len(self.frames) * len(self.queries) * 4 * 4
         if size < NPZ_LIMIT:
             arrays = {name: np.concatenate(list(read_chunks(self.folder, name, header))) for name in ARRAYS}
-            save_npz(
+            save_arrays(
                 self.folder / "tracks.npz",
                 frames=self.frames,
                 names=np.array(self.queries.names),
@@ -235,15 +234,10 @@ def _chunk_file(folder: Path, name: str, index: int) -> Path:
 
 
 def save_array(path: Path, value: NDArray) -> None:
-    """Write a float32 `.npy` under a temporary name and rename it, so that it is whole or absent."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(temporary, "wb") as file:
-            # Not the file itself: NumPy would write it by other means, whose error does not say that the disk is full.
-            np.save(_WriteOnly(file), np.ascontiguousarray(value, dtype=np.float32), allow_pickle=False)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write a float32 `.npy`, whole or not at all."""
+    with whole_file(path) as temporary, open(temporary, "wb") as file:
+        # Not the file itself: NumPy would write it by other means, whose error does not say that the disk is full.
+        np.save(_WriteOnly(file), np.ascontiguousarray(value, dtype=np.float32), allow_pickle=False)
 
 
 class _WriteOnly:
@@ -251,35 +245,6 @@ class _WriteOnly:
 
     def __init__(self, file: IO[bytes]) -> None:
         self.write = file.write
-
-
-def save_npz(path: Path, **arrays: NDArray) -> None:
-    """Write an uncompressed `.npz` under a temporary name and rename it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(temporary, "wb") as file:
-            archive = zipfile.ZipFile(file, "w", zipfile.ZIP_STORED)
-            try:
-                for name, value in arrays.items():
-                    with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
-                        np.lib.format.write_array(entry, np.asanyarray(value), allow_pickle=False)
-                archive.close()
-            except BaseException:
-                archive.fp = None  # or it would try to finish the archive when it is collected, and complain
-                raise
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def save_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file under a temporary name and rename it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _queries_to(queries: QuerySet) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facequery.errors import DAMAGED, UserError
+from facequery.files import load_arrays, save_arrays, save_text
 from facequery.geometry.cameras import Camera
 
 GOOD, DOUBTFUL, BRIDGED = "good", "doubtful", "bridged"
@@ -38,7 +39,7 @@ class FaceFit:
     def save(self, path: Path) -> None:
         """Write the .npz."""
         arrays = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        _write(path, arrays | {"expression_names": np.array(self.expression_names)})
+        save_arrays(path, **arrays | {"expression_names": np.array(self.expression_names)})
 
     @staticmethod
     def load(path: Path) -> "FaceFit":
@@ -62,7 +63,7 @@ class RigidFit:
 
     def save(self, path: Path) -> None:
         """Write the .npz."""
-        _write(path, {name: getattr(self, name) for name in self.__dataclass_fields__})
+        save_arrays(path, **{name: getattr(self, name) for name in self.__dataclass_fields__})
 
     @staticmethod
     def load(path: Path) -> "RigidFit":
@@ -175,8 +176,8 @@ class ShotFit:
         self.jaw.save(folder / "jaw.npz")
         for v, camera in enumerate(self.cameras):
             name = "camera.json" if v == 0 else f"camera_{v + 1}.json"
-            _replace_text(folder / name, json.dumps(camera.to_dict()))
-        _replace_text(folder / "fit.json", json.dumps(self.quality.to_dict()))
+            save_text(folder / name, json.dumps(camera.to_dict()))
+        save_text(folder / "fit.json", json.dumps(self.quality.to_dict()))
 
     @staticmethod
     def load(folder: Path) -> "ShotFit":
@@ -187,8 +188,8 @@ class ShotFit:
                 path = folder / ("camera.json" if not cameras else f"camera_{len(cameras) + 1}.json")
                 if cameras and not path.exists():
                     break
-                cameras.append(Camera.from_dict(json.loads(path.read_text())))
-            quality = FitQuality.from_dict(json.loads((folder / "fit.json").read_text()))
+                cameras.append(Camera.from_dict(json.loads(path.read_text(encoding="utf-8"))))
+            quality = FitQuality.from_dict(json.loads((folder / "fit.json").read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise UserError(f"The fit in {folder} cannot be read.", "Fit the shot again.", "FQ401") from error
         return ShotFit(
@@ -200,24 +201,9 @@ class ShotFit:
         )
 
 
-def _write(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
-    """Write an .npz under a temporary name and rename it, so that a file is whole or not there."""
-    temporary = path.with_name(path.name + ".part")
-    with temporary.open("wb") as file:
-        np.savez(file, **arrays)
-    temporary.replace(path)
-
-
-def _replace_text(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(text)
-    temporary.replace(path)
-
-
 def _read(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in names}
+        return load_arrays(path, names)
     except DAMAGED as error:
         raise UserError(f"{path} is not a fit that FaceQuery wrote.", "Fit the shot again.", "FQ401") from error
 

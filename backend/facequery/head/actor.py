@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facequery.errors import DAMAGED, UserError
+from facequery.files import load_arrays, save_arrays
 from facequery.head.model import HeadModel
 from facequery.head.queries import QuerySet
 
@@ -72,18 +73,13 @@ class Actor:
         if self.picked is not None:
             arrays |= {f"picked_{k}": getattr(self.picked, k) for k in _QUERY_ARRAYS}
             arrays |= {f"picked_{k}": np.array(getattr(self.picked, k), dtype=str) for k in _QUERY_TEXTS}
-        target = Path(path)
-        temporary = target.with_name(target.name + ".part")
-        with open(temporary, "wb") as file:
-            np.savez_compressed(file, **arrays)
-        temporary.replace(target)
+        save_arrays(Path(path), compressed=True, **arrays)
 
     @staticmethod
     def load(path: Path | str) -> "Actor":
         """Read an actor file. Raises UserError when it is missing, malformed or newer than this code."""
         try:
-            with np.load(path, allow_pickle=False) as data:
-                arrays = {k: data[k] for k in data.files}
+            arrays = load_arrays(path)
         except FileNotFoundError as error:
             raise UserError(f'There is no actor file "{path}".', "", "FQ131") from error
         except DAMAGED as error:

@@ -28,8 +28,9 @@ from facequery.detection.faces import (
     steady_crops,
 )
 from facequery.detection.finder import FaceFinder
-from facequery.detection.tracks import CHUNK, save_npz
+from facequery.detection.tracks import CHUNK
 from facequery.errors import DAMAGED, UserError
+from facequery.files import load_arrays, save_arrays
 from facequery.geometry.crops import compose, crop_from_box, crop_from_points, invert_affine, sample_crop
 from facequery.head.model import HeadModel
 from facequery.pipeline.memory import in_smaller_parts
@@ -98,7 +99,7 @@ def find_face(
     steady = tightened(steady_crops(path.crops, gap))
     squeeze = np.array([[1 / shot.pixel_aspect, 0, 0], [0, 1, 0]])
     path = FacePath(compose(squeeze, steady), path.detected, path.score)
-    save_npz(
+    save_arrays(
         folder / "faces.npz", crops=path.crops, detected=path.detected, score=path.score, frames=shot.frame_numbers
     )
     return path
@@ -130,8 +131,8 @@ def _key_frames(count: int) -> NDArray[np.int64]:
 def load_path(file: Path) -> FacePath:
     """Read `faces.npz`. Raises UserError when it is damaged."""
     try:
-        with np.load(file, allow_pickle=False) as data:
-            return FacePath(data["crops"], data["detected"], data["score"])
+        data = load_arrays(file)
+        return FacePath(data["crops"], data["detected"], data["score"])
     except DAMAGED as error:
         raise UserError(f"{file} is damaged.", "Delete it and run the job again.", "FQ323") from error
 
@@ -175,9 +176,8 @@ class _Search:
             if not len(part):
                 continue
             file = self.folder / f"faces_{label}_{start:06d}.npz"
-            if file.is_file():
-                found = _load_detections(file)
-            else:
+            found = _load_detections(file, len(part))
+            if found is None:
                 found = self._search(part)
                 file.parent.mkdir(parents=True, exist_ok=True)
                 _save_detections(file, found)
@@ -270,7 +270,7 @@ def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float,
 
 def _save_detections(file: Path, detections: list[list[Face]]) -> None:
     flat = [face for group in detections for face in group]
-    save_npz(
+    save_arrays(
         file,
         counts=np.array([len(group) for group in detections], dtype=np.int64),
         points=np.array([face.points for face in flat], dtype=np.float64).reshape(-1, 4, 2),
@@ -278,9 +278,15 @@ def _save_detections(file: Path, detections: list[list[Face]]) -> None:
     )
 
 
-def _load_detections(file: Path) -> list[list[Face]]:
-    with np.load(file, allow_pickle=False) as data:
+def _load_detections(file: Path, count: int) -> list[list[Face]] | None:
+    """What was found in `count` frames; None when it is not there, or damaged: it is only searched again."""
+    try:
+        data = load_arrays(file)
         counts, points, score = data["counts"], data["points"], data["score"]
-    flat = [face_from_points(p, float(s)) for p, s in zip(points, score, strict=True)]
+        flat = [face_from_points(p, float(s)) for p, s in zip(points, score, strict=True)]
+    except DAMAGED:
+        return None
+    if len(counts) != count or counts.sum() != len(flat):
+        return None
     ends = np.concatenate([[0], np.cumsum(counts)])
     return [flat[a:b] for a, b in itertools.pairwise(ends)]

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from facequery.detection.tracks import Tracks, save_npz, save_text
+from facequery.detection.tracks import Tracks
 from facequery.errors import UserError
+from facequery.files import save_arrays, save_text
 from facequery.fitting.corrections import Corrections, corrections_from_dict
 from facequery.fitting.fit import fit_shot
 from facequery.fitting.results import FaceFit, RigidFit, ShotFit
@@ -176,7 +177,7 @@ def write_fit(
         else:
             (folder / f"{name}.npz").unlink(missing_ok=True)
     if head is not None and triangles is not None:
-        save_npz(folder / "head.npz", vertices=head, triangles=triangles, frames=fit.face.frames)
+        save_arrays(folder / "head.npz", vertices=head, triangles=triangles, frames=fit.face.frames)
     else:
         (folder / "head.npz").unlink(missing_ok=True)
     for view, camera in enumerate(fit.cameras):

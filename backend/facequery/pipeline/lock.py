@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from facequery.errors import UserError
+from facequery.files import sweep
 
 BUSY = "FQ372"
 _HELD = (errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK)
@@ -21,7 +22,8 @@ _HELD = (errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK)
 def job_lock(folder: Path, shared: bool = False) -> Iterator[None]:
     """Hold a job's folder while the block runs, alone or, `shared`, together with others that share it.
 
-    Raises UserError FQ372 when another process holds it. Where the file system knows no locks there is none.
+    Who holds it alone first removes what killed processes left half-written. Raises UserError FQ372 when another
+    process holds it. Where the file system knows no locks there is none.
     """
     (folder / "work").mkdir(parents=True, exist_ok=True)
     with open(folder / "work" / "lock", "a+b") as file:
@@ -32,6 +34,11 @@ def job_lock(folder: Path, shared: bool = False) -> Iterator[None]:
                 raise UserError(
                     f'Another process is working on "{folder}".', "Wait until it is done, or end it.", BUSY
                 ) from None
+        if not shared:
+            for view in (folder, *folder.glob("view*")):
+                sweep(view)
+                for part in ("tracks", "fit", "work"):
+                    sweep(view / part, below=True)
         yield
 
 

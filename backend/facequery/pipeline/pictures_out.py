@@ -5,8 +5,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from facequery.detection.tracks import save_text
 from facequery.errors import UserError
+from facequery.files import save_text
 
 SETTINGS = "settings.json"
 

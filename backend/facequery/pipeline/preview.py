@@ -1,6 +1,5 @@
 """preview.mp4: the plate, the landmarks coloured by error, and the fitted face, skull and jaw over the plate."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facequery.detection.tracks import Tracks
+from facequery.files import whole_file
 from facequery.fitting.results import FaceFit, FitQuality, RigidFit
 from facequery.geometry.cameras import Camera
 from facequery.pipeline.find import Report
@@ -140,8 +140,7 @@ class Painter:
 def write_preview(path: Path, shot: Shot, overlay: Overlay, report: Report | None = None) -> None:
     """Write a preview video of all frames, h264 at the shot's rate, under a temporary name first."""
     painter = Painter(overlay)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.mp4")
-    try:
+    with whole_file(path) as temporary:
         writer = VideoWriter(temporary, shot.fps)
         try:
             for index, plate in shot.frames(0, len(shot)):
@@ -150,9 +149,6 @@ def write_preview(path: Path, shot: Shot, overlay: Overlay, report: Report | Non
                     report(index + 1, len(shot))
         finally:
             writer.close()
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 class VideoWriter:

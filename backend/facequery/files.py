@@ -1,0 +1,120 @@
+"""Files that are whole or absent, and array files that are looked at before they are believed.
+
+Whatever is written into a job's folder is written under a temporary name beside its own, and renamed. A process that
+is killed leaves the temporary file; the next one to have the folder for itself sweeps it away.
+"""
+
+import math
+import os
+import re
+import zipfile
+import zlib
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+LARGEST: Final = 2**33  # bytes that the arrays of one file may take
+_SMALL: Final = 2**28
+_PART: Final = 2**24
+_HEADERS: Final = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+_LEFT: Final = re.compile(r"\..+\.(\d+)\.part(\.\w+)?")
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, renamed to it when the block ends well, and removed otherwise.
+
+    It keeps the suffix, for libraries that go by it. An OSError that names no file gets the path's name.
+    """
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.filename in (None, str(temporary)) and error.errno is not None:
+            error.filename, error.filename2 = str(path), None
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: Path, below: bool = False) -> None:
+    """Remove the temporary files of processes that are no more from a folder, and from those `below` it."""
+    for file in folder.glob("**/.*.part*" if below else ".*.part*"):
+        left = _LEFT.fullmatch(file.name)
+        if left and not _lives(int(left[1])):
+            with suppress(OSError):  # another process swept first, or Windows knows that somebody has it open
+                file.unlink()
+
+
+def _lives(process: int) -> bool:
+    """Whether a process of that number runs here; where that cannot be asked, no."""
+    if os.name != "posix":
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        pass
+    return True
+
+
+def save_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file, whole or not at all."""
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def save_arrays(path: Path, compressed: bool = False, **arrays: NDArray) -> None:
+    """Write an .npz file, whole or not at all."""
+    with whole_file(path) as temporary, open(temporary, "wb") as file:
+        kind = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
+        archive = zipfile.ZipFile(file, "w", kind)
+        try:
+            for name, value in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                    np.lib.format.write_array(entry, np.asanyarray(value), allow_pickle=False)
+            archive.close()
+        except BaseException:
+            archive.fp = None  # or it would try to finish the archive when it is collected, and complain
+            raise
+
+
+def load_arrays(path: Path | str, only: Collection[str] | None = None) -> dict[str, NDArray]:
+    """The arrays of an .npz file by name; of `only`, those names, which must be there.
+
+    Nothing is unpickled. Before an array takes memory its header is held against the size of its entry, and all of
+    them together against LARGEST and against a hundred times the file, which a compressed file of ours never is.
+    Raises what `errors.DAMAGED` names.
+    """
+    most = min(LARGEST, max(_SMALL, 100 * os.path.getsize(path)))
+    with zipfile.ZipFile(path) as archive:
+        entries = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        wanted = {name: entries[name] for name in (entries if only is None else only)}
+        if sum(info.file_size for info in wanted.values()) > most:
+            raise ValueError(f"its arrays would take more than {most} bytes")
+        return {name: _array(archive, info) for name, info in wanted.items()}
+
+
+def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray:
+    with archive.open(info) as entry:
+        try:
+            version = np.lib.format.read_magic(entry)
+            shape, by_column, kind = _HEADERS[version](entry)
+        except (KeyError, TypeError, RecursionError, zlib.error) as error:
+            raise ValueError(f'"{info.filename}" is no array') from error
+        count = math.prod(shape)
+        if kind.hasobject or min(shape, default=0) < 0 or count * kind.itemsize + entry.tell() != info.file_size:
+            raise ValueError(f'"{info.filename}" is not the array that it says it is')
+        data = np.empty(count, kind)
+        room = data.view(np.uint8).data if data.nbytes else memoryview(b"")
+        done = 0
+        while part := entry.read(_PART):  # to the very end, where the archive's checksum is compared
+            room[done : done + len(part)] = part
+            done += len(part)
+        return data.reshape(shape, order="F" if by_column else "C")
