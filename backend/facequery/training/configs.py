@@ -36,7 +36,7 @@ class DataConfig:
     clip_frames: int = 4  # frames of a clip
     queries: int = 256  # queries per image and step
     render_queries: str = ""  # of renders: "" the whole pool, "dense" that without the layouts, or one layout's name
-    hidden_weight: float = 0.5  # weight of queries that cannot be seen: the network has to extrapolate, but less
+    hidden_weight: float = 0.3  # weight of queries that cannot be seen: the network has to extrapolate, but less
     slots: int = 3072  # images kept in the shared ring buffer
     reuse: float = 3.0  # how often an image is used on average before it is replaced
     processes: int = 0  # processes that make images; 0: one for each core that does not train
@@ -55,7 +55,7 @@ class LossConfig:
     kind: str = "wing"  # mean by "wing", "l2" or "hybrid" (Dense520's 1.5 Wing(15, 3) + 0.5 squared error) with sigma
     # on the detached residual; "joint": Gaussian likelihood (CLD)
     wing_width: float = 10.0  # pixels; below it the loss is logarithmic (Feng et al., CVPR 2018, equation 5)
-    wing_curvature: float = 3.0  # pixels; smaller values care less about large errors, such as open mouths
+    wing_curvature: float = 2.0  # pixels; smaller values care less about large errors, such as open mouths
     earlier_weight: float = 0.3  # of the answers before the last step of local refinement
     sigma_weight: float = 0.25  # weight of the likelihood that trains sigma (not of "joint")
     correction_weight: float = 20.0  # weight of the squared length of the data sets' query shifts (network units)
@@ -82,7 +82,7 @@ class TrainConfig:
     weight_decay: float = 0.02  # of matrices and kernels alone
     warmup: float = 0.02  # share of the run over which the rate rises; afterwards it falls as a cosine
     final_rate: float = 0.01  # rate at the end, over the peak
-    clip: float = 200.0  # largest norm of the gradient; usual are 50 to 150, since the loss is in pixels
+    clip: float = 400.0  # largest norm of the gradient; usual are 100 to 300, since the loss is in pixels
     ema: float = 0.998  # decay of the exponential moving average of the weights, which is what is kept
     minutes: float = 150.0  # length of the schedule in minutes of training; ignored when `steps` is given
     steps: int = 0  # length of the schedule in steps
@@ -99,7 +99,9 @@ class TrainConfig:
 
 
 CONFIGS: dict[str, TrainConfig] = {
-    "default": TrainConfig(),
+    "default": TrainConfig(
+        model=LandmarkConfig(input_size=192, refine=2), learning_rate=6e-4, data=DataConfig(portrait_clips=0.1)
+    ),
     "finder": TrainConfig(
         name="finder", network="finder", frozen_stages=3, batch=16, minutes=25.0, ema=0.995,
         data=DataConfig(renders=0.55, portraits=0.45, slots=2048, reuse=5.0),
