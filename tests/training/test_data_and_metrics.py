@@ -4,9 +4,9 @@ import pytest
 from facequery.errors import UserError
 from facequery.geometry.crops import apply_affine, crop_from_similarity, invert_affine, sample_crop
 from facequery.head.model import HeadModel
+from facequery.head.query_space import QuerySpace
 from facequery.training import augment
 from facequery.training.configs import DataConfig
-from facequery.training.query_space import QuerySpace
 from facequery.training.readers import PortraitReader
 from facequery.training.set_sources import SetSource
 

@@ -9,13 +9,13 @@ import pytest
 from facequery.errors import UserError
 from facequery.head.layouts import load_layout
 from facequery.head.model import HeadModel
+from facequery.head.query_space import QuerySpace
 from facequery.synthesis.cycles.dataset import STEP
 from facequery.synthesis.library import Library
 from facequery.synthesis.position_maps import write_position_maps
 from facequery.synthesis.samples import FaceSampler
 from facequery.synthesis.scene import TO_CAMERA, View
 from facequery.training.configs import CONFIGS, DataConfig, SetConfig, changed
-from facequery.training.query_space import QuerySpace
 from facequery.training.readers import AnnotatedReader, CyclesReader, PositionMapReader, open_set
 from facequery.training.regions import draw_region, unit_of, view_of_region
 from facequery.training.set_sources import SetSource, StillClipSource
@@ -219,7 +219,7 @@ def test_uv_queries_are_atlas_places_of_the_skin(model):
 
 def test_settings_change_fields_of_any_depth():
     config = changed(CONFIGS["default"], ["model.space=3d", "data.renders=1", "correction=false", "batch=8",
-                                          "data.sets=one:0.2,two"])  # fmt: skip
+                                          "data.sets=one:0.2,two", "data.portrait_clips=0"])  # fmt: skip
     assert (config.model.space, config.data.renders, config.correction, config.batch) == ("3d", 1.0, False, 8)
     assert config.data.sets == (SetConfig("one", 0.2), SetConfig("two", 1.0))
     assert dataset_names(config.data) == ["renders", "portraits", "one", "two"]

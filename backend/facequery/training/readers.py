@@ -19,8 +19,8 @@ from facequery.errors import UserError
 from facequery.geometry.crops import crop_from_points
 from facequery.head.layouts import load_layout
 from facequery.head.model import HeadModel
+from facequery.head.query_space import QuerySpace
 from facequery.training.examples import PORTRAITS, RENDERS
-from facequery.training.query_space import QuerySpace
 
 _POOL = 4096  # queries that sets with labels for any query are asked for
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from facequery.head.layouts import layout_names, load_layout
 from facequery.head.model import HeadModel
+from facequery.head.query_space import QuerySpace
 from facequery.synthesis.clips import sample_clip
 from facequery.synthesis.labels import labels, surface_points
 from facequery.synthesis.samples import FaceSampler
@@ -15,7 +16,6 @@ from facequery.synthesis.settings import SampleSettings
 from facequery.training.augment import second_face
 from facequery.training.configs import DataConfig
 from facequery.training.examples import RENDERS, Example
-from facequery.training.query_space import QuerySpace
 from facequery.training.regions import draw_region, unit_of, view_of_region
 from facequery.training.sources import checkout_path
 

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facequery.head.model import HeadModel
+from facequery.head.query_space import QuerySpace
 from facequery.training.configs import DataConfig, TrainConfig
 from facequery.training.examples import FIRST_SET, ClipSource, Mix, Source
-from facequery.training.query_space import QuerySpace
 
 _CHECKOUT = Path(__file__).resolve().parents[3]
 
