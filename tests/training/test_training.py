@@ -72,7 +72,7 @@ def test_it_learns_and_writes_weights_that_can_be_read(config, tmp_path):
     trainer._one_step = watched  # type: ignore[method-assign]
     trainer.run(display=Lines(lambda text: None))
     first, last = (np.mean([part["error"] for part in some]) for some in (losses[:5], losses[-5:]))
-    assert last < 0.4 * first
+    assert last < 0.5 * first
     net, card = load_landmark_net(tmp_path / "landmarks.safetensors")
     assert card["kind"] == "landmarks" and card["metrics"]["samples"] == 80 * 8
     assert json.dumps(card)
