@@ -12,17 +12,20 @@ from torch import Tensor
 from facequery.detection.anchors import Anchors
 from facequery.detection.devices import bfloat16_is_faster, pick_device, reduced_precision
 from facequery.detection.finder import FaceFinder
+from facequery.detection.prepared import prepared
 from facequery.errors import UserError
-from facequery.geometry.crops import apply_affine, compose, crop_from_points, sample_crop
+from facequery.geometry.crops import apply_affine, compose, crop_from_points, crop_from_similarity, sample_crop
 from facequery.head.model import HeadModel
 from facequery.head.queries import QuerySet
+from facequery.head.query_space import QuerySpace
 from facequery.head.slide import Slide
 from facequery.models.landmarks import LandmarkNet, images_to_input
 from facequery.models.weights import load_landmark_net
 
 ZOOM = 0.9  # a tighter crop than `crop_from_points` holds less of a neighbour's face, which misleads
 _MIRROR = np.array([-1, 1, 1], np.float32)  # of canonical space: the rest head is symmetric
-_PAIRS = 400_000  # queries times images decoded at once: bounds memory (about 1 KB a pair)
+_PAIRS = 400_000  # queries times images decoded at once on a GPU: bounds memory (about 1 KB a pair)
+_CACHED = 4096  # and on the processor: what is in the works fits its cache
 
 
 class Detector:
@@ -34,6 +37,9 @@ class Detector:
 
     Queries are canonical positions on the rest mesh, in metres; any number of them costs one look at the picture.
     `encode` and `decode` are the two halves of that look, for who wants a descriptor once and landmarks often.
+
+    Weights of any architecture will do. Those with a spatial transformer look at a larger square, find the face in it
+    themselves, and so need no face finder; those that ask by UV know points of the skin alone.
     """
 
     def __init__(
@@ -45,12 +51,13 @@ class Detector:
     ):
         self.device = torch.device(device)
         self.network = network.eval().to(self.device)
-        self.size = network.config.input_size
-        self.units_per_metre = units_per_metre or HeadModel.load().scale
+        self.size = network.config.picture
+        self._units_per_metre = units_per_metre
         self.mirror = mirror
         self.sigma_map = (1.0, 1.0)  # sigma is scale * (the network's sigma) ** power, crop units
         self.card: dict[str, Any] = {}
         self.half = bfloat16_is_faster(self.device)
+        self.ready = prepared(self.network, self.half) if self.device.type == "cpu" else self.network
 
     @classmethod
     def from_pretrained(cls, name: str = "landmarks", device: str = "cpu", mirror: bool = True) -> "Detector":
@@ -67,6 +74,36 @@ class Detector:
         return detector
 
     @cached_property
+    def units_per_metre(self) -> float:
+        """What canonical metres are multiplied by to make the network's queries. Raises UserError for weights that ask
+        by UV: whoever makes or optimises queries in space cannot use them."""
+        if self.network.config.query_dims != 3:
+            raise UserError(
+                "These weights ask for points by their place in the skin's atlas (UV), and this step needs positions "
+                "in space.", "Take weights with model.query_dims=3, such as those that ship.", "FQ408",
+            )  # fmt: skip
+        return self._units_per_metre or HeadModel.load().scale
+
+    @cached_property
+    def _atlas(self) -> QuerySpace:
+        return QuerySpace(HeadModel.load(), 2)
+
+    def queries(self, positions: NDArray) -> Tensor:
+        """What the network is asked for at canonical positions (N, 3) or (B, N, 3), metres. Raises UserError when the
+        weights ask by UV and a position is not on the skin."""
+        if self.network.config.query_dims == 3:
+            scaled = np.asarray(positions, dtype=np.float32) * np.float32(self.units_per_metre)
+            return torch.from_numpy(scaled).to(self.device)
+        positions = np.asarray(positions)
+        places, on_skin = self._atlas(positions.reshape(-1, 3))
+        if not on_skin.all():
+            raise UserError(
+                f"These weights know points of the skin alone, and {int((~on_skin).sum())} of those asked for are not "
+                "on it.", "Take a layout of skin points, or weights with model.query_dims=3.", "FQ409",
+            )  # fmt: skip
+        return torch.from_numpy(places[:, :2].reshape(*positions.shape[:-1], 2)).to(self.device)
+
+    @cached_property
     def fingerprint(self) -> str:
         """Eight hexadecimal digits that other weights do not have: what was made with these is told by them."""
         digest = hashlib.sha256()
@@ -76,26 +113,27 @@ class Detector:
 
     @torch.inference_mode()
     def encode(self, crops: NDArray[np.uint8]) -> Tensor:
-        """Crops (B, S, S, 3), uint8 RGB display pictures -> descriptors (B, d) on the device."""
+        """Crops (B, S, S, 3), uint8 RGB display pictures, S = `size` -> descriptors (B, d) on the device."""
         images = images_to_input(torch.from_numpy(np.ascontiguousarray(crops)).to(self.device))
         with reduced_precision(self.device, self.half):
-            return self.network.encode(images.contiguous(memory_format=torch.channels_last)).float()
+            return self.ready.encode(images.contiguous(memory_format=torch.channels_last)).float()
 
     @torch.inference_mode()
     def decode(self, descriptor: Tensor, positions: NDArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Descriptors (B, d) and canonical positions (N, 3) or (B, N, 3), metres -> xy (B, N, 2) and sigma (B, N), the
         standard deviation per axis, both in crop coordinates [-1, 1]. Sigma passes through the monotone map that
         `tools.calibrate_sigma` fitted on held-out renders, if the weights' card has one."""
-        queries = torch.from_numpy(np.asarray(positions, dtype=np.float32) * np.float32(self.units_per_metre))
-        queries = queries.to(self.device)
+        queries = self.queries(positions)
         images, count = len(descriptor), queries.shape[-2]
         xy, sigma = np.empty((images, count, 2), np.float32), np.empty((images, count), np.float32)
-        rows = max(1, _PAIRS // max(count, 1))
+        on_cpu = self.device.type == "cpu"
+        rows = max(1, images if on_cpu else _PAIRS // max(count, 1))
+        least = self.network.attention_chunk if self.network.predictor.attends else 64
+        chunk = max(_CACHED // rows, least) if on_cpu else max(512, _PAIRS // rows)
         for start in range(0, images, rows):
             part = slice(start, start + rows)
-            where, log_sigma = self.network.decode(
-                descriptor[part], queries if queries.ndim == 2 else queries[part], chunk=max(512, _PAIRS // rows)
-            )
+            asked = queries if queries.ndim == 2 else queries[part]
+            where, log_sigma = self.ready.decode(descriptor[part], asked, chunk=chunk)
             xy[part], sigma[part] = where.float().cpu().numpy(), log_sigma.float().exp().cpu().numpy()
         scale, power = self.sigma_map
         return xy, sigma if self.sigma_map == (1.0, 1.0) else np.float32(scale) * sigma ** np.float32(power)
@@ -129,11 +167,15 @@ class Detector:
         pixels (the top-left pixel covers [0, 1) x [0, 1)).
 
         `image` (H, W, 3) uint8 RGB with square pixels; `queries` N points of the head, `load_layout(name)`; `crop` the
-        crop_to_image (2, 3) to look at, else the surest face is looked for. Points that slide with the head's yaw (see
-        `head.slide`) do; tracks ask for them where they are at rest, so that a track is one point of the skin.
+        crop_to_image (2, 3) to look at, else the surest face is looked for, or with a spatial transformer the whole
+        picture is looked at (the face has to be 15 % of its longer side or more). Points that slide with the head's yaw
+        (see `head.slide`) do; tracks ask for them where they are at rest, so that a track is one point of the skin.
         Raises UserError when there is no face.
         """
-        if crop is None:
+        if crop is None and self.network.config.spatial:
+            height, width = image.shape[:2]
+            crop = crop_from_similarity([width / 2, height / 2], max(height, width) / 2, 0.0)
+        elif crop is None:
             found = FaceFinder.from_pretrained(device=str(self.device)).find(image)
             faces = Anchors(self, HeadModel.load()).look_again([image], [found])[0]
             if not faces:
