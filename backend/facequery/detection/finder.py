@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from facequery.detection.devices import bfloat16_is_faster, reduced_precision
 from facequery.detection.faces import Face
+from facequery.detection.prepared import prepared
 from facequery.geometry.crops import apply_affine, crop_from_similarity, sample_crop
 from facequery.models.finder import FinderNet, FoundFaces, face_sizes
 from facequery.models.landmarks import images_to_input
@@ -36,6 +37,7 @@ class FaceFinder:
         self.network = network.eval().to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.card: dict[str, Any] = {}
         self.half = bfloat16_is_faster(self.device)
+        self.ready = prepared(self.network, self.half) if self.device.type == "cpu" else self.network
 
     @classmethod
     def from_pretrained(cls, name: str = "finder", device: str = "cpu") -> "FaceFinder":
@@ -67,7 +69,7 @@ class FaceFinder:
         """The network over (B, H, W, 3) with sides that are multiples of 32."""
         inputs = images_to_input(torch.from_numpy(pictures).to(self.device))
         with reduced_precision(self.device, self.half):
-            outputs = self.network(inputs.contiguous(memory_format=torch.channels_last))
+            outputs = self.ready(inputs.contiguous(memory_format=torch.channels_last))
         return FinderNet.decode(outputs, threshold)
 
     def _at_size(self, images: Sequence[NDArray[np.uint8]], side: int) -> list[tuple[NDArray, NDArray, NDArray]]:
