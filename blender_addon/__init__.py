@@ -11,6 +11,7 @@ from .ops import export as export_ops
 from .ops import head as head_ops
 from .ops import pick as pick_ops
 from .ops import points as point_ops
+from .ops import presets as preset_ops
 from .ops import project as project_ops
 from .ops import results as result_ops
 from .ops import sampling as sampling_ops
@@ -22,6 +23,7 @@ from .ui import fit as fit_ui
 from .ui import head as head_ui
 from .ui import keymap, status, tool
 from .ui import points as point_ui
+from .ui import presets as preset_ui
 from .ui import project as project_ui
 from .ui import shot as shot_ui
 from .ui import track as track_ui
@@ -47,6 +49,8 @@ _modules = (
     pick_ops,
     project_ops,
     export_ops,
+    preset_ops,
+    preset_ui,
     head_ui,
     point_ui,
     shot_ui,

@@ -39,7 +39,8 @@ class HeadAsset:
     """The head at rest: `rest` (V, 3), `triangles` (T, 3), `uv` (U, 2) with v up, `symmetry` (V,) -1 without partner.
 
     `triangles_uv` (T', 3) index `uv` for the triangles of all parts but the bones, which come last.
-    `identity_basis` (K, V, 3) and `expressions` (52 names to the vertices that move and by how much) are in metres.
+    `identity_basis` (K, V, 3), `tissue_basis` (S, B, 3) of the last B vertices, which are the bones', and `expressions`
+    (52 names to the vertices that move and by how much) are in metres.
     """
 
     rest: NDArray[np.float64]
@@ -49,6 +50,7 @@ class HeadAsset:
     symmetry: NDArray[np.int32]
     parts: dict[str, Part]
     identity_basis: NDArray[np.float32]
+    tissue_basis: NDArray[np.float32]
     expressions: dict[str, tuple[NDArray[np.int32], NDArray[np.float64]]]
     jaw_weight: NDArray[np.float64]
     jaw_turn: NDArray[np.float64]
@@ -72,6 +74,19 @@ class HeadAsset:
                 "FQ721",
             )
         return np.tensordot(coefficients, self.identity_basis, 1).astype(np.float64)
+
+    def tissue_offsets(self, tissue: NDArray) -> NDArray[np.float64]:
+        """Displacement (V, 3) of the rest vertices, the bones', by standard deviations (S,) of tissue depth."""
+        if np.shape(tissue) != (len(self.tissue_basis),):
+            raise AddonError(
+                f"The tissue has {np.size(tissue)} values, this head {len(self.tissue_basis)}.",
+                "Use results and extension of the same release.",
+                "FQ721",
+            )
+        moved = np.zeros_like(self.rest)
+        bones = self.tissue_basis.shape[1]
+        moved[len(moved) - bones :] = np.tensordot(np.asarray(tissue, np.float32), self.tissue_basis, 1)
+        return moved
 
     def shape_keys(self, part: Part) -> dict[str, NDArray[np.float64]]:
         """The expressions that move a part: displacement (v, 3) of its vertices at weight 1, canonical metres.
@@ -130,6 +145,7 @@ def load_head(folder: Path | None = None) -> HeadAsset:
     identity = [_identity(head)]
     jaw_weight = [head["jaw_weight"]]
     parts = _parts(head, 0, 0)
+    tissue = np.zeros((0, 0, 3), np.float32)
     if bones is not None:
         rest.append(bones["rest"])
         triangles.append(bones["triangles"] + count)
@@ -141,6 +157,7 @@ def load_head(folder: Path | None = None) -> HeadAsset:
         weight[mandible.start - count : mandible.stop - count] = 1.0
         jaw_weight.append(weight)
         parts |= more
+        tissue = bones["tissue"].astype(np.float32) * np.float32(bones["step"])
 
     step, ends = float(head["step"]), np.cumsum(head["expression_count"])
     expressions = {
@@ -155,6 +172,7 @@ def load_head(folder: Path | None = None) -> HeadAsset:
         symmetry=np.concatenate(symmetry),
         parts=parts,
         identity_basis=np.concatenate(identity, axis=1),
+        tissue_basis=tissue,
         expressions=expressions,
         jaw_weight=np.concatenate(jaw_weight).astype(np.float64),
         jaw_turn=head["jaw_turn"],

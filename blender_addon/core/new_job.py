@@ -44,9 +44,9 @@ def next_version(root: Path) -> Path:
     return root / f"v{max(taken, default=0) + 1:03d}"
 
 
-def folder_name(text: str) -> str:
-    """A clip's or a face's name as that of a folder on every system."""
-    name = re.sub(r"[^\w.-]+", "_", text).strip("._")
+def folder_name(text: str, keep: str = "") -> str:
+    """A clip's or a face's name as that of a folder on every system; `keep` may stay beside letters, digits, . _ -"""
+    name = re.sub(rf"[^\w.{re.escape(keep)}-]+", "_", text).strip("._ ")
     return name or "shot"
 
 

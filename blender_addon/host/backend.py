@@ -13,7 +13,7 @@ from typing import Any
 import bpy
 
 from ..core.errors import AddonError
-from ..link.client import log_file
+from ..link import client
 from ..link.connection import Call, Connection, State
 from ..link.lookup import Backend
 from . import pump
@@ -26,9 +26,11 @@ class _Asked:
     topic: str
     call: Call
     apply: Apply
+    clean_up: Callable[[], None]
 
 
 _connection: Connection | None = None
+_log: Path | None = None
 _asked: list[_Asked] = []
 _last: dict[str, Call] = {}  # by topic
 
@@ -58,16 +60,31 @@ def shared_folder() -> Iterator[Path]:
         ) from None
 
 
-def log_path() -> Path:
-    """The log of the processes that this Blender starts."""
-    return log_file(str(user_folder()))
+def new_log() -> Path:
+    """A log file for a process about to be started; from now on it is the latest."""
+    global _log
+    _log = client.new_log(user_folder())
+    return _log
 
 
-def ask(backend: Backend, topic: str, method: str, params: dict[str, Any], apply: Apply, alone: bool = True) -> Call:
+def latest_log() -> Path | None:
+    """The log of the process that was started last; None before the first."""
+    return _log if _log is not None and _log.is_file() else None
+
+
+def ask(
+    backend: Backend,
+    topic: str,
+    method: str,
+    params: dict[str, Any],
+    apply: Apply,
+    alone: bool = True,
+    clean_up: Callable[[], None] = lambda: None,
+) -> Call:
     """Ask the warm backend, which is started if need be, and return at once. Raises AddonError.
 
-    `apply` gets the result when it is there. `topic` says which panel shows how far it is; `alone`: a topic has one
-    request at a time.
+    `apply` gets the result when it is there, `clean_up` is called when the request is over, however it ended. `topic`
+    says which panel shows how far it is; `alone`: a topic has one request at a time.
     """
     global _connection
     if alone and any(asked.topic == topic and asked.call.active for asked in _asked):
@@ -75,9 +92,9 @@ def ask(backend: Backend, topic: str, method: str, params: dict[str, Any], apply
     if _connection is not None and (not _connection.open or _connection.backend != backend):
         release()
     if _connection is None:
-        _connection = Connection(backend, log_path())
+        _connection = Connection(backend, new_log())
     call = _connection.submit(Call(method, params))
-    _asked.append(_Asked(topic, call, apply))
+    _asked.append(_Asked(topic, call, apply, clean_up))
     _last[topic] = call
     pump.start()
     return call
@@ -140,12 +157,25 @@ def _turn() -> tuple[bool, bool]:
                 asked.apply(asked.call.result)
             except AddonError as error:
                 asked.call.state, asked.call.error = State.FAILED, error
+            except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+                asked.call.state, asked.call.error = State.FAILED, _nonsense(asked.call, error)
+        asked.clean_up()
     return changed, bool(_asked)
+
+
+def _nonsense(call: Call, error: Exception) -> AddonError:
+    return AddonError(
+        f'The backend answered "{call.method}" with something else than was asked for ({error!r}).',
+        "Install the same release of backend and extension.",
+        "FQ713",
+    )
 
 
 @bpy.app.handlers.persistent
 def _other_file(*_: Any) -> None:
     """What was asked for another file is not brought into this one."""
+    for asked in _asked:
+        asked.clean_up()
     _asked.clear()
     _last.clear()
 
@@ -159,5 +189,5 @@ def unregister() -> None:
     bpy.app.handlers.load_pre.remove(_other_file)
     pump.remove(_turn)
     release()
-    _asked.clear()
-    _last.clear()
+    client.wait_for_endings()
+    _other_file()

@@ -1,6 +1,6 @@
 """A job's fits in the scene: camera with the plate behind it, face, skull and jaw, all animated."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import bpy
@@ -55,15 +55,19 @@ def import_fit(
     plate = job.camera().at(files)
     collection = bpy.data.collections.new(f"FaceQuery {job.name}")
     scene.collection.children.link(collection)
+    # Of a solved shot with several views the others stand relative to the first, which is the world.
+    known = bool(job.request.get("cameras"))
+    solved = camera_matrices(plate.poses(len(files)), known, options.up)
     if options.camera is None:
-        # Of a solved shot with several views the others stand relative to the first, which is the world.
-        known = bool(job.request.get("cameras"))
-        poses = camera_matrices(plate.poses(len(files)), known, options.up)
+        poses = solved
         camera = _make_camera(job.name, plate, poses, scene_frames)
         collection.objects.link(camera)
     else:
         camera = options.camera
         poses = evaluated_matrices(camera, scene, [int(f) for f in scene_frames])
+    # Fits stand before the camera of the first view, whichever view is imported.
+    first = replace(job, view=1).camera().at(files)
+    first_camera = poses @ np.linalg.inv(solved) @ camera_matrices(first.poses(len(files)), known, options.up)
     made = FitObjects(collection, camera)
     if clip is not None and options.camera is None:
         _show_plate(camera, clip, plate)
@@ -79,7 +83,7 @@ def import_fit(
             raise AddonError(f"The {name} has {len(result.rotation)} frames, the tracks {len(files)}.", code="FQ759")
     head_to_camera = pose_matrices(carrier.rotation, carrier.translation)
     made.head = _empty(f"{job.name} Head", "motion", collection)
-    set_motion(made.head, scene_frames, object_matrices(poses, head_to_camera))
+    set_motion(made.head, scene_frames, object_matrices(first_camera, head_to_camera))
 
     jaw_motion = None
     if jaw is not None:

@@ -35,6 +35,7 @@ _MATERIALS: Final = {
 }
 _PUPIL_ANGLE: Final = 0.17  # radians from the eye's axis
 XRAY_ALPHA: Final = 0.3
+ACTOR: Final = "Actor"  # the shape key with an actor's shape
 
 
 def add_head(scene: bpy.types.Scene, asset: HeadAsset, shape_keys: bool = True) -> bpy.types.Object:
@@ -135,6 +136,35 @@ def add_shape_keys(obj: bpy.types.Object, keys: dict[str, NDArray], skin: bpy.ty
         block.data.foreach_set("co", base + canonical_to_blender(offset).astype(np.float32).ravel())
         if skin is not None and key_blocks(skin).get(name):
             _follow(block, skin, name)
+
+
+def show_actor(head: bpy.types.Object, asset: HeadAsset, shape: NDArray) -> None:
+    """Show a head in the shape of an actor: displacement (V, 3), canonical metres, as a shape key of every part.
+
+    The meshes at rest stay as they are, so points stand where they stood on them. Raises AddonError when a part's own
+    mesh was changed.
+    """
+    for name, obj in parts_of(head):
+        check_topology(obj, asset)
+        keys, mesh = key_blocks(obj), mesh_of(obj)
+        if not keys:
+            obj.shape_key_add(name="Basis", from_mix=False)
+        base = np.empty(3 * len(mesh.vertices), np.float32)
+        mesh.shape_keys.reference_key.data.foreach_get("co", base)
+        block = keys.get(ACTOR) or obj.shape_key_add(name=ACTOR, from_mix=False)
+        block.data.foreach_set(
+            "co", base + canonical_to_blender(shape[asset.parts[name].vertices]).astype("f4").ravel()
+        )
+        block.value = 1.0
+        mesh.update()
+
+
+def hide_actor(head: bpy.types.Object) -> None:
+    """Show a head in its own shape again."""
+    for _, obj in parts_of(head):
+        block = key_blocks(obj).get(ACTOR)
+        if block is not None:
+            obj.shape_key_remove(block)
 
 
 def _follow(block: bpy.types.ShapeKey, skin: bpy.types.Object, name: str) -> None:

@@ -15,7 +15,7 @@ from ..core.shot_files import file_number
 from ..link.job_run import JobRun, State
 from ..link.lookup import Backend
 from . import pump
-from .backend import log_path, user_folder
+from .backend import new_log, user_folder
 from .camera_file import camera_document
 from .clip import frame_map, stored_path
 from .clip_state import FaceState, active_face, clip_state, face_of_number, the_face
@@ -167,7 +167,7 @@ def start(clip: bpy.types.MovieClip, folder: Path, backend: Backend, method: str
     if running is not None and running.active:
         raise AddonError("This face is being tracked already.", "Cancel it first.", "FQ772")
     run = JobRun(folder, method, **params)
-    run.start(backend, log_path())
+    run.start(backend, new_log())
     _started[:] = [one for one in _started if one.run is not running]
     _started.append(Started(run, clip.session_uid, face.number, _file))
     face.pending = stored_path(folder)

@@ -1,6 +1,7 @@
 """Layouts: from and to JSON files, those that ship and the artist's own."""
 
 from pathlib import Path
+from typing import Any
 
 import bpy
 import numpy as np
@@ -32,7 +33,12 @@ def load(scene: bpy.types.Scene, path: Path, replace: bool = False) -> int:
         document = read_layout(path)
     except LayoutError as error:
         raise AddonError(str(error), "Choose a layout that FaceQuery saved.", "FQ741") from None
-    positions = np.array(document["positions"], np.float64)
+    return add(scene, document, replace)
+
+
+def add(scene: bpy.types.Scene, document: dict[str, Any], replace: bool = False) -> int:
+    """Add the points of a layout document to the scene's, or put them in their place. Returns how many."""
+    positions = np.array(document["positions"], np.float64).reshape(-1, 3)
     anchors = _anchors(document, positions)
     obj = host_points.points_of(scene, create=True)
     table = host_points.read(obj)

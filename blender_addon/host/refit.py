@@ -8,13 +8,16 @@ from .fit import FitObjects
 from .state import object_state
 
 
-def carry_over(old_head: bpy.types.Object, old_camera: bpy.types.Object | None, made: FitObjects) -> None:
-    """Give the objects of the fit under `old_head` the motion and shape of a fit that was just made, and remove that.
+def carry_over(old_head: bpy.types.Object | None, old_camera: bpy.types.Object | None, made: FitObjects) -> None:
+    """Give an earlier fit, under `old_head` and with `old_camera`, motion and shape of one just made, and remove that.
 
-    Actions are new ones; the old are kept with a fake user, so curves that were edited by hand are never lost.
-    Objects that the old fit lacks are kept under the old head.
+    Without either of them those of the new fit stay. Actions are new ones; the old are kept with a fake user, so curves
+    that were edited by hand are never lost. Objects that the old fit lacks are kept under the old head.
     """
-    old = {object_state(obj).part: obj for obj in (old_head, *old_head.children_recursive)}
+    anchor = old_head or old_camera
+    if anchor is None:
+        return
+    old = {object_state(obj).part: obj for obj in (old_head, *old_head.children_recursive)} if old_head else {}
     if old_camera is not None:
         old["camera"] = old_camera
     gone: list[bpy.types.Object] = []
@@ -26,7 +29,7 @@ def carry_over(old_head: bpy.types.Object, old_camera: bpy.types.Object | None, 
             parent = obj.parent
             if parent is not None and pairs.get(parent.name) is not None:
                 obj.parent = pairs[parent.name]
-            for collection in old_head.users_collection[:1]:
+            for collection in anchor.users_collection[:1]:
                 collection.objects.link(obj)
             continue
         _take_action(target, obj)
@@ -34,7 +37,7 @@ def carry_over(old_head: bpy.types.Object, old_camera: bpy.types.Object | None, 
         gone.append(obj)
     keep = any(pairs[obj.name] is None for obj in new)
     made.parts = {name: pairs.get(obj.name) or obj for name, obj in made.parts.items()}
-    made.head = old_head
+    made.head = old_head or made.head
     if made.camera in gone and old_camera is not None:
         made.camera = old_camera
     for obj in gone:
@@ -46,7 +49,7 @@ def carry_over(old_head: bpy.types.Object, old_camera: bpy.types.Object | None, 
         for obj in list(made.collection.objects):
             made.collection.objects.unlink(obj)
     bpy.data.collections.remove(made.collection)
-    made.collection = old_head.users_collection[0] if old_head.users_collection else made.collection
+    made.collection = anchor.users_collection[0] if anchor.users_collection else made.collection
 
 
 def _take_action(target: bpy.types.ID, source: bpy.types.ID) -> None:

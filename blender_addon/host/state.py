@@ -14,6 +14,7 @@ from bpy.props import (
     StringProperty,
 )
 
+from .compat import BLEND_RELATIVE
 from .registration import registration
 
 DEPTHS = (
@@ -74,6 +75,10 @@ class ObjectState(bpy.types.PropertyGroup):
     role: EnumProperty(items=ROLES, default="NONE")
     part: StringProperty(description="Name of the head's part")
     xray: BoolProperty(name="X-Ray", description="See eyes, teeth, skull and jaw through the skin", update=_xray)
+    actor: StringProperty(
+        name="Actor", description="File of the person whose shape the head shows", options=BLEND_RELATIVE
+    )
+    actor_name: StringProperty(description="Name of that person")
     groups: CollectionProperty(type=PointGroup)
     active_group: IntProperty(name="Group", description="Group that new points join", min=0)
 

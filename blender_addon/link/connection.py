@@ -3,13 +3,15 @@
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from .._vendor.facequery_protocol import messages
 from .._vendor.facequery_protocol.messages import Failure, Request, Result
 from ..core.errors import AddonError
 from .client import Client, failure_error
 from .lookup import Backend
+
+_REMEMBERED: Final = 200  # lines of a request's log
 
 
 class State(Enum):
@@ -45,11 +47,11 @@ class Call:
     @property
     def share(self) -> float:
         """How much of the present step is done, in [0, 1]."""
-        return self.done / self.total if self.total else 0.0
+        return min(1.0, self.done / self.total) if self.total else 0.0
 
 
 class Connection:
-    """A backend process and what it was asked. Nothing waits but `close`; `pump` is all that moves it on."""
+    """A backend process and what it was asked. Nothing waits; `pump` is all that moves it on."""
 
     def __init__(self, backend: Backend, log: Path) -> None:
         """Start the process; its standard error goes to the file `log`. Raises AddonError."""
@@ -97,11 +99,8 @@ class Connection:
             self._end(State.CANCELLED)
             return
         call.state = State.CANCELLING
-        try:
-            number = next(n for n, calls in self._calls.items() if call in calls)
-            self._client.request("cancel", {"id": number})
-        except AddonError as error:
-            self._end(State.FAILED, error)
+        number = next(n for n, calls in self._calls.items() if call in calls)
+        self._client.request("cancel", {"id": number})
 
     def close(self) -> None:
         """End the process, whatever it does."""
@@ -153,6 +152,11 @@ class Connection:
 def _note(call: Call, method: str, params: dict[str, Any]) -> None:
     if method == "progress":
         call.step = str(params.get("step", ""))
-        call.done, call.total = int(params.get("done") or 0), int(params.get("total") or 0)
+        call.done, call.total = _count(params.get("done")), _count(params.get("total"))
     elif method == "log":
         call.log.append(str(params.get("text", "")))
+        del call.log[:-_REMEMBERED]
+
+
+def _count(value: Any) -> int:
+    return max(0, int(value)) if isinstance(value, int | float) and value == value else 0

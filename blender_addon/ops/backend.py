@@ -2,6 +2,7 @@
 
 import platform
 import secrets
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,14 @@ class CheckBackend(Waits):
             if plate is not None and plate.is_file():
                 asked["shot"] = chosen.paths.to_remote(plate)
             backend.release()  # a check is of a process that starts anew
-            call = backend.ask(chosen, "check", "hello", asked, lambda answer: self._greeted(chosen, nonce, answer))
+            call = backend.ask(
+                chosen,
+                "check",
+                "hello",
+                asked,
+                lambda answer: self._greeted(chosen, nonce, answer),
+                clean_up=nonce.remove,
+            )
             if not self.wait:
                 return {"FINISHED"}
             backend.wait(call, self.timeout)
@@ -62,12 +70,17 @@ class CheckBackend(Waits):
     def _greeted(chosen: Backend, nonce: "_Nonce", answer: dict[str, Any]) -> None:
         """Not bound to the operator, which is gone when the answer comes."""
         version, own = str(answer.get("facequery")), extension_version()
-        nonce.check(str(answer.get("nonce")))
         if not same_release(version, own):
             raise AddonError(
                 f"The backend has version {version}, the extension {own}.",
                 "Install the same release of both.",
                 "FQ715",
+            )
+        if answer.get("nonce") != nonce.text:
+            raise AddonError(
+                "The backend reads other files under the paths of this computer.",
+                "Check the rows of folders in the preferences.",
+                "FQ398",
             )
         lines = [f"FaceQuery {version}, found by {chosen.source}: {chosen.line}"]
         if "shot" in answer:
@@ -97,18 +110,13 @@ class _Nonce:
 
     def __init__(self) -> None:
         self.text = secrets.token_hex(16)
-        with backend.shared_folder() as folder:
-            self.path = folder / f".facequery-{self.text[:8]}"
+        with backend.shared_folder() as root:
+            self._folder = tempfile.TemporaryDirectory(dir=root, prefix=".facequery-")
+            self.path = Path(self._folder.name) / "nonce"
             self.path.write_text(self.text, encoding="utf-8")
 
-    def check(self, read: str) -> None:
-        self.path.unlink(missing_ok=True)
-        if read != self.text:
-            raise AddonError(
-                "The backend reads other files under the paths of this computer.",
-                "Check the rows of folders in the preferences.",
-                "FQ398",
-            )
+    def remove(self) -> None:
+        self._folder.cleanup()
 
 
 class OpenLog(bpy.types.Operator):
@@ -118,14 +126,14 @@ class OpenLog(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        if not backend.log_path().is_file():
+        if backend.latest_log() is None:
             cls.poll_message_set("The backend was not started yet")
             return False
         return True
 
     @reports_errors
     def execute(self, context: bpy.types.Context) -> set[str]:
-        return bpy.ops.wm.path_open(filepath=str(backend.log_path()))
+        return bpy.ops.wm.path_open(filepath=str(backend.latest_log()))
 
 
 class CopyReport(bpy.types.Operator):
@@ -158,8 +166,8 @@ def report_text(context: bpy.types.Context) -> str:
         if run.error is not None:
             lines.append(f"Error: {run.error}")
         lines += run.log[-_LOG_LINES:]
-    log = backend.log_path()
-    if log.is_file():
+    log = backend.latest_log()
+    if log is not None:
         lines += ["Log:", *log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]]
     return "\n".join(lines)
 

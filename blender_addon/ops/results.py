@@ -96,11 +96,11 @@ class ImportJob(bpy.types.Operator, ImportHelper):
                     raise AddonError(f'The scene has no camera "{self.existing_camera}".', "Choose another.", "FQ761")
             options = host_fit.FitOptions(self.face, self.skull, self.jaw, existing, self.up)
             made = host_fit.import_fit(scene, job, clip, frames, options)
-            if face is not None and made.head is not None:
-                earlier = face.head if self.replace else None
-                if earlier is not None and scene.objects.get(earlier.name) is earlier:
-                    refit.carry_over(earlier, face.camera if existing is None else None, made)
-                face.head, face.camera = made.head, made.camera
+            if face is not None:
+                if self.replace:
+                    head, camera = _still_there(scene, face.head), _still_there(scene, face.camera)
+                    refit.carry_over(head, camera if existing is None else None, made)
+                face.head, face.camera = made.head or face.head, made.camera
             notes.append(", ".join(["camera", *made.parts]))
             if scene.camera is None:
                 scene.camera = made.camera
@@ -153,6 +153,10 @@ class ImportJob(bpy.types.Operator, ImportHelper):
         column.prop(self, "jaw")
         layout.prop(self, "replace")
         layout.prop(self, "match_scene")
+
+
+def _still_there(scene: bpy.types.Scene, obj: bpy.types.Object | None) -> bpy.types.Object | None:
+    return obj if obj is not None and scene.objects.get(obj.name) is obj else None
 
 
 class MatchScene(NeedsResults):

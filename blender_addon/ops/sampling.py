@@ -113,7 +113,12 @@ class FillVolume(NeedsPoints, Waits):
             params[name] = chosen.paths.to_remote(files.write(name, array))
         scene, symmetric, push = context.scene.name, self.symmetric, not self.wait
         call = backend.ask(
-            chosen, "volume", "sample.volume", params, lambda _: _add_volume(scene, files, symmetric, push)
+            chosen,
+            "volume",
+            "sample.volume",
+            params,
+            lambda _: _add_volume(scene, files, symmetric, push),
+            clean_up=files.remove,
         )
         if self.wait:
             backend.wait(call, self.timeout)
@@ -142,9 +147,10 @@ class _Files:
             return np.load(Path(self._folder.name) / f"{name}.npy", allow_pickle=False)
         except (OSError, ValueError) as error:
             raise AddonError(f"The backend's points cannot be read ({error}).", "Try again.", "FQ747") from None
-        finally:
-            with contextlib.suppress(OSError):
-                self._folder.cleanup()
+
+    def remove(self) -> None:
+        with contextlib.suppress(OSError):
+            self._folder.cleanup()
 
 
 def _add_volume(scene_name: str, files: _Files, symmetric: bool, push_undo: bool) -> None:

@@ -136,7 +136,7 @@ def _import(clip: bpy.types.MovieClip, face: FaceState, folder: Path) -> set[str
         own = clip_state(other).camera
         result = operator(
             filepath=str(folder), clip=other.name, view=view, face="NONE", skull=False, jaw=False,
-            existing_camera=own.name if own is not None else "",
+            existing_camera=own.name if own is not None else "", replace=True,
         )  # fmt: skip
     return result
 

@@ -14,6 +14,11 @@ from .waiting import Waits
 _THERE = ("FQ501", "FQ620")  # the backend's numbers for files that are there already
 
 
+def _expect_files(answer: Any) -> None:
+    if not isinstance(answer["files"], list):
+        raise TypeError("no list of files")
+
+
 class WritesFiles(NeedsResults, Waits):
     """An operator that has the backend write files into the job's folder."""
 
@@ -30,7 +35,7 @@ class WritesFiles(NeedsResults, Waits):
     def execute(self, context: bpy.types.Context) -> set[str]:
         chosen, shown = chosen_backend(context), correcting.corrected(edited_clip(context))
         asked = {**self.params(context, shown), "folder": chosen.paths.to_remote(shown.job.folder)}
-        call = backend.ask(chosen, self.topic, self.method, {**asked, "overwrite": self.overwrite}, lambda answer: None)
+        call = backend.ask(chosen, self.topic, self.method, {**asked, "overwrite": self.overwrite}, _expect_files)
         if self.wait:
             backend.wait(call, self.timeout)
             for note in call.result.get("notes", []):

@@ -10,11 +10,13 @@ from ..host.registration import registration
 from ..link.connection import State
 from .calls import draw_call
 from .panels import ResultsPanel, settings
+from .presets import HasPresets
 
 _TRACKS = ("nuke", "after-effects", "3dequalizer", "syntheyes", "pftrack", "mmsolver", "csv", "json")
 
 
-class ExportPanel(ResultsPanel, bpy.types.Panel):
+class ExportPanel(HasPresets, ResultsPanel, bpy.types.Panel):
+    presets = "export"
     bl_idname = "FACEQUERY_PT_export"
     bl_label = "Export"
     bl_order = 7

@@ -21,7 +21,12 @@ class HeadPanel(ViewPanel, bpy.types.Panel):
         state = scene_state(context.scene)
         layout.prop(state, "head", text="", icon="USER")
         head = state.head
-        layout.prop(object_state(head), "xray", toggle=True, icon="XRAY")
+        own = object_state(head)
+        row = layout.row(align=True)
+        row.operator("facequery.show_actor", text=own.actor_name or "Show Actor", icon="COMMUNITY")
+        if own.actor:
+            row.operator("facequery.hide_actor", text="", icon="X")
+        layout.prop(own, "xray", toggle=True, icon="XRAY")
         column = layout.column(align=True)
         for name, obj in parts_of(head):
             row = column.row(align=True)

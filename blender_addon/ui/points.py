@@ -12,6 +12,7 @@ from ..host.registration import registration
 from ..host.state import object_state, scene_state
 from .calls import draw_call
 from .panels import ViewPanel, settings
+from .presets import HasPresets
 
 # What artists ask for first; every other layout that ships stands under Advanced.
 MAIN_LAYOUTS: Final = {
@@ -66,7 +67,8 @@ class GroupList(bpy.types.UIList):
         row.prop(item, "hide", text="", icon="HIDE_ON" if item.hide else "HIDE_OFF", emboss=False)
 
 
-class PointsPanel(ViewPanel, bpy.types.Panel):
+class PointsPanel(HasPresets, ViewPanel, bpy.types.Panel):
+    presets = "points"
     bl_idname = "FACEQUERY_PT_points"
     bl_label = "Points"
     bl_order = 1

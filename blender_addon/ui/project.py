@@ -8,9 +8,11 @@ from ..host.registration import registration
 from ..link.connection import State
 from .calls import draw_call
 from .panels import ResultsPanel, settings
+from .presets import HasPresets
 
 
-class ProjectPanel(ResultsPanel, bpy.types.Panel):
+class ProjectPanel(HasPresets, ResultsPanel, bpy.types.Panel):
+    presets = "project"
     bl_idname = "FACEQUERY_PT_project"
     bl_label = "Project"
     bl_order = 6

@@ -12,10 +12,12 @@ from ..link.job_run import JobRun, State
 from ..ops.context import edited_clip
 from .calls import draw_call
 from .panels import ClipPanel, settings
+from .presets import HasPresets
 from .text import draw_wrapped
 
 
-class TrackPanel(ClipPanel, bpy.types.Panel):
+class TrackPanel(HasPresets, ClipPanel, bpy.types.Panel):
+    presets = "track"
     bl_idname = "FACEQUERY_PT_track"
     bl_label = "Track"
     bl_order = 3

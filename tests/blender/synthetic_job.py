@@ -1,7 +1,7 @@
 """Job folders with known truth, written by the backend's own classes; Blender must show the same pixels."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -30,6 +30,7 @@ class Plate:
     zoom: bool = False
     lens: Lens = field(default_factory=Lens)
     moving: bool = False  # a known camera that moves
+    views: int = 1  # 2: another camera stands to the side of the first, and was solved with it
 
 
 PLATES = {
@@ -39,6 +40,9 @@ PLATES = {
     "squeezed_pixels": Plate(480, 300, pixel_aspect=0.8),
     "lens_and_moving_camera": Plate(lens=Lens("brown", np.array([-0.15, 0.05, 0, 0, 0.002, -0.001])), moving=True),
 }
+TWO_VIEWS = Plate(off_centre=(0.03, -0.02), views=2)
+# From the first camera's space to the second's.
+ASIDE = axis_angle_to_matrix(np.array([0.05, 0.6, -0.03])), np.array([-0.42, 0.03, 0.12])
 
 
 def write_job(root: Path, plate: Plate) -> tuple[Path, Path]:
@@ -61,18 +65,26 @@ def write_job(root: Path, plate: Plate) -> tuple[Path, Path]:
     canonical = model.vertices(identity, expression, eyes).astype(np.float64) + offsets
     in_camera = np.einsum("fij,fvj->fvi", rotation, canonical) + translation[:, None]
     names = ("skin", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "mandible", "cranium")
-    ideal = {
-        name: camera.undistort(camera.project(in_camera[:, model.parts[name].vertices][:, ::37])) for name in names
-    }
+
+    def seen(by: Camera, points: np.ndarray) -> dict[str, np.ndarray]:
+        return {name: by.undistort(by.project(points[:, model.parts[name].vertices][:, ::37])) for name in names}
+
+    ideal = seen(camera, in_camera)
 
     root.mkdir(parents=True)
     picture = np.full((plate.height, plate.width, 3), 90, np.uint8)
+    shots = ["shot", "other"][: plate.views]
     for frame in range(FIRST, FIRST + FRAMES):
-        cv2.imwrite(str(root / f"shot.{frame}.png"), picture)
+        for shot in shots:
+            cv2.imwrite(str(root / f"{shot}.{frame}.png"), picture)
     folder = root / "face" / "v001"
     folder.mkdir(parents=True)
     frames = np.arange(FIRST, FIRST + FRAMES)
-    request = {"shots": ["../../shot.####.png"], "layouts": ["ibug68"], "fits": ["face", "skull", "jaw"]}
+    request = {
+        "shots": [f"../../{shot}.####.png" for shot in shots],
+        "layouts": ["ibug68"],
+        "fits": ["face", "skull", "jaw"],
+    }
     if plate.moving:
         request["cameras"] = ["camera.json"]
     (folder / "job.json").write_text(json.dumps({"schema": "facequery.job", "version": 1, "request": request}))
@@ -94,15 +106,28 @@ def write_job(root: Path, plate: Plate) -> tuple[Path, Path]:
 
     queries = load_layout("ibug68")
     points = model.points(queries, identity, expression, eyes).astype(np.float64)
-    xy = camera.project(np.einsum("fij,fnj->fni", rotation, points) + translation[:, None]).astype(np.float32)
+    queried = np.einsum("fij,fnj->fni", rotation, points) + translation[:, None]
+    xy = camera.project(queried).astype(np.float32)
     sigma = rng.uniform(0.3, 4.0, xy.shape[:2]).astype(np.float32)
     visible = (rng.uniform(size=xy.shape[:2]) > 0.2).astype(np.float32)
     xy[2], sigma[2], visible[2] = np.nan, np.nan, 0  # the face was not found in one frame
     xy[1, 0] = (-7.5, plate.height + 3.0)  # one point out of the picture
-    Tracks(
-        xy, sigma, visible, frames, queries, {"ibug68": (0, len(queries))}, plate.width, plate.height, 24000 / 1001,
-        plate.pixel_aspect,
-    ).save(folder)  # fmt: skip
+
+    def save_tracks(where: Path, xy: np.ndarray) -> None:
+        Tracks(
+            xy, sigma, visible, frames, queries, {"ibug68": (0, len(queries))}, plate.width, plate.height, 24000 / 1001,
+            plate.pixel_aspect,
+        ).save(where)  # fmt: skip
+
+    save_tracks(folder if plate.views == 1 else folder / "view1", xy)
+    if plate.views == 2:
+        turn, shift = ASIDE
+        other = replace(camera, rotation=turn[None], translation=shift[None], cx=camera.cx - 20.0)
+        (folder / "camera_2.json").write_text(json.dumps(other.to_dict()))
+        other_xy = other.project(queried @ turn.T + shift).astype(np.float32)
+        save_tracks(folder / "view2", other_xy)
+        aside = seen(other, in_camera @ turn.T + shift)
+        ideal |= {"other_xy": other_xy} | {f"other_{name}": pixels for name, pixels in aside.items()}
     truth = root / "truth.npz"
     np.savez(truth, xy=xy, visible=visible, frames=frames, size=[plate.width, plate.height],
              moving=plate.moving, has_lens=not plate.lens.is_none, **ideal)  # fmt: skip

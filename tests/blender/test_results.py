@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from synthetic_job import PLATES, write_job
+from synthetic_job import PLATES, TWO_VIEWS, write_job
 
 
 @pytest.mark.parametrize("name", PLATES)
@@ -15,3 +15,10 @@ def test_blender_shows_the_backends_pixels(name, run_script, tmp_path):
     everything = ["all"] if name in ("landscape", "lens_and_moving_camera") else []
     printed = run_script("results.py", folder, truth, *everything)
     assert printed.count("good") == (6 if everything else 2), printed
+
+
+def test_several_views_are_brought_back_each_to_its_clip(run_script, tmp_path):
+    folder, truth = write_job(tmp_path / "two", TWO_VIEWS)
+    backend = Path(__file__).parent / "fake_backend.py"
+    printed = run_script("views.py", folder, truth, backend, tmp_path, sys.executable)
+    assert printed.count(" good") == 2, printed

@@ -37,3 +37,22 @@ def refused(operator: Callable[..., set[str]], **arguments: object) -> str:
     except RuntimeError as error:
         return str(error)
     raise AssertionError(f"{operator} was not refused")
+
+
+def pixels(obj: bpy.types.Object, vertices: np.ndarray, frame: int) -> np.ndarray:
+    """Where the scene's camera shows vertices (N,) of an object, (N, 2) pixels from the top left."""
+    scene = bpy.context.scene
+    scene.frame_set(frame)
+    depsgraph = bpy.context.evaluated_depsgraph_get()
+    evaluated, camera = obj.evaluated_get(depsgraph), scene.camera.evaluated_get(depsgraph)
+    render = scene.render
+    projection = np.array(camera.calc_matrix_camera(
+        depsgraph, x=render.resolution_x, y=render.resolution_y,
+        scale_x=render.pixel_aspect_x, scale_y=render.pixel_aspect_y,
+    ))  # fmt: skip
+    points = np.empty(3 * len(evaluated.data.vertices), np.float32)
+    evaluated.data.vertices.foreach_get("co", points)
+    points = np.c_[points.reshape(-1, 3), np.ones(len(points) // 3)][vertices]
+    clip = points @ (projection @ np.linalg.inv(np.array(camera.matrix_world)) @ np.array(evaluated.matrix_world)).T
+    ndc = clip[:, :2] / clip[:, 3:]
+    return np.stack([(ndc[:, 0] + 1) / 2 * render.resolution_x, (1 - ndc[:, 1]) / 2 * render.resolution_y], axis=1)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import bpy
 import numpy as np
-from bl_helpers import fresh_scene, refused, session
+from bl_helpers import fresh_scene, pixels, refused, session
 from ending import end
 
 from blender_addon.core.head_asset import load_head
@@ -15,25 +15,6 @@ from blender_addon.host.clip_state import active_face
 folder, truth = Path(sys.argv[1]), np.load(sys.argv[2])
 FRAMES = truth["frames"].tolist()
 WIDTH, HEIGHT = truth["size"].tolist()
-
-
-def pixels(obj, vertices, frame):
-    """Where Blender's camera shows vertices of an object, in pixels from the top left."""
-    scene = bpy.context.scene
-    scene.frame_set(frame)
-    depsgraph = bpy.context.evaluated_depsgraph_get()
-    evaluated, camera = obj.evaluated_get(depsgraph), scene.camera.evaluated_get(depsgraph)
-    render = scene.render
-    projection = np.array(camera.calc_matrix_camera(
-        depsgraph, x=render.resolution_x, y=render.resolution_y,
-        scale_x=render.pixel_aspect_x, scale_y=render.pixel_aspect_y,
-    ))  # fmt: skip
-    points = np.empty(3 * len(evaluated.data.vertices), np.float32)
-    evaluated.data.vertices.foreach_get("co", points)
-    points = np.c_[points.reshape(-1, 3), np.ones(len(points) // 3)][vertices]
-    clip = points @ (projection @ np.linalg.inv(np.array(camera.matrix_world)) @ np.array(evaluated.matrix_world)).T
-    ndc = clip[:, :2] / clip[:, 3:]
-    return np.stack([(ndc[:, 0] + 1) / 2 * render.resolution_x, (1 - ndc[:, 1]) / 2 * render.resolution_y], axis=1)
 
 
 def imported(**options):
