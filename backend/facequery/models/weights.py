@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -18,6 +19,9 @@ from facequery.models.dense import DenseConfig, DenseRegressor
 from facequery.models.encoders import channels_last
 from facequery.models.finder import FinderConfig, FinderNet
 from facequery.models.landmarks import LandmarkConfig, LandmarkNet
+
+_LARGEST_PICTURE = 2048  # pixels a side: what a card may ask for
+_MOST_LOOKS = 16  # local refinements
 
 
 def save_weights(path: Path, state: dict[str, Tensor], card: dict[str, Any]) -> None:
@@ -38,7 +42,9 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             card = json.loads((file.metadata() or {})["card"])
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
-    except (OSError, KeyError, ValueError) as error:
+        if not isinstance(card, dict):
+            raise ValueError("its card is no table")
+    except (OSError, KeyError, ValueError, RecursionError) as error:
         raise UserError(f'The weights "{path}" cannot be read.', "Give a file that training wrote.", "FQ404") from error
     except Exception as error:  # safetensors' own error type derives from Exception alone
         if type(error).__name__ != "SafetensorError":
@@ -58,18 +64,35 @@ def load_network(path: Path | str) -> tuple[nn.Module, dict[str, Any]]:
     if not file.exists() and file.suffix != ".safetensors":
         file = asset(f"weights/{path}.safetensors")
     state, card = load_weights(file)
-    network: nn.Module
     try:
-        if card["kind"] == "landmarks":
-            network = LandmarkNet(LandmarkConfig(**card["architecture"]))
-        elif card["kind"] == "dense":
-            network = DenseRegressor(DenseConfig(**card["architecture"]))
-        else:
-            network = FinderNet(FinderConfig(**card["architecture"]))
+        if not file.is_relative_to(asset("weights")):  # what ships is known, and looking costs a second
+            _check_sizes(state, card)
+        network = _made(card)
         network.load_state_dict(state)
-    except (KeyError, TypeError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError, UserError) as error:
         raise UserError(f'The weights "{file}" do not fit their own card.', "Get the file again.", "FQ405") from error
     return channels_last(network.eval().requires_grad_(False)), card
+
+
+def _check_sizes(state: dict[str, Tensor], card: dict[str, Any]) -> None:
+    """Raise ValueError when the tensors are not those that the card describes, before a network takes memory."""
+    with torch.device("meta"):
+        expected = _made(card).state_dict()
+    if {k: v.shape for k, v in expected.items()} != {k: v.shape for k, v in state.items()}:
+        raise ValueError("other tensors than the card says")
+
+
+def _made(card: dict[str, Any]) -> nn.Module:
+    """The network that a card describes, not yet with its weights."""
+    architecture = card["architecture"]
+    sides = [architecture.get(name, 0) for name in ("input_size", "region")]
+    if max(sides) > _LARGEST_PICTURE or architecture.get("refine", 0) > _MOST_LOOKS:
+        raise ValueError("no network of ours looks at such pictures")
+    if card["kind"] == "landmarks":
+        return LandmarkNet(LandmarkConfig(**architecture))
+    if card["kind"] == "dense":
+        return DenseRegressor(DenseConfig(**architecture))
+    return FinderNet(FinderConfig(**architecture))
 
 
 def load_landmark_net(path: Path | str) -> tuple[LandmarkNet, dict[str, Any]]:
