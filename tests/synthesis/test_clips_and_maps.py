@@ -9,6 +9,7 @@ from facequery.head.layouts import load_layout
 from facequery.head.model import HeadModel
 from facequery.synthesis.clips import sample_clip, smooth_walk
 from facequery.synthesis.labels import labels
+from facequery.synthesis.off_basis import Features
 from facequery.synthesis.position_maps import Atlas, PositionMapSet, position_map, write_position_maps
 from facequery.synthesis.samples import FaceSampler
 from facequery.synthesis.settings import SampleSettings
@@ -84,6 +85,18 @@ def test_written_set_reads_back(sampler: FaceSampler, tmp_path: Path) -> None:
         write_position_maps(tmp_path, sampler, 3, 32, 64, seed=2)
     with pytest.raises(UserError):
         PositionMapSet.load(tmp_path / "nothing", sampler.model)
+
+
+def test_features_move_brows_and_lips_and_nothing_else(model: HeadModel) -> None:
+    drawn = np.stack([Features.of(model).draw(np.random.default_rng(i), 1.0) for i in range(60)])
+    skin = model.parts["skin"].vertices
+    size = 1000 * np.sqrt((drawn[:, skin] ** 2).sum(2).mean(0))  # millimetres RMS of every vertex
+    brows, lips = (model.region_mask("brow_left") | model.region_mask("brow_right")), model.region_mask("lips")
+    assert 1 < size[brows].mean() < 4 and 0.7 < size[lips].mean() < 3
+    assert size[model.region_mask("nose")].mean() < 0.6
+    assert not drawn[:, skin.stop :].any()
+    # no person's feature is another's, and the mean person has none
+    assert np.abs(drawn.mean(0)).max() < 0.002
 
 
 def test_off_basis_shape_is_in_the_labels(model: HeadModel, sampler: FaceSampler, binding) -> None:

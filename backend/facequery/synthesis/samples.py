@@ -14,7 +14,7 @@ from facequery.synthesis.labels import labels, surface_points
 from facequery.synthesis.library import Library
 from facequery.synthesis.looks import creased
 from facequery.synthesis.occluders import draw_occluder
-from facequery.synthesis.off_basis import OffBasisShapes
+from facequery.synthesis.off_basis import Features, OffBasisShapes
 from facequery.synthesis.paint import Painter
 from facequery.synthesis.picture import composed, defocus, develop, exposure, resolution
 from facequery.synthesis.portrait_skins import load_portrait_skins
@@ -83,6 +83,7 @@ class FaceSampler:
         self.expressions = ExpressionSampler(self.model.expression_names)
         shapes = self.settings.off_basis_shapes if self.settings.off_basis > 0 else 0
         self._offsets = OffBasisShapes(self.model, split, self.settings.off_basis, shapes)
+        self._features = Features.of(self.model) if self.settings.features > 0 else None
         self._surface: tuple[Binding, NDArray[np.bool_]] | None = None
 
     def face_sample(
@@ -115,7 +116,8 @@ class FaceSampler:
 
     def draw_scene(self, rng: np.random.Generator) -> Scene:
         """Draws a scene with this sampler's library and settings."""
-        return sample_scene(rng, self.model, self.library, self.expressions, self.settings, self._offsets)
+        known = self.model, self.library, self.expressions, self.settings
+        return sample_scene(rng, *known, self._offsets, self._features)
 
     def dressed(self, scene: Scene, size: int, vertices: NDArray | None = None) -> Render:
         """Dresses the scene's head, puts things in front of it, and renders it; a function of the scene alone."""

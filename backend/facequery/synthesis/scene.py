@@ -13,6 +13,7 @@ from facequery.synthesis.expressions import ExpressionSampler
 from facequery.synthesis.library import Library
 from facequery.synthesis.lighting import Light, draw_light
 from facequery.synthesis.looks import draw_age, draw_eyes, draw_hair_colour, draw_mouth, draw_skin, draw_tone
+from facequery.synthesis.off_basis import Features, OffBasisShapes
 from facequery.synthesis.portrait_looks import draw_shape, over_portrait, softened, tone_of
 from facequery.synthesis.settings import SampleSettings
 
@@ -125,10 +126,11 @@ def sample_scene(
     library: Library,
     expressions: ExpressionSampler,
     settings: SampleSettings,
-    offsets: Sequence[NDArray[np.float32]] = (),
+    offsets: Sequence[NDArray[np.float32]] | OffBasisShapes = (),
+    features: Features | None = None,
 ) -> Scene:
     """Draws a scene. The same rng state, library and settings give the same scene. offsets: off-basis shapes (V, 3) to
-    choose from; they count as part of the identity."""
+    choose from; they count as part of the identity, and so do `features`, drawn where the settings ask for them."""
     identity = rng.normal(0, settings.identity_spread, model.identity_size).clip(-2.6, 2.6).astype(np.float32)
     expression = expressions.draw(rng) * np.float32(rng.random() >= settings.neutral)
     tone, albedo = draw_tone(rng)
@@ -148,6 +150,9 @@ def sample_scene(
     rows += draw_eyes(rng, library, model.eye_centres_rest, model.limbus_angle, tone)
     rows += draw_mouth(rng, tone)
     shape = offsets[rng.integers(len(offsets))] if len(offsets) else None
+    if features is not None and settings.features > 0:
+        own_features = features.draw(rng, settings.features)
+        shape = own_features if shape is None else shape + own_features
     four = model.normalisation_points(identity, expression).astype(np.float64)
     if shape is not None:
         corners = shape[model.normalisation_vertices]

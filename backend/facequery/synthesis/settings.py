@@ -11,6 +11,7 @@ class SampleSettings:
     identity_spread: float = 1.0  # standard deviation of identity coefficients
     off_basis: float = 0.0  # metres RMS of a smooth random shape that no basis holds (held-out sets: 0.0015)
     off_basis_shapes: int = 8  # how many such shapes there are; no two splits share one
+    features: float = 0.0  # how far brows and lips leave the basis too; 1: as far as in photographs
     neutral: float = 0.0  # extra share of neutral expressions
     portrait_skins: float = 0.0  # share of heads with a skin baked from a portrait, where there are such skins
     portrait_folder: str = ".cache/portrait_skins"  # by tools/portrait_skins.py; read by the split "train"

@@ -30,6 +30,7 @@ class DataConfig:
     portrait_skin_folder: str = ".cache/portrait_skins"  # written by tools/portrait_skins.py; relative to the checkout
     off_basis: float = 0.001  # metres RMS by which rendered heads leave the identity basis, so that what is learned is
     # to follow the picture; not the shapes of the held-out renders
+    features: float = 1.0  # how far brows and lips of rendered heads leave the basis, which varies them too little
     render_clips: float = 0.0  # share of rendered clips, for the temporal loss
     portrait_clips: float = 0.0  # share of clips made from portraits: the crop wanders, the noise is new in each frame
     sets: tuple[SetConfig, ...] = ()  # data sets on disk

@@ -21,14 +21,14 @@ from facequery.training.sources import checkout_path
 
 POOL = 16_000  # points of the pool
 SKIN_SHARES = {
-    "face": 0.20, "lips": 0.18, "eye_left": 0.07, "eye_right": 0.07, "nose": 0.05, "brow_left": 0.02,
-    "brow_right": 0.02, "": 0.06,
+    "face": 0.18, "lips": 0.20, "eye_left": 0.10, "eye_right": 0.10, "nose": 0.05, "brow_left": 0.03,
+    "brow_right": 0.03, "": 0.05,
 }  # fmt: skip  # share of the pool on each region of the skin; "" is the whole skin, with ears, scalp and neck
 PART_SHARES = {
     "eye_left": 0.015, "eye_right": 0.015, "teeth_upper": 0.02, "teeth_lower": 0.02, "gums_tongue": 0.01,
-    "cranium": 0.04, "mandible": 0.04,
+    "cranium": 0.02, "mandible": 0.02,
 }  # fmt: skip
-VOLUME_SHARE = 0.03  # between skin and bone
+VOLUME_SHARE = 0.02  # between skin and bone
 _TOGETHER = 4
 _SHAPES = 32  # beside the basis
 _FAR_OUT = 1.5  # crop coordinates; farther outside, points only steady the network
@@ -87,8 +87,8 @@ def render_settings(config: DataConfig) -> SampleSettings:
     the camera has no faults (its balance and contrast still vary, and so do light and skin)."""
     folder = str(checkout_path(config.portrait_skin_folder))
     settings = SampleSettings(
-        off_basis=config.off_basis, off_basis_shapes=_SHAPES, portrait_skins=config.portrait_skins,
-        portrait_folder=folder,
+        off_basis=config.off_basis, off_basis_shapes=_SHAPES, features=config.features,
+        portrait_skins=config.portrait_skins, portrait_folder=folder,
     )  # fmt: skip
     if not config.affine:
         settings = replace(settings, crop_scale=0.0, crop_shift=0.0, crop_turn=0.0, crop_tail=0.0)
