@@ -77,7 +77,10 @@ class ShapeVisibility:
         self.triangles = model.triangles[: max(model.parts[name].triangles.stop for name in SHOWN_PARTS)]
         self.positions = model.rest[self.under.anchors]
         # Bone, teeth and points in the tissue lie behind skin, which does not hide them.
-        self.columns = np.flatnonzero(np.isin(np.array(queries.kinds), ("skin", "eye")))
+        outside = np.flatnonzero(np.isin(np.array(queries.kinds), ("skin", "eye")))
+        # A point of the skin that lies a little inside of it may be bound to the bone as well.
+        bound = model.bind(queries.positions[outside])
+        self.columns = outside[(np.where(bound.weights != 0, bound.indices, 0) < self.count).all(axis=1)]
         self.binding = model.bind(queries.positions[self.columns])
         self.points = len(queries)
 
