@@ -1,18 +1,19 @@
 """Inf3D's three additions shown at work: python -m benchmarks.parts transformer|head3d|correction [--minutes M]
 
-- transformer: a picture of the crops that the spatial transformer takes, before and after training by landmarks alone,
-  and how far from the true crop they are;
+- transformer: the crops that the spatial transformer takes, before and after training by landmarks alone, and how far
+  they are from the true ones;
 - head3d: the head pose of held-out renders, learned from 2D landmarks alone;
 - correction: a second data set whose landmarks lie a known distance beside the first one's; the shift that is found.
 
-Small runs on renders at 96 px, resumable; pictures and figures go to runs/parts, and the figures are printed.
+Small runs on stored renders (the same as those of benchmarks.ablations), resumable, in runs/parts; what is found goes
+to benchmarks/results/parts.md, with a picture each.
 """
 
 import argparse
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -21,71 +22,72 @@ from facequery.errors import UserError
 from facequery.head.layouts import load_layout
 from facequery.head.model import HeadModel
 from facequery.models.landmarks import LandmarkConfig, LandmarkNet, images_to_input
-from facequery.models.spatial_transformer import resample
-from facequery.training import landmark_task
-from facequery.training.configs import DataConfig, TrainConfig
-from facequery.training.examples import Example, Mix
+from facequery.models.spatial_transformer import matrices, resample
+from facequery.training.configs import TrainConfig
+from facequery.training.examples import Example, Mix, Source
+from facequery.training.landmark_task import LandmarkTask
 from facequery.training.learner import Learner
-from facequery.training.renders import RenderSource
+from numpy.typing import NDArray
 
-from benchmarks.small_runs import Clock, OutOfTime, finished, held_out
+from benchmarks import stored_draws
+from benchmarks.ablations import LOSS, REGION, SIZE
+from benchmarks.small_runs import ROOT, SHARED, Clock, OutOfTime, finished, held_out
 
-ROOT = Path(__file__).resolve().parents[1]
-OFFSET = 0.06  # network units (6 mm) by which the second data set's landmarks lie to the subject's left and up
+RESULTS = ROOT / "benchmarks" / "results"
+BATCH, DRAWS = 16, 3_000
+OFFSET = (0.06, 0.06, 0.0)  # network units (6 mm each) by which the second data set's landmarks lie beside the first's
+SAMPLES = {"transformer": 12_000, "head3d": 8_000, "correction": 8_000}
+SHOWN, TILE = 8, 104  # pictures in a row, and their side in pixels
+Figures = dict[str, float]
 
 
 def config_of(name: str, samples: int) -> TrainConfig:
-    """The run that shows a part."""
-    model = LandmarkConfig(encoder="resnet_dense", input_size=96, region=192)
-    config = TrainConfig(
-        name=f"part_{name}", model=model,
-        data=DataConfig(renders=1.0, portraits=0.0, portrait_skins=0.0, reuse=3.0, slots=2048, queries=128),
-        imagenet=False, frozen_stages=0, encoder_rate=1.0, steps=max(1, samples // 32), evaluate_minutes=0, epoch=0,
-        ema=0.99, warmup=0.05, seed=4, checkpoint_minutes=1.0, correction=name == "correction",
+    """The run that shows a part: MobileNetV2 from ImageNet, MLP."""
+    model = LandmarkConfig(
+        encoder="mobilenet_v2", input_size=SIZE, region=REGION, spatial=name == "transformer",
+        space="3d" if name == "head3d" else "2d",
     )  # fmt: skip
-    if name == "transformer":
-        return replace(config, model=replace(model, spatial=True))
-    if name == "head3d":
-        return replace(config, model=replace(model, space="3d"))
-    # half of each batch is the second data set; it takes the place of the portraits
-    return replace(config, data=replace(config.data, renders=0.5, portraits=0.5))
+    shares = (0.5, 0.5) if name == "correction" else (1.0, 0.0)  # the second data set takes the place of the portraits
+    return TrainConfig(
+        name=f"part_{name}", model=model, loss=LOSS, correction=name == "correction",
+        data=replace(stored_draws.DATA, renders=shares[0], portraits=shares[1], queries=128),
+        imagenet=True, frozen_stages=3, encoder_rate=1.0, batch=BATCH, steps=max(1, samples // BATCH), ema=0.99,
+        learning_rate=8e-4, clip=200.0, warmup=0.05, evaluate_minutes=0, epoch=0, checkpoint_minutes=1.0, seed=4,
+    )  # fmt: skip
 
 
 class Displaced:
     """Renders whose annotators place every landmark beside where its query says: the same people, another data set."""
 
-    def __init__(self, source: RenderSource) -> None:
+    def __init__(self, source: Source) -> None:
         self.source = source
 
     def sample(self, rng: np.random.Generator) -> Example:
         example = self.source.sample(rng)
-        # a landmark that is labelled q lies at q + OFFSET: so the query that is named is q = place - OFFSET
-        query = example.query - np.array([OFFSET, OFFSET, 0], np.float32)
-        return replace(example, query=query, dataset=1)
+        # a landmark that is named q lies at q + OFFSET
+        return replace(example, query=example.query - np.array(OFFSET, np.float32), dataset=1)
 
 
-def two_conventions(data: DataConfig, size: int, dims: int = 3, region: bool = False, alone: bool = False) -> Mix:
-    """Sources of the correction's demonstration; called in every process that makes images."""
-    source = RenderSource(size, data, dims, region, **({"together": 1} if alone else {}))
-    return Mix([source, Displaced(source)], [data.renders, data.portraits])
+def mix_of(config: TrainConfig, draws: int) -> Mix:
+    """What a part is trained on."""
+    model = config.model
+    arrays = stored_draws.renders(SHARED, draws, model.picture, model.spatial)
+    source: Source = stored_draws.StoredRenders(arrays, config.data.queries)
+    if not config.correction:
+        return Mix([source], [1.0])
+    return Mix([source, Displaced(source)], [config.data.renders, config.data.portraits])
 
 
-def crop_sheet(network: LandmarkNet, count: int = 12) -> tuple[np.ndarray, dict[str, float]]:
-    """Held-out regions above the crops that are taken from them (RGB), and how far off the crops are: their centre over
-    the true crop's half side, the spread of size (a ratio) and turn, medians."""
-    config = network.config
-    truth = held_out(config.input_size, config.region)
+def found_crops(network: LandmarkNet) -> tuple[NDArray[np.float64], Figures]:
+    """The similarities (n, 4) that a spatial transformer takes from held-out regions, and how far off they are: their
+    centre over the true crop's half side, the spread of size (a ratio) and turn, medians."""
+    truth = held_out(network.config.input_size, network.config.region)
     images = images_to_input(torch.from_numpy(truth.regions))
     with torch.no_grad():
-        similarity = torch.cat([network.crop(network.encode(part)) for part in images.split(32)])
-        crops = resample(images[:count], similarity[:count], config.region)
-    shown = ((crops.permute(0, 2, 3, 1).numpy() + 1) * 127.5).clip(0, 255).astype(np.uint8)
-    sheet = np.concatenate([np.hstack(list(truth.regions[:count])), np.hstack(list(shown))])
+        found = torch.cat([network.crop(network.encode(part)) for part in images.split(32)]).double().numpy()
     # the true crop of a region: the similarity that takes crop landmarks to region landmarks
-    ones = np.ones((len(truth.xy), truth.xy.shape[1], 1))
-    both = np.concatenate([truth.xy, ones], -1).astype(np.float64)
+    both = np.concatenate([truth.xy, np.ones((*truth.xy.shape[:2], 1))], -1).astype(np.float64)
     true = np.stack([np.linalg.lstsq(a, b, rcond=None)[0].T for a, b in zip(both, truth.region_xy, strict=True)])
-    found = similarity.double().numpy()
     size = np.sqrt(np.abs(np.linalg.det(true[:, :, :2])))
     turn = np.arctan2(true[:, 1, 0], true[:, 0, 0])
     off = np.linalg.norm(found[:, 2:] - true[:, :, 2], axis=-1) / size
@@ -93,17 +95,39 @@ def crop_sheet(network: LandmarkNet, count: int = 12) -> tuple[np.ndarray, dict[
     turned = np.exp(1j * (found[:, 1] - turn))
     turned = np.abs(np.angle(turned / turned.mean()))
     ratio = np.exp(np.abs(np.log(found[:, 0] / size) - np.median(np.log(found[:, 0] / size))))
-    return sheet, {
+    return found, {
         "centre_off": round(float(np.median(off)), 3),
-        "size_ratio_spread": round(float(np.median(ratio)), 3),
-        "turn_spread_degrees": round(float(np.degrees(np.median(turned))), 1),
+        "size_ratio": round(float(np.median(ratio)), 3),
+        "turn_degrees": round(float(np.degrees(np.median(turned))), 1),
     }
 
 
-def pose_errors(network: LandmarkNet) -> dict[str, float]:
-    """Degrees between the predicted and the true head rotation on held-out renders, median and 90 %, and for heads
-    turned by less than 60 degrees. A crop's own camera is turned a little against the picture's: that is part of it."""
-    truth = held_out(network.config.input_size, network.config.region)
+def show_transformer(task: LandmarkTask, state: dict, picture: Path) -> Figures:
+    """Held-out regions with the crops before (red) and after training (green); these crops below."""
+    torch.manual_seed(task.config.seed)  # as the run began
+    networks = LandmarkNet(task.config.model).eval(), task.network(state)
+    truth = held_out(SIZE, REGION)
+    tiles = [cv2.resize(image, (TILE, TILE), interpolation=cv2.INTER_AREA) for image in truth.regions[:SHOWN]]
+    rows, figures = [tiles], {}
+    for name, network, tint in zip(("before", "after"), networks, ((230, 60, 60), (60, 230, 60)), strict=True):
+        similarity, own = found_crops(network)
+        figures |= {f"{name}_{key}": value for key, value in own.items()}
+        chosen = torch.from_numpy(similarity[:SHOWN]).float()
+        with torch.no_grad():
+            crops = resample(images_to_input(torch.from_numpy(truth.regions[:SHOWN])), chosen, TILE)
+        rows.append(list(((crops.permute(0, 2, 3, 1).numpy() + 1) * 127.5).clip(0, 255).astype(np.uint8)))
+        corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) @ matrices(chosen)[..., :2].transpose(1, 2).numpy()
+        for tile, outline in zip(tiles, corners + chosen[:, None, 2:].numpy(), strict=True):
+            line = ((outline + 1) * TILE / 2 * 16).round().astype(np.int32)
+            cv2.polylines(tile, [line], True, tint, 1, cv2.LINE_AA, 4)
+    _write(picture, rows)
+    return figures
+
+
+def show_head3d(task: LandmarkTask, state: dict, picture: Path) -> Figures:
+    """Degrees between the predicted and the true head rotation on held-out renders, and axes of both. A crop's own
+    camera is turned a little against the picture's: that is part of the error."""
+    network, truth = task.network(state), held_out(SIZE, REGION)
     queries = torch.from_numpy(load_layout("ibug68").positions * np.float32(HeadModel.load().scale))
     with torch.no_grad():
         pieces = [
@@ -114,68 +138,143 @@ def pose_errors(network: LandmarkNet) -> dict[str, float]:
     trace = np.einsum("nij,nij->n", found, truth.rotation.astype(np.float64))
     angle = np.degrees(np.arccos(np.clip((trace - 1) / 2, -1, 1)))
     frontal = truth.rotation[:, 2, 2] < -0.5  # canonical z points out of the face, the camera's into the picture
+    tiles = []
+    for image, mine, true, xy in zip(truth.crops[:SHOWN], found, truth.rotation, truth.xy, strict=False):
+        tile = cv2.resize(image, (TILE, TILE), interpolation=cv2.INTER_AREA)
+        nose = (xy[30] + 1) * TILE / 2
+        for rotation, width, tints in ((true, 3, [(255, 255, 255)] * 3),
+                                       (mine, 1, [(230, 60, 60), (60, 200, 60), (60, 90, 255)])):  # fmt: skip
+            for axis, tint in enumerate(tints):
+                tip = nose + 0.3 * TILE * rotation[:2, axis]
+                ends = [(round(float(end[0]) * 16), round(float(end[1]) * 16)) for end in (nose, tip)]
+                cv2.line(tile, ends[0], ends[1], tint, width, cv2.LINE_AA, 4)
+        tiles.append(tile)
+    _write(picture, [tiles])
     return {
-        "pose_median": round(float(np.median(angle)), 2),
-        "pose_90": round(float(np.percentile(angle, 90)), 2),
-        "pose_median_within_60": round(float(np.median(angle[frontal])), 2),
+        "median": round(float(np.median(angle)), 2),
+        "worst_tenth": round(float(np.percentile(angle, 90)), 2),
+        "median_within_60": round(float(np.median(angle[frontal])), 2),
+        "pictures": len(angle),
     }
 
 
-def shift_found(learner: Learner) -> dict[str, float]:
-    """The shift that the correction gives the second data set's queries, and the true one, millimetres."""
+def show_correction(task: LandmarkTask, state: dict, picture: Path) -> Figures:
+    """The shift that the correction gives the second data set's queries, over the face, and the true one."""
+    learner = Learner(task.config)
+    learner.load_state_dict({key: value.cpu() for key, value in state.items()})
     assert learner.correction is not None
-    scale = HeadModel.load().scale
-    queries = torch.from_numpy(load_layout("dense520").positions * np.float32(scale))[None]
+    millimetres = 1000 / HeadModel.load().scale
+    positions = load_layout("dense520").positions
+    queries = torch.from_numpy(positions * np.float32(1000 / millimetres))[None]
     with torch.no_grad():
-        shift = learner.correction(queries.expand(2, -1, -1), torch.tensor([0, 1])).numpy() * 1000 / scale
-    true = np.array([OFFSET, OFFSET, 0]) * 1000 / scale
+        shift = learner.correction(queries.expand(2, -1, -1), torch.tensor([0, 1])).numpy() * millimetres
+    true = np.array(OFFSET) * millimetres
+    low, high = positions.min(0)[:2] - 0.01, positions.max(0)[:2] + 0.01
+    scale = 3 * TILE / (high - low).max()
+    canvas = np.full((*np.ceil((high - low)[::-1] * scale).astype(int), 3), 255, np.uint8)
+
+    def pixel(xy: NDArray) -> tuple[int, int]:
+        x, y = (xy - low) * scale
+        return round(float(x) * 16), round(float(canvas.shape[0] - y) * 16)
+
+    for place, step in zip(positions[:, :2], shift[1, :, :2], strict=True):
+        cv2.line(canvas, pixel(place), pixel(place + true[:2] / 1000), (170, 170, 170), 2, cv2.LINE_AA, 4)
+        cv2.line(canvas, pixel(place), pixel(place + step / 1000), (30, 110, 220), 1, cv2.LINE_AA, 4)
+        cv2.circle(canvas, pixel(place), 20, (20, 20, 20), -1, cv2.LINE_AA, 4)
+    cv2.imwrite(str(picture), canvas[..., ::-1])
     return {
         "true_mm": round(float(np.linalg.norm(true)), 2),
         "found_mm": round(float(np.linalg.norm(shift[1].mean(0))), 2),
         "left_over_mm": round(float(np.linalg.norm(shift[1] - true, axis=-1).mean()), 2),
+        "across_mm": round(float(np.linalg.norm((shift[1] - true)[:, :2], axis=-1).mean()), 2),
         "reference_mm": round(float(np.abs(shift[0]).max()), 2),
     }
 
 
-def show(name: str, folder: Path, samples: int, clock: Clock) -> dict[str, Any]:
-    """Train the part's run, as far as time allows, and measure it. Raises OutOfTime."""
-    config = config_of(name, samples)
-    folder.mkdir(parents=True, exist_ok=True)
-    if name == "correction":
-        landmark_task.make_mix = two_conventions  # type: ignore[assignment]
+SHOW: dict[str, Callable[[LandmarkTask, dict, Path], Figures]] = {
+    "transformer": show_transformer, "head3d": show_head3d, "correction": show_correction,
+}  # fmt: skip
+TEXTS = {
+    "transformer": """## Spatial transformer
 
-    def measure(task: landmark_task.LandmarkTask, state: dict) -> dict[str, Any]:
-        network = task.network(state)
-        if name == "transformer":
-            torch.manual_seed(config.seed)
-            before, untrained = crop_sheet(LandmarkNet(config.model).eval())
-            after, trained = crop_sheet(network)
-            rows = np.concatenate([before, after[len(after) // 2 :]])
-            cv2.imwrite(str(folder / "crops.png"), rows[..., ::-1])
-            return {**{f"before_{k}": v for k, v in untrained.items()}, **trained}
-        if name == "head3d":
-            return pose_errors(network)
-        learner = Learner(config)
-        learner.load_state_dict({key: value.cpu() for key, value in state.items()})
-        return shift_found(learner)
+Trained by landmarks alone on regions with the face anywhere in them, 15 % to 100 % of their height, at any roll
+({samples:,} samples). Eight of 200 held-out renders with the crop before (red) and after training (green); the crops
+before; the crops after.
 
-    return finished(config, folder, clock, measure)
+![crops](parts_transformer.png)
+
+| median over 200 | before | after |
+|---|---|---|
+| centre's distance from the true crop's, over its half side | {before_centre_off} | {after_centre_off} |
+| size, ratio to the usual one | {before_size_ratio} | {after_size_ratio} |
+| turn, degrees from the usual one | {before_turn_degrees} | {after_turn_degrees} |
+""",
+    "head3d": """## 3D head
+
+Head pose learned from 2D landmarks alone ({samples:,} samples), on {pictures} held-out renders: rotation off by
+{median} degrees (median), {worst_tenth} degrees in the worst tenth; {median_within_60} (median) for heads turned by
+less than 60 degrees. Axes of the head: white the true ones, in colours the predicted ones.
+
+![poses](parts_head3d.png)
+""",
+    "correction": """## Semantic correction
+
+Two data sets of the same renders; the second one's landmarks lie {true_mm} mm beside where its queries say
+({samples:,} samples). The correction shifts its queries by {found_mm} mm (mean shift); what is left over is
+{left_over_mm} mm a point in space, {across_mm} mm of it across the face. Queries of the reference are shifted by
+{reference_mm} mm. 520 points seen from the front: the true shift grey, the found one orange.
+
+![shifts](parts_correction.png)
+""",
+}
+
+
+def _write(path: Path, rows: list[list[NDArray]]) -> None:
+    cv2.imwrite(str(path), np.vstack([np.hstack(row) for row in rows])[..., ::-1])
+
+
+def write_report(folder: Path, results: Path) -> None:
+    """benchmarks/results/parts.md from the runs that are finished."""
+    lines = [
+        "# Inf3D's parts at work",
+        "",
+        "Made by `python -m benchmarks.parts transformer` (`head3d`, `correction`): small runs on stored renders at "
+        f"{SIZE} px, measured on **renders** of held-out people.",
+        "",
+    ]
+    for name, text in TEXTS.items():
+        result = folder / name / "result.json"
+        if result.exists():
+            known = json.loads(result.read_text())
+            samples = known["config"]["steps"] * BATCH
+            lines.append(text.format(**known["figures"], samples=samples))
+            lines.append(f"{known['figures']['cpu_minutes']} minutes of one core.\n")
+    (results / "parts.md").write_text("\n".join(lines))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=("transformer", "head3d", "correction"))
-    parser.add_argument("--minutes", type=float, default=10.0, help="spend about this long now")
-    parser.add_argument("--samples", type=int, default=60_000, help="length of the whole run")
-    parser.add_argument("--folder", type=Path, help="where the run lives; runs/parts/PART by default")
+    parser.add_argument("part", choices=tuple(SHOW))
+    parser.add_argument("--minutes", type=float, default=30.0, help="spend about this long now")
+    parser.add_argument("--samples", type=int, help="length of the whole run")
+    parser.add_argument("--draws", type=int, default=DRAWS, help="stored renders")
+    parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "parts", help="where the runs live")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of parts.md and the pictures")
     options = parser.parse_args()
-    folder = options.folder or ROOT / "runs" / "parts" / options.part
+    config = config_of(options.part, options.samples or SAMPLES[options.part])
+    options.out.mkdir(parents=True, exist_ok=True)
+    picture = options.out / f"parts_{options.part}.png"
     try:
-        print(json.dumps(show(options.part, folder, options.samples, Clock(options.minutes))))
+        figures = finished(
+            config, options.folder / options.part, Clock(options.minutes), lambda: mix_of(config, options.draws),
+            lambda task, state: SHOW[options.part](task, state, picture),
+        )  # fmt: skip
     except OutOfTime:
         raise SystemExit("Not finished; the same command goes on.") from None
     except UserError as error:
         raise SystemExit(str(error)) from None
+    write_report(options.folder, options.out)
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":
