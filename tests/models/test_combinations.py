@@ -56,7 +56,7 @@ def test_every_combination(one_encoder_each, encoder, head, predictor, space, sp
     descriptor = net.encode(images)
     xy, log_sigma = net.decode(descriptor, queries)
     # shapes, and numbers
-    local = 16 * (SIZE // 8) ** 2 if refine else 0
+    local = 16 * (SIZE // 8) ** 2 + 8 * (SIZE // 4) ** 2 if refine else 0
     assert descriptor.shape == (BATCH, 48 + local + 4 * spatial)
     assert xy.shape == (BATCH, QUERIES, 2) and log_sigma.shape == (BATCH, QUERIES)
     assert torch.isfinite(xy).all() and torch.isfinite(log_sigma).all()

@@ -112,13 +112,13 @@ def test_a_head_of_another_crop_size_keeps_what_it_learned():
 
 
 def test_landmarks_look_where_they_are():
-    """What a landmark reads of the map is bilinear at its place, in crop coordinates."""
+    """What a landmark reads of the maps is bilinear at its place, in crop coordinates."""
     refiner = Refiner(2, 4)
     rows, columns = torch.meshgrid(torch.arange(6.0), torch.arange(6.0), indexing="ij")
     local = torch.stack([columns, rows])[None]  # each cell holds its own place
     seen = []
     refiner.from_map.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
     xy = torch.tensor([[[0.0, 0.0], [-0.5, 0.25], [5.0, -5.0]]])
-    refiner(local, refiner.prepare(torch.zeros(1, 3, 4)), xy, torch.zeros(1, 3))
+    refiner([local, local[:, :1]], refiner.prepare(torch.zeros(1, 3, 4)), xy, torch.zeros(1, 3))
     cells = (xy.clamp(-1, 1) + 1) * 3 - 0.5  # centres of cells lie half a cell inside
     assert torch.allclose(seen[0], cells.clamp(0, 5), atol=1e-5)

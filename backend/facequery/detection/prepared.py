@@ -18,8 +18,7 @@ from torch.nn import functional as F
 from facequery.models.encoders import DescriptorHead
 from facequery.models.mobilenet_v2 import Convolution, MobileNetV2
 from facequery.models.predictors import MLPPredictor
-from facequery.models.refine import _REACH as REACH
-from facequery.models.refine import LocalMap, Refiner
+from facequery.models.refine import REACH, LocalMaps, Refiner
 
 N = TypeVar("N", bound=nn.Module)
 _AT_ONCE = 8  # pictures that go through the encoder together: their large early maps fit the cache
@@ -142,9 +141,11 @@ class _Refiner(nn.Module):
         self.kind, self.last = kind, refiner.last
         self.prepare = _Linear(refiner.from_query, kind, "none")
         self.from_map, self.second = _Linear(refiner.from_map, kind, "none"), _Linear(refiner.second, kind)
+        self.from_fine = _Linear(refiner.from_fine, kind, "none")
 
-    def forward(self, local: Tensor, known: Tensor, xy: Tensor, log_sigma: Tensor) -> tuple[Tensor, Tensor]:
-        x = F.gelu(self.from_map(sampled(local.to(self.kind), xy)).add_(known))
+    def forward(self, local: list[Tensor], known: Tensor, xy: Tensor, log_sigma: Tensor) -> tuple[Tensor, Tensor]:
+        coarse, fine = (sampled(each.to(self.kind), xy) for each in local)
+        x = F.gelu(self.from_map(coarse).add_(self.from_fine(fine)).add_(known))
         step = self.last(self.second(x).float())
         return xy + REACH * step[..., :2], log_sigma + step[..., 2]
 
@@ -184,7 +185,7 @@ def _head_in_kind(head: nn.Module, kind: torch.dtype) -> nn.Module:
 _READY: dict[type, Callable[[Any, torch.dtype], nn.Module]] = {
     MobileNetV2: _MobileNetV2,
     DescriptorHead: _head_in_kind,
-    LocalMap: _in_kind,
+    LocalMaps: _in_kind,
     MLPPredictor: _MLPPredictor,
     Refiner: _Refiner,
     nn.Conv2d: _in_kind,

@@ -16,7 +16,7 @@ from facequery.errors import UserError
 from facequery.models.canonical import CameraHead, HeadCamera, Lifted
 from facequery.models.encoders import DescriptorHead, make_encoder
 from facequery.models.predictors import MLPPredictor, PositionEncoder, TransformerPredictor
-from facequery.models.refine import LocalMap, Refiner
+from facequery.models.refine import LocalMaps, Refiner
 from facequery.models.spatial_transformer import SIMILARITY, Localiser, carry_back, resample
 
 MIN_LOG_SIGMA, MAX_LOG_SIGMA = math.log(1e-3), math.log(1.0)  # crop units: 0.08 to 80 pixels of a 160-pixel crop
@@ -40,7 +40,7 @@ class LandmarkConfig:
     spatial: bool = False  # a spatial transformer finds the face in a larger picture (Inf3D)
     region: int = 256  # side of that picture, pixels; without the transformer the picture is the crop
     refine: int = 0  # how often landmarks look again at the picture where they are (`refine`); 0: never
-    local: int = 64  # channels of the map that they look at
+    local: int = 64  # channels of the coarser of the maps that they look at
 
     @property
     def picture(self) -> int:
@@ -60,7 +60,7 @@ class LandmarkNet(nn.Module):
 
     A picture is a normalised crop of side `input_size`, or, with the spatial transformer, a region of side `region`
     with the face anywhere in it. What `encode` gives is one row of numbers a picture: the d of the descriptor, with
-    local refinement those of its map, and with the spatial transformer the four of the crop that was found.
+    local refinement those of its maps, and with the spatial transformer the four of the crop that was found.
     """
 
     attention_chunk = 512  # the transformer attends within chunks of this many queries
@@ -89,7 +89,7 @@ class LandmarkNet(nn.Module):
         self.local = self.refiner = None
         if config.refine:
             maps = list(self.encoder.channels), list(self.encoder.strides)
-            self.local = LocalMap(*maps, config.input_size, config.local)
+            self.local = LocalMaps(*maps, config.input_size, config.local)
             self.refiner = Refiner(config.local, config.hidden)
 
     def encode(self, images: Tensor) -> Tensor:
@@ -104,7 +104,7 @@ class LandmarkNet(nn.Module):
         maps = self.encoder(images)
         parts = [self.descriptor(maps)]
         if self.local is not None:
-            parts.append(self.local(maps).flatten(1))
+            parts += [found.flatten(1) for found in self.local(maps)]
         if similarity is not None:
             parts.append(similarity)
         return torch.cat([part.float() for part in parts], 1) if len(parts) > 1 else parts[0]
@@ -143,7 +143,7 @@ class LandmarkNet(nn.Module):
             chunk = min(chunk, self.attention_chunk)
         prepared = self.predictor.prepare(features)
         camera = self.camera(features) if self.camera is not None else None
-        local = self._local_map(descriptor)
+        local = self._local_maps(descriptor)
         pieces = [self._decode_part(prepared, camera, local, part) for part in queries.split(chunk, 1)]
         answers = [
             (torch.cat([xy for xy, _ in step], 1), torch.cat([log_sigma for _, log_sigma in step], 1))
@@ -159,7 +159,7 @@ class LandmarkNet(nn.Module):
         return answers, lifted
 
     def _decode_part(
-        self, prepared: Tensor, camera: HeadCamera | None, local: Tensor | None, queries: Tensor
+        self, prepared: Tensor, camera: HeadCamera | None, local: list[Tensor] | None, queries: Tensor
     ) -> tuple[list[tuple[Tensor, Tensor]], tuple[Tensor, Tensor, Tensor] | None]:
         """The answers of a chunk of queries, first to last, and with the 3D head canonical points, their offsets from
         the queries and camera-space points."""
@@ -179,12 +179,12 @@ class LandmarkNet(nn.Module):
                 answers.append(self.refiner(local, known, *answers[-1]))
         return [(xy, log_sigma.clamp(MIN_LOG_SIGMA, MAX_LOG_SIGMA)) for xy, log_sigma in answers], lifted
 
-    def _local_map(self, descriptor: Tensor) -> Tensor | None:
-        """The map (B, C, h, w) that local refinement samples, out of what `encode` gave; None without refinement."""
+    def _local_maps(self, descriptor: Tensor) -> list[Tensor] | None:
+        """The maps (B, C, h, w) that local refinement samples, out of what `encode` gave; None without refinement."""
         if self.local is None:
             return None
-        first, side = self.config.descriptor, self.local.side
-        return descriptor[:, first : first + self.local.numbers].unflatten(1, (self.local.width, side, side))
+        first = self.config.descriptor
+        return self.local.unpacked(descriptor[:, first : first + sum(self.local.numbers)])
 
     def forward(self, images: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:
         return self.decode(self.encode(images), queries)

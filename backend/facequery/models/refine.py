@@ -1,9 +1,10 @@
 """Local refinement: each landmark looks at the picture again where the first answer put it, and corrects itself.
 
-A descriptor says where things are in the whole picture; the last pixels lie in the feature maps around the landmark.
-Maps of strides 4, 8 and 16 are joined in one of stride 8, each landmark samples it at its place, and a small network
-that also knows the query gives the correction. The idea is that of cascaded regression (Dollar, Welinder, Perona,
-"Cascaded Pose Regression", CVPR 2010), with learned features and for any query; the papers do not have it.
+A descriptor says where things are in the whole picture; the last pixels, such as how far a lid is open, lie in the
+feature maps around the landmark. Maps of strides 4, 8 and 16 are joined in one of stride 8, which knows what it sees,
+and one of stride 4, which knows exactly where; each landmark samples both at its place, and a small network that also
+knows the query gives the correction. The idea is that of cascaded regression (Dollar, Welinder, Perona, "Cascaded Pose
+Regression", CVPR 2010), with learned features and for any query; the papers do not have it.
 """
 
 import math
@@ -12,44 +13,68 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-STRIDE = 8  # of the map that landmarks sample
-_USED = (4, 8, 16)  # strides of the encoder's maps that are joined in it
-_REACH = 0.1  # what a correction of 1 means, crop units: 8 pixels of a 160-pixel crop
+STRIDES = (8, 4)  # of the maps that landmarks sample
+REACH = 0.1  # what a correction of 1 means, crop units: 8 pixels of a 160-pixel crop
 
 
-class LocalMap(nn.Module):
-    """Maps of an encoder (finest first) -> one map (B, C, ceil(S / 8), ceil(S / 8)) for `Refiner`."""
+class LocalMaps(nn.Module):
+    """Maps of an encoder (finest first) -> two maps for `Refiner`: (B, C, S / 8, S / 8) and (B, C / 2, S / 4, S / 4)."""
 
     def __init__(self, channels: list[int], strides: list[int], size: int, width: int) -> None:
         super().__init__()
-        self.width, self.side = width, math.ceil(size / STRIDE)
-        self.places = [strides.index(stride) for stride in _USED]
+        fine, middle, coarse = self.places = [strides.index(stride) for stride in (4, 8, 16)]
+        self.shapes = [
+            (width >> i, math.ceil(size / stride), math.ceil(size / stride)) for i, stride in enumerate(STRIDES)
+        ]
         # the finer map comes in without losing what lies between the cells: 2 x 2 of them make one
-        self.fine = nn.Conv2d(channels[self.places[0]], width, 2, 2)
-        self.middle = nn.Conv2d(channels[self.places[1]], width, 1)
-        self.coarse = nn.Conv2d(channels[self.places[2]], width, 1)
+        self.fine = nn.Conv2d(channels[fine], width, 2, 2)
+        self.middle = nn.Conv2d(channels[middle], width, 1)
+        self.coarse = nn.Conv2d(channels[coarse], width, 1)
         self.around = nn.Conv2d(width, width, 3, padding=1, groups=width)
         self.mix = nn.Conv2d(width, width, 1)
+        half = width // 2
+        self.down, self.side = nn.Conv2d(width, half, 1), nn.Conv2d(channels[fine], half, 1)
+        self.around_fine = nn.Conv2d(half, half, 3, padding=1, groups=half)
+        self.mix_fine = nn.Conv2d(half, half, 1)
 
     @property
-    def numbers(self) -> int:
-        """How many numbers the map has."""
-        return self.width * self.side**2
+    def numbers(self) -> list[int]:
+        """How many numbers each of the two maps has."""
+        return [math.prod(shape) for shape in self.shapes]
 
-    def forward(self, maps: list[Tensor]) -> Tensor:
+    def forward(self, maps: list[Tensor]) -> list[Tensor]:
         fine, middle, coarse = (maps[i] for i in self.places)
-        fine = F.pad(fine, (0, fine.shape[-1] % 2, 0, fine.shape[-2] % 2))
-        up = F.interpolate(self.coarse(coarse), middle.shape[-2:], mode="bilinear", align_corners=False)
-        joined = F.gelu(self.fine(fine) + self.middle(middle) + up)
-        return self.mix(F.gelu(joined + self.around(joined)))
+        even = F.pad(fine, (0, fine.shape[-1] % 2, 0, fine.shape[-2] % 2))
+        x = F.gelu(self.fine(even) + self.middle(middle) + _larger(self.coarse(coarse), middle))
+        y = F.gelu(self.side(fine) + _larger(self.down(x), fine))
+        return [self.mix(F.gelu(x + self.around(x))), self.mix_fine(F.gelu(y + self.around_fine(y)))]
+
+    def unpacked(self, numbers: Tensor) -> list[Tensor]:
+        """The maps out of rows (B, sum of `numbers`) in which they lie one after the other."""
+        parts = numbers.split(self.numbers, 1)
+        return [part.unflatten(1, shape) for part, shape in zip(parts, self.shapes, strict=True)]
+
+
+def _larger(x: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(x, like.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def sampled(local: Tensor, xy: Tensor) -> Tensor:
+    """Values (B, N, C) of maps (B, C, h, w) at xy (B, N, 2) in [-1, 1], bilinear, repeated beyond the border."""
+    with torch.autocast(xy.device.type, enabled=False):
+        seen = F.grid_sample(
+            local.float(), xy.float()[:, :, None], mode="bilinear", padding_mode="border", align_corners=False
+        )
+    return seen[..., 0].transpose(1, 2)
 
 
 class Refiner(nn.Module):
-    """Corrections of landmarks from what the map shows at their places; the same weights in each step."""
+    """Corrections of landmarks from what the maps show at their places; the same weights in each step."""
 
     def __init__(self, width: int, hidden: int, inner: int = 128) -> None:
         super().__init__()
         self.from_map = nn.Linear(width, inner)
+        self.from_fine = nn.Linear(width // 2, inner, bias=False)
         self.from_query = nn.Linear(hidden, inner, bias=False)
         self.second = nn.Linear(inner, inner)
         self.last = nn.Linear(inner, 3)
@@ -61,16 +86,13 @@ class Refiner(nn.Module):
         """The predictor's last hidden values (B, N, H) -> their part of the first layer, the same in all steps."""
         return self.from_query(hidden)
 
-    def forward(self, local: Tensor, prepared: Tensor, xy: Tensor, log_sigma: Tensor) -> tuple[Tensor, Tensor]:
-        """Map (B, C, h, w), `prepare`'s (B, N, inner), xy (B, N, 2) in [-1, 1], log sigma (B, N) -> both corrected."""
+    def forward(self, local: list[Tensor], prepared: Tensor, xy: Tensor, log_sigma: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps (B, C, h, w), `prepare`'s (B, N, inner), xy (B, N, 2) in [-1, 1], log sigma (B, N) -> both corrected."""
         # while training the place is given: a landmark shall not walk to where the map is easier to read
         place = xy.detach() if self.training else xy
-        with torch.autocast(xy.device.type, enabled=False):
-            seen = F.grid_sample(
-                local.float(), place.float()[:, :, None], mode="bilinear", padding_mode="border", align_corners=False
-            )[..., 0].transpose(1, 2)
-        x = F.gelu(self.from_map(seen) + prepared)
+        coarse, fine = (sampled(each, place) for each in local)
+        x = F.gelu(self.from_map(coarse) + self.from_fine(fine) + prepared)
         x = F.gelu(self.second(x))
         with torch.autocast(xy.device.type, enabled=False):
             step = self.last(x.float())
-        return xy + _REACH * step[..., :2], log_sigma + step[..., 2]
+        return xy + REACH * step[..., :2], log_sigma + step[..., 2]
