@@ -18,7 +18,7 @@ REACH = 0.1  # what a correction of 1 means, crop units: 8 pixels of a 160-pixel
 
 
 class LocalMaps(nn.Module):
-    """Maps of an encoder (finest first) -> two maps for `Refiner`: (B, C, S / 8, S / 8) and (B, C / 2, S / 4, S / 4)."""
+    """Maps of an encoder (finest first) -> two maps for `Refiner`: (B, C, h, w) at stride 8, (B, C / 2, h, w) at 4."""
 
     def __init__(self, channels: list[int], strides: list[int], size: int, width: int) -> None:
         super().__init__()
