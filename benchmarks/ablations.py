@@ -23,7 +23,7 @@ from facequery.training.renders import render_settings
 from facequery.training.sources import make_mix
 
 from benchmarks import stored_draws
-from benchmarks.ablation_papers import PAPERS
+from benchmarks.ablation_papers import PAPERS, SOURCES
 from benchmarks.small_runs import ROOT, SHARED, Clock, OutOfTime, chunk_difference, finished, measured, measured_dense
 
 RESULT = ROOT / "benchmarks" / "results" / "ablations.md"
@@ -198,6 +198,8 @@ def written(found: Figures, budget: Budget) -> str:
         "0-30, 30-60, 60-90 degrees; 68: 3D contour.",
         "- `cpu_minutes`: training and measuring, on one core.",
         "",
+        SOURCES,
+        "",
     ]
     for name, rows in tables(budget, Path()).items():
         paper, figures = PAPERS[name], found.get(name, {})
@@ -216,8 +218,7 @@ def written(found: Figures, budget: Budget) -> str:
                     f"by {own['chunk_px']} px of the {SIZE}-px crop on average, {own['chunk_px_max']} px at most.",
                     "",
                 ]
-        lines += [f"Theirs ({paper.source}): {paper.says}", "", *paper.figures, *([""] if paper.figures else [])]
-        lines += [f"Not comparable: {paper.apart}", ""]
+        lines += [f"Theirs ({paper.source}): {paper.says}", "", f"Not comparable: {paper.apart}", ""]
     return "\n".join(lines)
 
 

@@ -84,7 +84,8 @@ def found_crops(network: LandmarkNet) -> tuple[NDArray[np.float64], Figures]:
     truth = held_out(network.config.input_size, network.config.region)
     images = images_to_input(torch.from_numpy(truth.regions))
     with torch.no_grad():
-        found = torch.cat([network.crop(network.encode(part)) for part in images.split(32)]).double().numpy()
+        crops = [network.crop(network.encode(part)) for part in images.split(32)]
+    found = torch.cat([crop for crop in crops if crop is not None]).double().numpy()
     # the true crop of a region: the similarity that takes crop landmarks to region landmarks
     both = np.concatenate([truth.xy, np.ones((*truth.xy.shape[:2], 1))], -1).astype(np.float64)
     true = np.stack([np.linalg.lstsq(a, b, rcond=None)[0].T for a, b in zip(both, truth.region_xy, strict=True)])
@@ -108,7 +109,8 @@ def show_transformer(task: LandmarkTask, state: dict, picture: Path) -> Figures:
     networks = LandmarkNet(task.config.model).eval(), task.network(state)
     truth = held_out(SIZE, REGION)
     tiles = [cv2.resize(image, (TILE, TILE), interpolation=cv2.INTER_AREA) for image in truth.regions[:SHOWN]]
-    rows, figures = [tiles], {}
+    rows = [tiles]
+    figures: Figures = {}
     for name, network, tint in zip(("before", "after"), networks, ((230, 60, 60), (60, 230, 60)), strict=True):
         similarity, own = found_crops(network)
         figures |= {f"{name}_{key}": value for key, value in own.items()}

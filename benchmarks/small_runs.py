@@ -64,7 +64,7 @@ def small_trainer(config: TrainConfig, folder: Path, resume: bool, mix: Mix) -> 
     """A trainer on the CPU whose examples come from `mix`, made in this process from seed and step alone."""
     landmark_task.make_mix = lambda *_: mix
     dense_task.make_dense_mix = lambda *_: mix
-    torch.utils.deterministic.fill_uninitialized_memory = False  # it costs time, and hides nothing here
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs time, shows nothing
     return start(replace(config, deterministic=True), folder, resume, "cpu")
 
 

@@ -15,7 +15,7 @@ from facequery.synthesis.labels import labels, surface_points
 from facequery.synthesis.samples import FaceSampler
 from facequery.training.configs import DataConfig
 from facequery.training.dense_sources import DenseRenderSource
-from facequery.training.examples import RENDERS, Example, Source
+from facequery.training.examples import RENDERS, ClipSource, Example, Source
 from facequery.training.regions import draw_region, unit_of, view_of_region
 from facequery.training.renders import query_pool, query_weights, render_settings
 from facequery.training.sources import make_mix
@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 SPARSE = 68  # points of ibug68, which every render is labelled with
 SEED = 31
 LABELS = 300  # further labels of a render, at random places of the pool
-# what stored renders contain: the committed head's own shapes and skins, so that anyone draws the same
+# what stored renders contain: the head's own shapes and skins that need no portraits, so that anyone draws the same
 DATA = DataConfig(
-    renders=1.0, portraits=0.0, portrait_skins=0.0, off_basis=0.0, hidden_weight=0.5, second_face=0.0, flip=True,
-    colour=True, affine=True, rare=True, cutout=0.35,
+    renders=1.0, portraits=0.0, portrait_skins=0.0, off_basis=0.0, features=0.0, hidden_weight=0.5,
+    second_face=0.0, flip=True, colour=True, affine=True, rare=True, cutout=0.35,
 )  # fmt: skip
 Arrays = dict[str, NDArray]
 
@@ -37,7 +37,7 @@ def kept(path: Path, make: Callable[[], Arrays]) -> Arrays:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part.npz")
-        np.savez(part, **make())  # type: ignore[arg-type]
+        np.savez(part, **make())
         part.replace(path)
     with np.load(path, allow_pickle=False) as data:
         return {name: data[name] for name in data.files}
@@ -77,8 +77,10 @@ def draw_renders(count: int, size: int, seed: int, region: bool) -> Arrays:
     return {**stacked, "positions": positions, "dense": np.array(dense)}
 
 
-def draw_source(source: Source, count: int, seed: int) -> Arrays:
-    """`count` examples of any source, the fields of `Example` stacked."""
+def draw_source(source: Source | ClipSource, count: int, seed: int) -> Arrays:
+    """`count` examples of a source of single pictures, the fields of `Example` stacked. Raises ValueError for clips."""
+    if isinstance(source, ClipSource):
+        raise ValueError("clips are not stored")
     drawn = [source.sample(np.random.default_rng([seed, number])) for number in range(count)]
     return {name: np.stack([getattr(e, name) for e in drawn]) for name in Example.__dataclass_fields__}
 
