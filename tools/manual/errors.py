@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tools.manual.source import ROOT, spoken
+from tools.manual.source import ROOT, assigned, spoken
 
 FOLDERS: Final = ("backend", "blender_addon")
 CODE: Final = re.compile(r"FQ\d{3}")
@@ -39,16 +39,17 @@ def places() -> list[Place]:
     for folder in FOLDERS:
         for path in sorted((ROOT / folder).rglob("*.py")):
             tree = ast.parse(path.read_text(encoding="utf-8"))
+            names = {name: text for name, value in assigned(tree.body).items() if CODE.fullmatch(text := spoken(value))}
             for call in ast.walk(tree):
                 if isinstance(call, ast.Call):
-                    found += _of_call(call, path)
+                    found += _of_call(call, names, path)
     unique = {(place.code, place.cause, place.step): place for place in found}
     return sorted(unique.values(), key=lambda place: (place.code, place.cause))
 
 
-def _of_call(call: ast.Call, path: Path) -> Iterator[Place]:
+def _of_call(call: ast.Call, names: dict[str, str], path: Path) -> Iterator[Place]:
     values = [*call.args, *(word.value for word in call.keywords)]
-    codes = [text for value in values if CODE.fullmatch(text := spoken(value))]
+    codes = [text for value in values if CODE.fullmatch(text := names.get(ast.unparse(value), spoken(value)))]
     if not codes:
         return
     named = {word.arg: spoken(word.value) for word in call.keywords}

@@ -1,8 +1,8 @@
 """What MkDocs calls while it builds the manual: generated pages, and links out of docs/ to other files of the project.
 
-Pages that describe code are made from the code. A file elsewhere in the repository to which a page leads (the changelog, a
-card, a table of measurements, a source file) becomes a page under `project/`, so that one link holds on a code host and on
-the site.
+Pages that describe code are made from the code. A file elsewhere in the repository to which a page leads (the
+changelog, a card, a table of measurements, a source file) becomes a page under `project/`, so that one link holds on a
+code host and on the site.
 """
 
 import posixpath

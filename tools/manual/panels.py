@@ -33,7 +33,7 @@ def operators() -> dict[str, tuple[str, str]]:
     for node in _classes("ops"):
         names = assigned(node.body)
         name = spoken(names.get("bl_idname"))
-        if name:
+        if "." in name:  # bl_idname of an operator, not of a menu or a handler of files
             said = spoken(names.get("bl_description")) or (ast.get_docstring(node) or "").partition("\n")[0]
             out[name] = (spoken(names.get("bl_label")), said)
     return out

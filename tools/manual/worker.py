@@ -48,8 +48,8 @@ def worker_page() -> str:
     lines += [
         "## Requests that the worker answers at once",
         "",
-        "`ping` returns {\"seconds\"} since the start; `shutdown` ends the worker; `cancel` with {\"id\"} of a request "
-        "returns {\"cancelled\": true} if it was waiting or running, which then fails with FQ394.",
+        '`ping` returns {"seconds"} since the start; `shutdown` ends the worker; `cancel` with {"id"} of a request '
+        'returns {"cancelled": true} if it was waiting or running, which then fails with FQ394.',
         "",
         "### hello",
         "",
