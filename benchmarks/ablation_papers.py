@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 SOURCES = (
     "CLD: Chandran, Zoss, Gotardo, Bradley, CVPR 2023. Inf3D: the same authors, Computer Graphics Forum 2024 "
-    "(arXiv 2405.20117). Dense520: Basak et al. 2023 (arXiv 2308.15170). Beside each table stands what the paper finds, "
-    "in words: its numbers come from other data, other test sets and full trainings, so that only the direction of a "
+    "(arXiv 2405.20117). Dense520: Basak et al. 2023 (arXiv 2308.15170). Beside each table stands what the paper "
+    "finds, in words: its numbers come from other data, other test sets and full trainings, so that only the direction of a "
     "difference may be compared, and no copy of its tables was at hand that could be quoted with certainty."
 )
 
@@ -40,8 +40,8 @@ PAPERS = {
         "Queries of the training data", "CLD, figure 6",
         "interpolation between sparse landmarks works, extrapolation from them to the dense face does not.",
         "theirs mixes real sparse sets with synthetic dense ones; here the same renders are labelled sparsely "
-        "(ibug68), densely (no layout's points), or with all. `render68` is asked of points that the dense row never saw, "
-        "`render_dense` of points that the sparse row never saw, forehead and cheeks among them.",
+        "(ibug68), densely (no layout's points), or with all. `render68` is asked of points that the dense row never "
+        "saw, `render_dense` of points that the sparse row never saw, forehead and cheeks among them.",
     ),
     "refine": Paper(
         "Local refinement", "no paper",
@@ -53,8 +53,8 @@ PAPERS = {
         "each of the three raises accuracy and temporal stability over the plain detector.",
         "our rows with the transformer see regions with the face anywhere, at any roll, on photographs a square of 1.6 "
         "times the annotation's crop; the others see crops by the true points with a finder's jitter, which is much "
-        "easier; and learning to find the face takes more samples than these (see parts.md). 60 % renders, 40 % portraits with "
-        "pseudo-labels.",
+        "easier; and learning to find the face takes more samples than these (see parts.md). 60 % renders, "
+        "40 % portraits with pseudo-labels.",
     ),
     "augmentation": Paper(
         "Augmentation", "CLD, table 4",
