@@ -25,6 +25,7 @@ _COEFFICIENTS: Final = {
     "brown": ("brown_k1", "brown_k2", "brown_k3", "brown_k4", "brown_p1", "brown_p2"),
     "nuke": ("nuke_k1", "nuke_k2"),
 }
+_FLIPPED: Final = ("brown_p2",)  # y goes up in Blender's pictures and down in a job's: the decentering along it
 
 
 def clip_of(job: JobFolder) -> bpy.types.MovieClip:
@@ -154,7 +155,7 @@ def set_lens(clip: bpy.types.MovieClip, camera: PlateCamera) -> bool:
     own.principal_point_pixels = (float(camera.cx[0]), float(camera.height - camera.cy[0]))
     own.distortion_model = _LENSES[camera.lens_model]  # type: ignore[assignment]
     for name, value in zip(_COEFFICIENTS[camera.lens_model], coefficients.tolist(), strict=False):
-        setattr(own, name, value)
+        setattr(own, name, -value if name in _FLIPPED else value)
     return True
 
 
@@ -162,7 +163,7 @@ def lens_document(clip: bpy.types.MovieClip) -> dict[str, Any] | None:
     """The lens that a clip was given, as a camera document names it; None without distortion."""
     own = clip.tracking.camera
     model = next(name for name, blender in _LENSES.items() if blender == own.distortion_model)
-    coefficients = [float(getattr(own, name)) for name in _COEFFICIENTS[model]]
+    coefficients = [float(getattr(own, name)) * (-1 if name in _FLIPPED else 1) for name in _COEFFICIENTS[model]]
     return {"model": model, "coefficients": coefficients} if any(coefficients) else None
 
 

@@ -40,6 +40,13 @@ PLATES = {
     "squeezed_pixels": Plate(480, 300, pixel_aspect=0.8),
     "lens_and_moving_camera": Plate(lens=Lens("brown", np.array([-0.15, 0.05, 0, 0, 0.002, -0.001])), moving=True),
 }
+# Every lens that a clip of Blender can hold, strong enough to be seen.
+LENSES = {
+    "polynomial": Lens("polynomial", np.array([-0.12, 0.04, -0.01])),
+    "division": Lens("division", np.array([-0.2, 0.05])),
+    "brown": Lens("brown", np.array([-0.15, 0.05, 0.01, 0, 0.002, -0.001])),
+    "nuke": Lens("nuke", np.array([0.03, 0.01])),
+}
 TWO_VIEWS = Plate(off_centre=(0.03, -0.02), views=2)
 # From the first camera's space to the second's.
 ASIDE = axis_angle_to_matrix(np.array([0.05, 0.6, -0.03])), np.array([-0.42, 0.03, 0.12])
@@ -72,7 +79,8 @@ def write_job(root: Path, plate: Plate) -> tuple[Path, Path]:
     ideal = seen(camera, in_camera)
 
     root.mkdir(parents=True)
-    picture = np.full((plate.height, plate.width, 3), 90, np.uint8)
+    dots = _dots(plate)
+    picture = _picture(plate, camera, dots)
     shots = ["shot", "other"][: plate.views]
     for frame in range(FIRST, FIRST + FRAMES):
         for shot in shots:
@@ -130,8 +138,24 @@ def write_job(root: Path, plate: Plate) -> tuple[Path, Path]:
         ideal |= {"other_xy": other_xy} | {f"other_{name}": pixels for name, pixels in aside.items()}
     truth = root / "truth.npz"
     np.savez(truth, xy=xy, visible=visible, frames=frames, size=[plate.width, plate.height],
-             moving=plate.moving, has_lens=not plate.lens.is_none, **ideal)  # fmt: skip
+             moving=plate.moving, has_lens=not plate.lens.is_none, dots=dots, **ideal)  # fmt: skip
     return folder, truth
+
+
+def _dots(plate: Plate) -> np.ndarray:
+    """Places (N, 2) of dots, as an ideal lens would show them, within what every lens here shows."""
+    share = np.linspace(0.12, 0.88, 7)
+    x, y = np.meshgrid(share * plate.width, share * plate.height)
+    return np.stack([x.ravel(), y.ravel()], axis=1) + 0.3
+
+
+def _picture(plate: Plate, camera: Camera, dots: np.ndarray) -> np.ndarray:
+    """The plate (H, W, 3): gray with soft dots where the lens shows them."""
+    y, x = np.mgrid[: plate.height, : plate.width] + 0.5
+    light = np.full((plate.height, plate.width), 60.0)
+    for u, v in camera.distort(np.broadcast_to(dots, (1, *dots.shape)))[0]:
+        light += 150 * np.exp(-((x - u) ** 2 + (y - v) ** 2) / (2 * 3.0**2))
+    return np.repeat(light.clip(0, 255).round().astype(np.uint8)[..., None], 3, axis=2)
 
 
 def _camera(plate: Plate) -> Camera:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from synthetic_job import PLATES, TWO_VIEWS, write_job
+from synthetic_job import LENSES, PLATES, TWO_VIEWS, Plate, write_job
 
 
 @pytest.mark.parametrize("name", PLATES)
@@ -22,3 +22,9 @@ def test_several_views_are_brought_back_each_to_its_clip(run_script, tmp_path):
     backend = Path(__file__).parent / "fake_backend.py"
     printed = run_script("views.py", folder, truth, backend, tmp_path, sys.executable)
     assert printed.count(" good") == 2, printed
+
+
+def test_blender_undistorts_the_plate_as_the_backend_does(run_script, tmp_path):
+    for name, lens in LENSES.items():
+        write_job(tmp_path / name, Plate(640, 400, pixel_aspect=1.5, off_centre=(0.04, -0.03), lens=lens))
+    assert run_script("lenses.py", tmp_path, *LENSES).count(" good") == len(LENSES)

@@ -42,4 +42,4 @@ def test_from_an_empty_file_to_an_export(package, backend, run_script, tmp_path)
     first = plate / "shot.1001.jpg"
     module = "bl_ext.test_repo.facequery"
     printed = run_script("whole_job.py", tmp_path, first, module, package, timeout=900, checkout=False)
-    assert printed.count(" good") == 6, printed
+    assert printed.count(" good") == 7, printed

@@ -13,7 +13,8 @@ solved clip's numbers can be used as they are:
                                         coordinates are divided by half the longer side of the picture first
     st          an ST map               looked up
 
-(x, y) undistorted, (xd, yd) distorted, r^2 = x^2 + y^2. OpenCV's p1 and p2 are Brown's p2 and p1 here.
+(x, y) undistorted, (xd, yd) distorted, r^2 = x^2 + y^2. OpenCV's p1 and p2 are Brown's p2 and p1 here, and Blender's
+Brown p2, whose y goes up, is the negative of this one.
 The direction without a formula is solved by Newton's method; where it has no solution (a picture of such a lens has no
 such pixel) the result is NaN.
 """

@@ -50,7 +50,8 @@ def the_head_takes_the_actors_shape_and_back():
         bpy.ops.wm.save_as_mainfile(filepath=file)
         bpy.ops.wm.open_mainfile(filepath=file)
         assert np.abs(standing() - truth["vertices"]).max() < 2e-5
-        assert object_state(scene_state(bpy.context.scene).head).actor == "//actor.npz"
+        stored = object_state(scene_state(bpy.context.scene).head).actor
+        assert Path(bpy.path.abspath(stored)) == folder / "actor.npz"
         assert hide() == {"FINISHED"}
         assert np.abs(standing() - rest).max() < 2e-6
 
