@@ -5,8 +5,9 @@ from dataclasses import dataclass
 SOURCES = (
     "CLD: Chandran, Zoss, Gotardo, Bradley, CVPR 2023. Inf3D: the same authors, Computer Graphics Forum 2024 "
     "(arXiv 2405.20117). Dense520: Basak et al. 2023 (arXiv 2308.15170). Beside each table stands what the paper "
-    "finds, in words: its numbers come from other data, other test sets and full trainings, so that only the direction of a "
-    "difference may be compared, and no copy of its tables was at hand that could be quoted with certainty."
+    "finds, in words: its numbers come from other data, other test sets and full trainings, so that only the "
+    "direction of a difference may be compared, and no copy of its tables was at hand that could be quoted with "
+    "certainty."
 )
 
 

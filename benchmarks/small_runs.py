@@ -71,7 +71,8 @@ def small_trainer(config: TrainConfig, folder: Path, resume: bool, mix: Mix) -> 
 def finished(
     config: TrainConfig, folder: Path, clock: Clock, mix: Callable[[], Mix], measure: Callable[[Any, dict], dict]
 ) -> dict[str, Any]:
-    """Figures of a run: trained to the end of its schedule now, in earlier slices, or both. Raises OutOfTime.
+    """Figures of a run: trained to the end of its schedule now, in earlier slices, or both. Raises OutOfTime, and
+    SystemExit after Ctrl-C or SIGTERM.
 
     `mix()` gives what it is trained on; `measure(task, state)` is called with the averaged weights in the end.
     """
@@ -90,6 +91,8 @@ def finished(
         trainer.run(clock.left(), Lines(lambda text: print(f"  {text}", flush=True)))
     else:
         trainer.task.close()
+    if trainer.stop:
+        raise SystemExit("Stopped; the same command goes on.")
     if trainer.progress() < 1:
         raise OutOfTime
     figures = measure(trainer.task, trainer.average.state)
