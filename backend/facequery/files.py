@@ -9,7 +9,7 @@ import os
 import re
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -99,6 +99,26 @@ def load_arrays(path: Path | str, only: Collection[str] | None = None) -> dict[s
         if sum(info.file_size for info in wanted.values()) > most:
             raise ValueError(f"its arrays would take more than {most} bytes")
         return {name: _array(archive, info) for name, info in wanted.items()}
+
+
+def check_shapes(arrays: Mapping[str, NDArray], **patterns: str) -> None:
+    """Raise ValueError unless the arrays that are there look as said: check_shapes(arrays, xy="F N 2 f", tri="T 3 i").
+
+    Sizes are numbers, or letters that stand for the same size everywhere; the last word is the kind: f for numbers,
+    i for whole ones, b for booleans, U for texts. Whole numbers must not be negative or reach the size of the letter
+    after them, as in "T 3 i<V".
+    """
+    sizes: dict[str, int] = {}
+    for name, pattern in patterns.items():
+        if name not in arrays:
+            continue
+        array, (*words, kind) = arrays[name], pattern.split()
+        kind, _, below = kind.partition("<")
+        fits = array.ndim == len(words) and array.dtype.kind in {"f": "fiu", "i": "iu", "b": "b", "U": "U"}[kind]
+        for word, size in zip(words, array.shape, strict=False):
+            fits = fits and size == (int(word) if word.isdigit() else sizes.setdefault(word, size))
+        if not fits or (below and array.size and (array.min() < 0 or array.max() >= sizes[below])):
+            raise ValueError(f'"{name}" {array.dtype} {array.shape} is not {pattern}')
 
 
 def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray:

@@ -96,8 +96,11 @@ class Tracks:
         Raises UserError when a file is missing, is not what its header says, or comes from a newer version.
         """
         header = read_header(folder)
-        frames = np.array(header["frames"], dtype=np.int64)
-        queries = _queries_from(header)
+        try:
+            queries, frames = _queries_from(header), np.array(header["frames"], dtype=np.int64)
+            layouts = {str(k): (int(v[0]), int(v[1])) for k, v in header["layouts"].items()}
+        except (KeyError, IndexError, TypeError, ValueError, OverflowError, AttributeError, UserError) as error:
+            raise _no_tracks(folder) from error
         arrays: dict[str, NDArray] = {}
         for name in ARRAYS:
             parts = list(read_chunks(folder, name, header))
@@ -105,7 +108,7 @@ class Tracks:
         return Tracks(
             frames=frames,
             queries=queries,
-            layouts={k: (int(v[0]), int(v[1])) for k, v in header["layouts"].items()},
+            layouts=layouts,
             width=int(header["width"]),
             height=int(header["height"]),
             fps=float(header["fps"]),
@@ -196,14 +199,29 @@ def read_header(folder: Path) -> dict[str, Any]:
         header = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{folder} holds no finished tracks.", "Run `facequery track` first.", "FQ311") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged ({error}).", "Track again into a new folder.", "FQ312") from None
     needed = {"frames", "chunk", "width", "height", "fps", "pixel_aspect", "layouts", "queries", "names"}
     if not isinstance(header, dict) or header.get("schema") != SCHEMA or not needed <= header.keys():
-        raise UserError(f"{path} is not a FaceQuery track file.", "Track again into a new folder.", "FQ312")
-    if header.get("version", 0) > VERSION:
+        raise _no_tracks(folder)
+    texts = all(isinstance(name, str) for name in header["names"]) if isinstance(header["names"], list) else False
+    whole = [header.get("version"), header["chunk"], header["width"], header["height"]]
+    numbers = [header["fps"], header["pixel_aspect"]]
+    if (
+        not texts
+        or not isinstance(header["frames"], list)
+        or not all(type(n) is int and abs(n) < 2**40 for n in [*header["frames"], *whole])
+        or not all(type(n) in (int, float) and 0 < n < 1e6 for n in numbers)
+        or min(whole) < 1
+    ):
+        raise _no_tracks(folder)
+    if header["version"] > VERSION:
         raise UserError(f"{path} was written by a newer FaceQuery.", "Update FaceQuery.", "FQ313")
     return header
+
+
+def _no_tracks(folder: Path) -> UserError:
+    return UserError(f"{Path(folder) / 'tracks.json'} holds no tracks.", "Track again into a new folder.", "FQ312")
 
 
 def read_chunks(folder: Path, name: str, header: dict[str, Any] | None = None) -> Iterator[NDArray]:
@@ -220,9 +238,10 @@ def read_chunks(folder: Path, name: str, header: dict[str, Any] | None = None) -
             part = np.load(path, mmap_mode="r", allow_pickle=False)
         except DAMAGED as error:
             raise UserError(f"{path} cannot be read ({error}).", "Track again into a new folder.", "FQ312") from None
-        if part.shape[:2] != (min(chunk, total - start), columns):
+        expected: tuple[int, ...] = (min(chunk, total - start), columns, *((2,) if name == "xy" else ()))
+        if part.shape != expected or part.dtype != np.float32:
             raise UserError(
-                f"{path} has shape {part.shape}, not the one tracks.json gives.",
+                f"{path} has shape {part.shape} and numbers {part.dtype}, not those that tracks.json gives.",
                 "Track again into a new folder.",
                 "FQ312",
             )

@@ -9,9 +9,28 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facequery.errors import DAMAGED, UserError
-from facequery.files import load_arrays, save_arrays, save_text
+from facequery.files import check_shapes, load_arrays, save_arrays, save_text
 from facequery.geometry.cameras import Camera
 
+_FACE = {
+    "vertices": "F V 3 f",
+    "triangles": "T 3 i<V",
+    "identity": "K f",
+    "expression": "F E f",
+    "expression_names": "E U",
+    "eye_rotation": "F 2 3 3 f",
+    "rotation": "F 3 3 f",
+    "translation": "F 3 f",
+    "frames": "F i",
+    "offsets": "A 3 f",
+}
+_RIGID = {
+    "vertices": "V 3 f",
+    "triangles": "T 3 i<V",
+    "rotation": "F 3 3 f",
+    "translation": "F 3 f",
+    "frames": "F i",
+}
 GOOD, DOUBTFUL, BRIDGED = "good", "doubtful", "bridged"
 
 
@@ -44,7 +63,7 @@ class FaceFit:
     @staticmethod
     def load(path: Path) -> "FaceFit":
         """Read what `save` wrote. Raises UserError when the file is not one."""
-        arrays = _read(path, tuple(FaceFit.__dataclass_fields__))
+        arrays = _read(path, _FACE)
         names = tuple(str(name) for name in arrays.pop("expression_names"))
         return FaceFit(expression_names=names, **arrays)
 
@@ -68,7 +87,7 @@ class RigidFit:
     @staticmethod
     def load(path: Path) -> "RigidFit":
         """Read what `save` wrote. Raises UserError when the file is not one."""
-        return RigidFit(**_read(path, tuple(RigidFit.__dataclass_fields__)))
+        return RigidFit(**_read(path, _RIGID))
 
     def placed(self, frame: int) -> NDArray[np.float64]:
         """(V, 3) camera space at array index `frame`."""
@@ -201,9 +220,11 @@ class ShotFit:
         )
 
 
-def _read(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
+def _read(path: Path, shapes: dict[str, str]) -> dict[str, Any]:
     try:
-        return load_arrays(path, names)
+        arrays = load_arrays(path, shapes)
+        check_shapes(arrays, **shapes)
+        return arrays
     except DAMAGED as error:
         raise UserError(f"{path} is not a fit that FaceQuery wrote.", "Fit the shot again.", "FQ401") from error
 

@@ -8,13 +8,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facequery.errors import DAMAGED, UserError
-from facequery.files import load_arrays, save_arrays
+from facequery.files import check_shapes, load_arrays, save_arrays
 from facequery.head.model import HeadModel
 from facequery.head.queries import QuerySet
 
 VERSION = 1
 _QUERY_ARRAYS = ("positions", "triangle", "bary", "offset")
 _QUERY_TEXTS = ("ids", "names", "groups", "kinds")
+_SHAPES = {
+    "version": "i",
+    "name": "U",
+    "identity": "K f",
+    "locked": "b",
+    "tissue": "S f",
+    "offsets": "V 3 f",
+    "picked_positions": "P 3 f",
+    "picked_triangle": "P i",
+    "picked_bary": "P 3 f",
+    "picked_offset": "P 3 f",
+    **{f"picked_{name}": "P U" for name in _QUERY_TEXTS},
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +93,7 @@ class Actor:
         """Read an actor file. Raises UserError when it is missing, malformed or newer than this code."""
         try:
             arrays = load_arrays(path)
+            check_shapes(arrays, **_SHAPES)
         except FileNotFoundError as error:
             raise UserError(f'There is no actor file "{path}".', "", "FQ131") from error
         except DAMAGED as error:
