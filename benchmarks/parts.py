@@ -5,8 +5,9 @@
 - head3d: the head pose of held-out renders, learned from 2D landmarks alone;
 - correction: a second data set whose landmarks lie a known distance beside the first one's; the shift that is found.
 
-Small runs on stored renders (the same as those of benchmarks.ablations), resumable, in runs/parts; what is found goes
-to benchmarks/results/parts.md, with a picture each.
+Small runs on stored renders (the same as those of benchmarks.ablations), resumable, in runs/parts, that begin with the
+weights that ship, which know 2D landmarks in exact crops and nothing of the part. What is found goes to
+benchmarks/results/parts.md, with a picture each.
 """
 
 import argparse
@@ -18,11 +19,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from facequery.assets import asset
 from facequery.errors import UserError
 from facequery.head.layouts import load_layout
 from facequery.head.model import HeadModel
 from facequery.models.landmarks import LandmarkConfig, LandmarkNet, images_to_input
 from facequery.models.spatial_transformer import matrices, resample
+from facequery.models.weights import load_weights, save_weights
 from facequery.training.configs import TrainConfig
 from facequery.training.examples import Example, Mix, Source
 from facequery.training.landmark_task import LandmarkTask
@@ -36,24 +39,37 @@ from benchmarks.small_runs import ROOT, SHARED, Clock, OutOfTime, finished, held
 RESULTS = ROOT / "benchmarks" / "results"
 BATCH, DRAWS = 16, 3_000
 OFFSET = (0.06, 0.06, 0.0)  # network units (6 mm each) by which the second data set's landmarks lie beside the first's
-SAMPLES = {"transformer": 12_000, "head3d": 8_000, "correction": 8_000}
+SAMPLES = {"transformer": 8_000, "head3d": 6_400, "correction": 3_200}
+WEIGHTS = "weights/landmarks.safetensors"
 SHOWN, TILE = 8, 104  # pictures in a row, and their side in pixels
 Figures = dict[str, float]
 
 
 def config_of(name: str, samples: int) -> TrainConfig:
-    """The run that shows a part: MobileNetV2 from ImageNet, MLP."""
-    model = LandmarkConfig(
-        encoder="mobilenet_v2", input_size=SIZE, region=REGION, spatial=name == "transformer",
+    """The run that shows a part: the network that ships, with the part."""
+    _, card = load_weights(asset(WEIGHTS))
+    model = replace(
+        LandmarkConfig(**card["architecture"]), input_size=SIZE, region=REGION, spatial=name == "transformer",
         space="3d" if name == "head3d" else "2d",
     )  # fmt: skip
     shares = (0.5, 0.5) if name == "correction" else (1.0, 0.0)  # the second data set takes the place of the portraits
     return TrainConfig(
         name=f"part_{name}", model=model, loss=LOSS, correction=name == "correction",
         data=replace(stored_draws.DATA, renders=shares[0], portraits=shares[1], queries=128),
-        imagenet=True, frozen_stages=3, encoder_rate=1.0, batch=BATCH, steps=max(1, samples // BATCH), ema=0.99,
+        imagenet=False, frozen_stages=3, encoder_rate=0.3, batch=BATCH, steps=max(1, samples // BATCH), ema=0.99,
         learning_rate=8e-4, clip=200.0, warmup=0.05, evaluate_minutes=0, epoch=0, checkpoint_minutes=1.0, seed=4,
     )  # fmt: skip
+
+
+def beginning(name: str, folder: Path) -> Path:
+    """The weights that a run begins with: those that ship; for the 3D head their encoder and descriptor alone, because
+    its predictor answers in space."""
+    if name != "head3d":
+        return asset(WEIGHTS)
+    tensors, card = load_weights(asset(WEIGHTS))
+    path = folder / "descriptor.safetensors"
+    save_weights(path, {k: v for k, v in tensors.items() if k.startswith(("encoder.", "descriptor."))}, card)
+    return path
 
 
 class Displaced:
@@ -105,8 +121,8 @@ def found_crops(network: LandmarkNet) -> tuple[NDArray[np.float64], Figures]:
 
 def show_transformer(task: LandmarkTask, state: dict, picture: Path) -> Figures:
     """Held-out regions with the crops before (red) and after training (green); these crops below."""
-    torch.manual_seed(task.config.seed)  # as the run began
-    networks = LandmarkNet(task.config.model).eval(), task.network(state)
+    torch.manual_seed(task.config.seed)
+    networks = LandmarkNet(task.config.model).eval(), task.network(state)  # the first takes crops as the run began
     truth = held_out(SIZE, REGION)
     tiles = [cv2.resize(image, (TILE, TILE), interpolation=cv2.INTER_AREA) for image in truth.regions[:SHOWN]]
     rows = [tiles]
@@ -241,7 +257,8 @@ def write_report(folder: Path, results: Path) -> None:
         "# Inf3D's parts at work",
         "",
         "Made by `python -m benchmarks.parts transformer` (`head3d`, `correction`): small runs on stored renders at "
-        f"{SIZE} px, measured on **renders** of held-out people.",
+        f"{SIZE} px that begin with the weights that ship (which know 2D landmarks in crops and nothing of the part; "
+        "the 3D head takes their encoder alone), measured on **renders** of held-out people.",
         "",
     ]
     for name, text in TEXTS.items():
@@ -269,7 +286,7 @@ def main() -> None:
     try:
         figures = finished(
             config, options.folder / options.part, Clock(options.minutes), lambda: mix_of(config, options.draws),
-            lambda task, state: SHOW[options.part](task, state, picture),
+            lambda task, state: SHOW[options.part](task, state, picture), beginning(options.part, options.folder),
         )  # fmt: skip
     except OutOfTime:
         raise SystemExit("Not finished; the same command goes on.") from None

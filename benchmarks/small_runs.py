@@ -60,21 +60,24 @@ class Clock:
         return self.minutes - (time.monotonic() - self.begin) / 60
 
 
-def small_trainer(config: TrainConfig, folder: Path, resume: bool, mix: Mix) -> Trainer:
-    """A trainer on the CPU whose examples come from `mix`, made in this process from seed and step alone."""
+def small_trainer(config: TrainConfig, folder: Path, resume: bool, mix: Mix, initial: Path | None = None) -> Trainer:
+    """A trainer on the CPU whose examples come from `mix`, made in this process from seed and step alone. `initial`:
+    weights to begin with."""
     landmark_task.make_mix = lambda *_: mix
     dense_task.make_dense_mix = lambda *_: mix
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # costs time, shows nothing
-    return start(replace(config, deterministic=True), folder, resume, "cpu")
+    return start(replace(config, deterministic=True), folder, resume, "cpu", initial)
 
 
 def finished(
-    config: TrainConfig, folder: Path, clock: Clock, mix: Callable[[], Mix], measure: Callable[[Any, dict], dict]
-) -> dict[str, Any]:
+    config: TrainConfig, folder: Path, clock: Clock, mix: Callable[[], Mix], measure: Callable[[Any, dict], dict],
+    initial: Path | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Figures of a run: trained to the end of its schedule now, in earlier slices, or both. Raises OutOfTime, and
     SystemExit after Ctrl-C or SIGTERM.
 
-    `mix()` gives what it is trained on; `measure(task, state)` is called with the averaged weights in the end.
+    `mix()` gives what it is trained on, `initial` weights to begin with; `measure(task, state)` is called with the
+    averaged weights in the end.
     """
     result = folder / "result.json"
     described = json.loads(json.dumps(config.to_dict()))
@@ -86,7 +89,7 @@ def finished(
     if clock.left() <= 0:
         raise OutOfTime
     cpu = time.process_time()
-    trainer = small_trainer(config, folder, (folder / "checkpoint.pt").exists(), mix())
+    trainer = small_trainer(config, folder, (folder / "checkpoint.pt").exists(), mix(), initial)
     if trainer.progress() < 1:
         trainer.run(clock.left(), Lines(lambda text: print(f"  {text}", flush=True)))
     else:
