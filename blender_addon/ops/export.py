@@ -47,7 +47,7 @@ class Export(WritesFiles):
             asked["points"] = _selected(shown)
         return asked
 
-    def from_panel(self, context: bpy.types.Context) -> None:
+    def panel_settings(self, context: bpy.types.Context) -> None:
         state = clip_state(edited_clip(context))
         self.format, self.selected = state.export_format, state.export_selected
         self.undistorted, self.keep_hidden = state.export_undistorted, state.export_hidden

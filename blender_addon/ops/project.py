@@ -54,7 +54,7 @@ class Project(WritesFiles):
             "A decal is put where a selected track is.", "Select one track that is seen in this frame.", "FQ782"
         )
 
-    def from_panel(self, context: bpy.types.Context) -> None:
+    def panel_settings(self, context: bpy.types.Context) -> None:
         state = clip_state(edited_clip(context))
         self.picture, self.as_decal, self.blend = state.picture, state.as_decal, state.blend
         self.width, self.rotation = state.decal_width, state.decal_rotation
@@ -74,7 +74,7 @@ class WriteMattes(WritesFiles):
             raise AddonError("No region is chosen.", "Choose at least one.", "FQ790")
         return {"regions": [name for name, *_ in MATTES if name in self.regions], "suffix": self.suffix}
 
-    def from_panel(self, context: bpy.types.Context) -> None:
+    def panel_settings(self, context: bpy.types.Context) -> None:
         state = clip_state(edited_clip(context))
         self.regions, self.suffix = state.matte_regions, state.matte_suffix
 

@@ -43,10 +43,12 @@ class WritesFiles(NeedsResults, Waits):
             self.report({"INFO"}, f"{len(call.result['files'])} files written")
         return {"FINISHED"}
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        self.from_panel(context)  # its format tells what was refused
+    def panel_settings(self, context: bpy.types.Context) -> None:
+        """Take over the settings of the panel, all but whether to replace files."""
+
+    def from_panel(self, context: bpy.types.Context) -> None:
+        self.panel_settings(context)
         call = backend.call_of(self.topic)
         # Pressed again after it was refused because of what is there, the artist means it.
         refused = call is not None and call.error is not None and call.error.code in _THERE
         self.overwrite = refused and call is not None and call.params.get("format") == getattr(self, "format", None)
-        return super().invoke(context, event)
