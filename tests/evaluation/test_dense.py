@@ -30,7 +30,7 @@ def rendered(tmp_path):
         np.savez(
             tmp_path / "labels" / f"{index:05d}.npz", canonical=canonical, neutral=canonical, rotation=rotation,
             translation=np.array([0.0, 0.03, 0.6]), camera=np.array([FOCAL, FOCAL, SIZE / 2, SIZE / 2]),
-            identity=np.zeros(3), tissue=np.zeros(3), expression=np.zeros(52),
+            identity=np.zeros(model.identity_size), tissue=np.zeros(3), expression=np.zeros(52),
             hair_depth=np.full((SIZE, SIZE), np.inf, np.float16), size=SIZE,
         )  # fmt: skip
         cv2.imwrite(str(tmp_path / "images" / f"{index:05d}.png"), np.zeros((SIZE, SIZE, 3), np.uint8))
@@ -62,6 +62,10 @@ def test_dense_error_is_over_the_distance_of_the_eye_corners(rendered):
     assert figures["dense_points"] == 500
     for name in ("dense_nme", "dense_seen", "dense_median", "dense_frontal"):
         assert figures[name] == pytest.approx(2.0, abs=0.01), name
+    # the distance in space does not shrink as the head turns
+    turned = np.cos(np.radians(YAWS)).mean()
+    assert figures["dense_nme_3d"] == pytest.approx(2.0 * turned, abs=0.1)
+    assert figures["dense_floor"] < 0.01  # the head at rest is on the basis
 
 
 def test_dense_queries_lie_on_the_face_and_are_the_same_every_time():
