@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from facequery.assets import asset
 from facequery.errors import UserError
+from facequery.geometry.rotations import angle_between
 from facequery.head.layouts import load_layout
 from facequery.head.model import HeadModel
 from facequery.models.landmarks import LandmarkConfig, LandmarkNet, images_to_input
@@ -143,8 +144,7 @@ def show_transformer(task: LandmarkTask, state: dict, picture: Path) -> Figures:
 
 
 def show_head3d(task: LandmarkTask, state: dict, picture: Path) -> Figures:
-    """Degrees between the predicted and the true head rotation on held-out renders, and axes of both. A crop's own
-    camera is turned a little against the picture's: that is part of the error."""
+    """Degrees between the predicted and the true head rotation on held-out renders, and axes of both."""
     network, truth = task.network(state), held_out(SIZE, REGION)
     queries = torch.from_numpy(load_layout("ibug68").positions * np.float32(HeadModel.load().scale))
     with torch.no_grad():
@@ -153,8 +153,7 @@ def show_head3d(task: LandmarkTask, state: dict, picture: Path) -> Figures:
             for part in np.array_split(truth.crops, 8)
         ]
     found = torch.cat(pieces).double().numpy()
-    trace = np.einsum("nij,nij->n", found, truth.rotation.astype(np.float64))
-    angle = np.degrees(np.arccos(np.clip((trace - 1) / 2, -1, 1)))
+    angle = np.degrees(angle_between(found, truth.rotation))
     frontal = truth.rotation[:, 2, 2] < -0.5  # canonical z points out of the face, the camera's into the picture
     tiles = []
     for image, mine, true, xy in zip(truth.crops[:SHOWN], found, truth.rotation, truth.xy, strict=False):

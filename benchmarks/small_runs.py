@@ -24,6 +24,7 @@ from facequery.head.query_space import QuerySpace
 from facequery.models.landmarks import LandmarkNet, images_to_input
 from facequery.synthesis.clips import sample_clip
 from facequery.synthesis.samples import FaceSampler
+from facequery.synthesis.scene import View
 from facequery.training import dense_task, landmark_task
 from facequery.training.cli import start
 from facequery.training.configs import TrainConfig
@@ -34,6 +35,7 @@ from facequery.training.regions import draw_region, unit_of, view_of_region
 from facequery.training.renders import on_surface, render_settings
 from facequery.training.trainer import Trainer
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from benchmarks.stored_draws import DATA, Arrays, kept
 
@@ -88,21 +90,37 @@ def finished(
         raise UserError(f'"{folder}" holds a run of another configuration.', "Choose another folder.", "FQ540")
     if clock.left() <= 0:
         raise OutOfTime
-    cpu = time.process_time()
+    spent = Spent(folder / "cpu_seconds")
     trainer = small_trainer(config, folder, (folder / "checkpoint.pt").exists(), mix(), initial)
     if trainer.progress() < 1:
         trainer.run(clock.left(), Lines(lambda text: print(f"  {text}", flush=True)))
     else:
         trainer.task.close()
+    spent.note()
     if trainer.stop:
         raise SystemExit("Stopped; the same command goes on.")
     if trainer.progress() < 1:
         raise OutOfTime
     figures = measure(trainer.task, trainer.average.state)
     figures["minutes"] = round(trainer.seconds / 60, 1)
-    figures["cpu_minutes"] = round((time.process_time() - cpu) / 60, 1)
+    figures["cpu_minutes"] = round(spent.note() / 60, 1)
     result.write_text(json.dumps({"config": described, "figures": figures}, indent=1))
     return figures
+
+
+class Spent:
+    """Processor time of a run, over all the times that it went on, kept in a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.begin = path, time.process_time()
+
+    def note(self) -> float:
+        """Add what was spent since the last time; the sum, seconds."""
+        now = time.process_time()
+        total = (float(self.path.read_text()) if self.path.exists() else 0.0) + now - self.begin
+        self.begin = now
+        self.path.write_text(f"{total:.1f}")
+        return total
 
 
 def same_run(known: Any, now: Any, default: Any) -> bool:
@@ -122,7 +140,8 @@ def same_run(known: Any, now: Any, default: Any) -> bool:
 class HeldOut:
     """Renders of held-out people with exact labels: `crops` and `regions` (n, S, S, 3) show the same scenes, cropped as
     a face finder would and with the face anywhere; `xy` and `region_xy` (n, N, 2) the landmarks in [-1, 1];
-    `rotation` (n, 3, 3) of the crops; `ocular` (n,) distance of the outer eye corners in 3D, half crops, which
+    `rotation` (n, 3, 3) of the heads as a camera sees them that looks at the crop's middle: where the crop lay in a
+    larger picture it does not show; `ocular` (n,) distance of the outer eye corners in 3D, half crops, which
     does not shrink in profile; `unit` (n,). Queries are at `positions` (N, 3): `ibug68` first, then points all over
     the face."""
 
@@ -173,10 +192,16 @@ def _draw_held_out(size: int, region: int, count: int) -> Arrays:
         ocular = np.linalg.norm(eyes[0] - eyes[1]) * 2 * scene.view.focal / scene.view.translation[2]
         rows.append({
             "crops": image, "regions": wide, "xy": labels(render, binding, model).xy,
-            "region_xy": labels(wide_render, binding, model).xy, "rotation": scene.view.rotation, "ocular": ocular,
-            "unit": unit_of(moved),
+            "region_xy": labels(wide_render, binding, model).xy, "ocular": ocular, "unit": unit_of(moved),
+            "rotation": towards_crop(scene.view) @ scene.view.rotation,
         })  # fmt: skip
     return {**{name: np.stack([row[name] for row in rows]) for name in rows[0]}, "positions": positions}
+
+
+def towards_crop(view: View) -> NDArray[np.float64]:
+    """The rotation (3, 3) that turns a camera towards the middle of the crop that it shows."""
+    ray = np.array([(0.5 - view.cx) / view.focal, (0.5 - view.cy) / view.focal, 1.0])
+    return Rotation.align_vectors([[0.0, 0.0, 1.0]], [ray])[0].as_matrix()
 
 
 def queries_of(network: LandmarkNet, positions: NDArray) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
