@@ -9,7 +9,8 @@ gets the crop from the annotation's box; MediaPipe sees the whole picture, and w
 the annotated face (its own crop comes from its own detector in any case). `auto`: both get the same canvas and nothing
 else. "offsets removed": the mean offset of every point on `lfpw`, in the coordinates of the face's own crop, is taken
 off, on `lfpw` itself in two folds; the fair companion of queries calibrated on `lfpw` (in two folds as well).
-"false": faces seen in 100 pictures without one; "both68", "both51": error over the faces that both detectors found.
+"false": faces seen in 100 pictures without one; "both68", "both51": error over the faces that both detectors found;
+"hard68", "rest68": nme68 of the hard faces (names in backend/facequery/evaluation/hard_faces.json) and of the others.
 
 Films: `render` are held-out clips of the rasteriser, `cycles` the sample shot and clips by Cycles (where there are any
 in .cache/cycles/clips), `moved` photographs of `afw` moved along known paths with new noise in every frame. nmf: RMS
@@ -36,6 +37,7 @@ from facequery.evaluation.calibration import two_folds
 from facequery.evaluation.canvas import canvases, faceless
 from facequery.evaluation.errors import inter_ocular, normalised_errors, summary
 from facequery.evaluation.films import cycles_films, has_clips, moved_films, rendered_films, sample_film
+from facequery.evaluation.hard import hard_faces
 from facequery.evaluation.predict import FindFaces, false_detections, plain_and_calibrated, predict_auto, predict_points
 from facequery.evaluation.stability import as_a_shot, frame_by_frame, stability
 from facequery.geometry.crops import apply_affine, crop_from_points
@@ -47,6 +49,8 @@ from tools.label_portraits import DEFAULT_ENVIRONMENT
 SETS = ("lfpw", "afw")
 TITLES = ("Pictures", "Films")
 ERRORS = ("nme68", "nme51", "contour", "brows", "nose", "eyes", "mouth", "fail10")
+SHARED = ("both68", "both51")
+PARTS = ("hard68", "rest68")
 STEADY = ("nmf", "nad1", "nad4", "nad16", "nme", "missed")
 _CACHE = Path(".cache")
 _STILLS = slice(3, None, 14)  # which photographs of afw are moved
@@ -110,13 +114,35 @@ def picture_rows(crop: str, detector: Detector, peer: MediaPipe, asked: dict[str
             errors = normalised_errors(xy, truth, inter_ocular(truth, "ibug68"))
             missed = int(np.isnan(xy[:, 0, 0]).sum())
             common = {"both68": 100 * float(errors[both_found].mean()),
-                      "both51": 100 * float(errors[both_found, 17:].mean())}  # fmt: skip
+                      "both51": 100 * float(errors[both_found, 17:].mean()),
+                      **parted(errors, hard_faces(chosen))}  # fmt: skip
             rows.append({"set": name, "crop": crop, "detector": title, "missed": missed, "false": wrong,
                          "ms": milliseconds, **summary(errors, "ibug68"), **common})  # fmt: skip
         only_theirs = found.missed & ~np.isnan(mesh[:, 0, 0])
-        notes.append(f"{name}, {crop}: {only_theirs.sum()} faces that MediaPipe finds and we miss, "
+        names = ", ".join(path.name for path, lost in zip(chosen.paths, only_theirs, strict=True) if lost)
+        notes.append(f"{name}, {crop}: {only_theirs.sum()} faces that MediaPipe finds and we miss"
+                     f"{f' ({names})' if names else ''}, "
                      f"{(~found.missed & np.isnan(mesh[:, 0, 0])).sum()} the other way round.")  # fmt: skip
     return rows, notes
+
+
+def parted(errors: NDArray, hard: NDArray | None) -> Row:
+    """Mean errors, percent, of errors (n, N) of hard faces (n,) and of the rest; empty without a list of them."""
+    if hard is None:
+        return {"hard68": "", "rest68": ""}
+    return {"hard68": 100 * float(errors[hard].mean()), "rest68": 100 * float(errors[~hard].mean())}
+
+
+def verdicts(rows: list[Row]) -> str:
+    """Ours over the peer's, set by set: as they are, and calibrated against offsets removed. Below 1 ours is ahead."""
+    found = {(row["set"], row["crop"], row["detector"]): row for row in rows}
+    lines = []
+    for ours, theirs in (("FaceQuery", "MediaPipe"), ("FaceQuery, calibrated", "MediaPipe, offsets removed")):
+        for name, crop in dict.fromkeys((row["set"], row["crop"]) for row in rows):
+            a, b = found[name, crop, ours], found[name, crop, theirs]
+            ratios = [f"{kind} {a[kind]:.2f} / {b[kind]:.2f} = {a[kind] / b[kind]:.2f}" for kind in ("nme68", "nme51")]
+            lines.append(f"- {name}, {crop}, {ours} over {theirs}: {', '.join(ratios)}")
+    return "\n".join(lines)
 
 
 def film_rows(weights: str, detector: Detector, peer: MediaPipe) -> list[Row]:
@@ -182,14 +208,17 @@ def main() -> None:
             asked = {
                 name: plain_and_calibrated(detector, load_annotated(source_data(f"real_dev/{name}"))) for name in SETS
             }
-            parts = []
+            parts, compared = [], []
             for crop in ("points", "auto"):
                 rows, notes = picture_rows(crop, detector, peer, asked)
                 parts.append(
-                    table(rows, ("set", "crop", "detector", "missed", "false", *ERRORS, "both68", "both51", "ms"))
+                    table(rows, ("set", "crop", "detector", "missed", "false", *ERRORS, *SHARED, *PARTS, "ms"))
                 )
                 parts.append("\n".join(notes))
                 print("\n\n".join(parts[-2:]), flush=True)
+                compared += rows
+            parts.append(verdicts(compared))
+            print(parts[-1], flush=True)
             sections["Pictures"] = "\n\n".join(parts)
         if arguments.only != "pictures":
             rows = film_rows(arguments.weights, detector, peer)

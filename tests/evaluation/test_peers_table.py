@@ -1,9 +1,10 @@
 """What the comparison with a peer does to its landmarks; the peer itself is not needed."""
 
 import numpy as np
+import pytest
 from facequery.geometry.crops import apply_affine
 
-from benchmarks.peers import face_crops, table, without_offsets, written_sections
+from benchmarks.peers import face_crops, parted, table, verdicts, without_offsets, written_sections
 
 
 def faces(count=40):
@@ -45,3 +46,21 @@ def test_tables_that_are_not_measured_again_stay(tmp_path):
     file.write_text(f"# Peers\n\nwords\n\n## Pictures\n\n{text}\n\n## Films\n\nolder\n")
     assert written_sections(file) == {"Pictures": text, "Films": "older"}
     assert text.splitlines()[2:] == ["| x | 4 |", "| 1.23 | 6 |"]
+
+
+def test_hard_faces_stand_beside_the_rest():
+    errors = np.array([[0.02, 0.04], [0.10, 0.10]])
+    assert parted(errors, np.array([False, True])) == {"hard68": pytest.approx(10.0), "rest68": pytest.approx(3.0)}
+    assert parted(errors, None) == {"hard68": "", "rest68": ""}
+
+
+def test_verdicts_put_like_beside_like():
+    rows = [
+        {"set": "afw", "crop": "points", "detector": name, "nme68": value, "nme51": value / 2}
+        for name, value in (
+            ("MediaPipe", 5.0), ("MediaPipe, offsets removed", 4.0), ("FaceQuery", 4.5), ("FaceQuery, calibrated", 4.4)
+        )
+    ]  # fmt: skip
+    plain, calibrated = verdicts(rows).splitlines()
+    assert "nme68 4.50 / 5.00 = 0.90" in plain and "nme51 2.25 / 2.50 = 0.90" in plain
+    assert "nme68 4.40 / 4.00 = 1.10" in calibrated
