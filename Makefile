@@ -33,12 +33,17 @@ test-blender: .venv/installed-test-blender-train-usd
 	$(BIN)/python -m pytest tests/blender
 
 # The extension's tests in other versions of Blender, each in an environment of its own.
-BLENDERS := 4.2.0 5.0.1
+BLENDERS := 4.2.0 5.0.1 5.2.3
 .PRECIOUS: .venv/bpy-%
 test-blender-all: test-blender $(BLENDERS:%=.venv/test-bpy-%)
 
 .venv/test-bpy-%: .venv/bpy-%
 	FACEQUERY_BLENDER_PYTHON=$(CURDIR)/.venv/bpy-$*/bin/python $(BIN)/python -m pytest tests/blender
+
+# The bpy module of Blender 5.2 is one of Python 3.13.
+.venv/bpy-5.2%: | .venv/installed-test-blender-train-usd
+	python3.13 -m venv $@
+	$@/bin/python -m pip install --quiet "bpy==5.2$*" numpy
 
 .venv/bpy-%: | .venv/installed-test-blender-train-usd
 	$(PYTHON) -m venv $@

@@ -2,17 +2,20 @@
 
 Lays out a folder of its own (the extension's code, the head and the layouts of assets/, and a private copy of
 facequery_protocol), has Blender's own `extension build` zip and check it, and writes the index (index.json, index.html)
-with which a studio can host the folder as an extension repository. Blender's tool comes from the bpy module or from
---blender.
+with which a studio can host the folder as an extension repository. Blender's tool comes from --blender, from the bpy
+module, or from a Blender that is installed. Any Python from 3.11 runs this; nothing needs to be installed into it.
 """
 
 import argparse
+import glob
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,20 +23,41 @@ ROOT = Path(__file__).resolve().parents[1]
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", "render.npz")
 
 
+# Where Blender's installers put it, newest last.
+_USUAL_PLACES = (
+    "/Applications/Blender*.app/Contents/MacOS/Blender",
+    "C:/Program Files/Blender Foundation/Blender */blender.exe",
+    "/opt/blender*/blender",
+)
+
+
 def extension_tool(blender: str | None = None) -> list[str]:
-    """The command that takes `build`, `validate`, `server-generate`: of the program `blender`, or of the bpy module."""
-    if blender:
-        return [blender, "--background", "--factory-startup", "--command", "extension"]
-    spec = importlib.util.find_spec("bpy")
-    if spec is None or spec.origin is None:
-        sys.exit("Blender's extension tool was not found. Install the bpy module or give --blender PATH.")
-    for parent in Path(spec.origin).parents:
+    """The command that takes `build`, `validate`, `server-generate`.
+
+    It is that of the program `blender`, else of the bpy module, else of the Blender that is installed.
+    """
+    spec = None if blender else importlib.util.find_spec("bpy")
+    for parent in Path(spec.origin).parents if spec is not None and spec.origin else ():
         found = sorted(parent.glob("**/addons_core/bl_pkg/cli/blender_ext.py"))
         if found:
             return [sys.executable, str(found[0])]
         if parent.name == "site-packages":
             break
-    sys.exit("The bpy module has no extension tool. Give --blender PATH of a Blender from 4.2.")
+    program = blender or installed_blender()
+    if program is None:
+        sys.exit("No Blender was found. Give --blender PATH of a Blender from 4.2 (or install the bpy module).")
+    return [program, "--background", "--factory-startup", "--command", "extension"]
+
+
+def installed_blender(places: Sequence[str] = _USUAL_PLACES) -> str | None:
+    """The program of a Blender on the PATH, or the newest where installers put it; None without any."""
+    program = shutil.which("blender")
+    found = [path for place in places for path in glob.glob(place)]
+    return program or max(found, key=_numbers, default=None)
+
+
+def _numbers(path: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", path)]
 
 
 def stage(folder: Path) -> None:
@@ -71,7 +95,9 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, default=ROOT / "dist" / "extension", help="folder (default: dist/extension)"
     )
-    parser.add_argument("--blender", help="a Blender program whose extension tool to use instead of the bpy module's")
+    parser.add_argument(
+        "--blender", help="the Blender whose tool to use, if not the bpy module's or the installed one's"
+    )
     options = parser.parse_args()
     target = build(options.out, options.blender)
     print(f"{target} ({target.stat().st_size / 1e6:.1f} MB)")

@@ -3,6 +3,8 @@
 import tomllib
 import zipfile
 
+import pytest
+
 # What Blender's extension platform accepts for add-ons; its command-line tool does not check them.
 TAGS = {
     "3D View", "Add Curve", "Add Mesh", "Animation", "Bake", "Camera", "Compositing", "Development", "Game Engine",
@@ -24,6 +26,22 @@ def test_manifest_and_contents(package):
     unwanted = [n for n in names if n.endswith((".pyc", ".whl")) or "render.npz" in n or n.startswith("facequery/")]
     assert not unwanted
     assert package.stat().st_size < 15e6
+
+
+@pytest.mark.no_bpy
+def test_the_newest_blender_that_is_installed_builds_it(tmp_path, monkeypatch):
+    from tools.build_extension import installed_blender
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    places = [str(tmp_path / "Blender *" / "blender.exe")]
+    assert installed_blender(places) is None
+    for version in ("4.2", "5.0", "4.10"):
+        (tmp_path / f"Blender {version}").mkdir()
+        (tmp_path / f"Blender {version}" / "blender.exe").touch()
+    assert installed_blender(places) == str(tmp_path / "Blender 5.0" / "blender.exe")
+    (tmp_path / "blender").write_text("#!/bin/sh\n")
+    (tmp_path / "blender").chmod(0o755)
+    assert installed_blender(places) == str(tmp_path / "blender")
 
 
 def test_repository_index(package):
