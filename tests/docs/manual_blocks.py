@@ -9,6 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SHELLS = ("bash", "powershell")
 _FENCE = re.compile(r"^(\s*)(`{3,})\s*(\w*)(.*)$")
 _REASON = re.compile(r"^\s*<!--\s*not run:\s*(.+?)\s*-->\s*$")
+_REMARK = re.compile(r"(^|\s)#.*$")
 _TITLE = re.compile(r'title="([^"]+)"')
 
 
@@ -27,10 +28,15 @@ class Block:
     def where(self) -> str:
         return f"{self.page.relative_to(ROOT)}:{self.line}"
 
+    @property
+    def runs(self) -> bool:
+        """Whether it is code that is to be run as it stands."""
+        return not self.reason and self.language in (*SHELLS, "python")
+
     def commands(self) -> list[list[str]]:
         """The words of each command of a shell block."""
-        lines = self.text.splitlines()
-        split = [shlex.split(line, comments=True, posix="\\" not in line) for line in lines]  # Windows has paths with \
+        lines = [_REMARK.sub("", line) for line in self.text.splitlines()]
+        split = [shlex.split(line, posix="\\" not in line) for line in lines]  # Windows has paths with \
         return [words for words in split if words]
 
 

@@ -16,9 +16,9 @@ from facequery.shots.images import write_picture
 from manual_blocks import ROOT, SHELLS, Block, blocks, pages
 
 MORNING = [ROOT / "docs" / "morning" / f"{name}.md" for name in ("shot", "points", "fit", "paint", "nuke", "trouble")]
-RUN = [page for page in pages() if any(not block.reason for block in blocks(page))]
+RUN = [page for page in pages() if any(block.runs for block in blocks(page))]
 FRAMES = range(1001, 1005)
-TRACK = ["facequery", "track", "shot.####.exr", "--layout", "ibug68", "--out", "job"]
+TRACK = ["facequery", "track", "shot.####.exr", "--layout", "ibug68", "--fit", "face,skull,jaw", "--out", "job"]
 RESULTS = shutil.ignore_patterns("export", "stmap", "mattes", "project", "report.html")
 
 
@@ -42,8 +42,7 @@ def morning(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def finished(morning) -> Path:
-    """The same folder after the first fit, with a second shot of the same person and meshes of their own."""
-    run(morning, [*TRACK, "--fit", "face,skull,jaw"])
+    """The same folder with a second shot of the same person, and a mesh of their own."""
     shutil.copytree(morning / "job", morning / "other_job")
     _write_skull(morning)
     return morning
@@ -96,12 +95,10 @@ def play(page: Path, folder: Path) -> None:
     for block in blocks(page):
         if block.title:
             (folder / block.title).write_text(block.text, encoding="utf-8")
-        elif block.reason:
-            continue
-        elif block.language in SHELLS:
+        elif block.runs and block.language in SHELLS:
             for words in block.commands():
                 run(folder, words)
-        elif block.language == "python":
+        elif block.runs:
             with pytest.MonkeyPatch.context() as patch:
                 patch.chdir(folder)
                 exec(compile(block.text, block.where, "exec"), {"__name__": "example"})

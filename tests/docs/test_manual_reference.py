@@ -49,3 +49,15 @@ def test_every_panel_and_operator_is_there():
     for name, (label, said) in panels.operators().items():
         assert said, f"{name} has no description"
         assert said in page, f"{name} ({label})"
+
+
+def test_every_schema_is_among_the_formats():
+    page = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
+    found = set()
+    for folder in ("backend", "blender_addon"):
+        for path in (ROOT / folder).rglob("*.py"):
+            text = path.read_text(encoding="utf-8")
+            found |= set(re.findall(r'SCHEMA\b[^=\n]*= \(?"(facequery\.\w+)"|"schema": "(facequery\.\w+)"', text))
+    names = {name for pair in found for name in pair if name}
+    assert len(names) > 8
+    assert {name for name in names if f"`{name}`" not in page} == set()
