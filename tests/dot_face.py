@@ -4,6 +4,7 @@ The dots are the four points of face normalisation, so that a query's place in a
 """
 
 import numpy as np
+import torch
 from facequery.detection.faces import Face, face_from_points
 from facequery.geometry.align import apply_similarity, similarity_transform
 from facequery.head.model import HeadModel
@@ -56,6 +57,8 @@ def dots(picture: np.ndarray) -> np.ndarray | None:
 
 
 class DotFinder:
+    device = torch.device("cpu")
+
     def find_batch(self, images):
         return [self.find(image) for image in images]
 
@@ -66,6 +69,7 @@ class DotFinder:
 
 class DotDetector:
     size = 96
+    device = torch.device("cpu")
 
     def encode(self, crops):
         return list(crops)
@@ -85,3 +89,9 @@ class DotDetector:
 
     def look(self, crops, positions):
         return self.decode(self.encode(crops), positions)
+
+    def see(self, crops):
+        return np.asarray(crops)[None]
+
+    def read(self, views, positions):
+        return self.decode(views[0], positions)

@@ -130,17 +130,17 @@ class HeadUnderLandmarks:
     """A scaled-orthographic head with identity and expression, solved for in turn under landmarks of one picture at the
     vertices `anchors` (n,)."""
 
-    def __init__(self, model: HeadModel, count: int) -> None:
+    def __init__(self, model: HeadModel, count: int, anchors: int = _ANCHORS) -> None:
         self.model, self.count = model, count
         face = np.flatnonzero(model.region_mask("face"))
         around = np.flatnonzero(model.region_mask("ear_left") | model.region_mask("ear_right"))
         skin = np.concatenate([face, around])
-        self.anchors = skin[farthest_points(model.rest[skin], _ANCHORS)]
+        self.anchors = skin[farthest_points(model.rest[skin], anchors)]
         self.base = model.rest[self.anchors].astype(np.float64)
         one_each = model.vertices(expression=np.eye(len(model.expression_names), dtype=np.float32))
         expression = one_each[:, self.anchors] - model.rest[self.anchors]
         identity = model.identity_basis[:_IDENTITY_MODES, self.anchors]
-        self.modes = np.concatenate([identity, expression]).astype(np.float64)  # (M, n, 3)
+        self.modes = np.ascontiguousarray(np.concatenate([identity, expression]), np.float64)  # (M, n, 3)
         spread = np.ones(len(self.modes))
         spread[_IDENTITY_MODES:] = _EXPRESSION_SPREAD
         self.stiffness = np.diag(1 / spread**2)
@@ -151,9 +151,9 @@ class HeadUnderLandmarks:
         weight = (doubt.min() / doubt) ** 2
         weights = np.zeros(len(self.modes))
         for _ in range(4):
-            shape = self.base + np.einsum("m,mnc->nc", weights, self.modes)
+            shape = self.base + (weights @ self.modes.reshape(len(weights), -1)).reshape(-1, 3)
             scale, rotation, shift = _pose(shape, target, weight)
-            flat = scale * self.modes @ rotation[:2].T  # (M, n, 2)
+            flat = (self.modes.reshape(-1, 3) @ (scale * rotation[:2].T)).reshape(len(weights), -1, 2)
             rest = target - shift - scale * self.base @ rotation[:2].T
             pull = np.sqrt(weight)[:, None] / _ERROR
             rows = (flat * pull).reshape(len(flat), -1)
@@ -205,3 +205,16 @@ def hits(
     triangle[inside] = drawn[row[inside], column[inside]]
     where[inside] = bary[row[inside], column[inside]]
     return triangle, where
+
+
+def nearest(face: DenseFace, triangles: NDArray, points: NDArray, resolution: int = 384) -> NDArray[np.float64]:
+    """(N,) depth of the surface in front of all others at plate pixels (N, 2), inf off the head. `triangles` are those
+    to draw."""
+    to_crop = invert_affine(face.crop)
+    place = (apply_affine(to_crop, face.xy) + 1.5) * (resolution / 3)
+    _, depth, _ = rasterize(place, face.depth, triangles, resolution, resolution)
+    at = np.floor((apply_affine(to_crop, np.asarray(points, np.float64)) + 1.5) * (resolution / 3)).astype(int)
+    inside = ((at >= 0) & (at < resolution)).all(1)
+    found = np.full(len(at), np.inf)
+    found[inside] = depth[at[inside, 1], at[inside, 0]]
+    return found

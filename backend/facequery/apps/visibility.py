@@ -1,9 +1,10 @@
 """Which points of a face are seen: hidden by the face's own shape, turned away, or behind something else."""
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from facequery.apps.dense import SHOWN_PARTS, DenseFace, HeadUnderLandmarks, hits
+from facequery.apps.dense import SHOWN_PARTS, DenseFace, HeadUnderLandmarks, nearest
 from facequery.detection.visibility import visible_from_sigma
 from facequery.head.binding import Binding
 from facequery.head.model import HeadModel
@@ -12,6 +13,7 @@ from facequery.head.queries import QuerySet
 _GRAZING, _SHARPNESS = -0.05, 0.12  # cosine to the line of sight at which a point is as likely turned away as seen
 _BEHIND, _SOFTNESS = 0.005, 0.0025  # metres behind the surface in front at which a point is as likely hidden as seen
 
+_ANCHORS = 250  # vertices that the network is asked for, to lay the head under them
 _CUT_BELOW, _KEPT_ABOVE = 0.25, 0.6  # probability of being seen
 
 
@@ -24,10 +26,9 @@ def self_visibility(face: DenseFace, triangles: NDArray, binding: Binding) -> ND
     used = np.where(weight != 0, binding.indices, 0)
     own = (face.depth[used] * weight).sum(1)
     xy = (face.xy[used] * weight[..., None]).sum(1)
-    shown, bary = hits(face, triangles, xy)
-    nearest = (face.depth[triangles[np.maximum(shown, 0)]] * bary).sum(1)
-    behind = np.where(shown >= 0, own - nearest, 0.0)
-    normal = _depth_normals(face, triangles)
+    points = np.concatenate([face.xy * _metres_per_pixel(face), face.depth[:, None]], 1).astype(np.float32)
+    front, normal = _turns(points, triangles)
+    behind = own - nearest(face, triangles[front], xy)
     away = np.einsum("nk,nk->n", normal[used], weight)
     front = 1 / (1 + np.exp(-(away - _GRAZING) / _SHARPNESS))
     odds = np.exp(np.clip((np.maximum(behind, 0) - _BEHIND) / _SOFTNESS, -40, 40))
@@ -50,14 +51,27 @@ def not_covered(face: DenseFace) -> NDArray[np.float32]:
     return np.clip((seen - _CUT_BELOW) / (_KEPT_ABOVE - _CUT_BELOW), 0, 1).astype(np.float32)
 
 
-def _depth_normals(face: DenseFace, triangles: NDArray) -> NDArray[np.float64]:
-    """(V,) how far each vertex's normal turns to the camera, 1 facing it, -1 away."""
-    points = np.concatenate([face.xy * _metres_per_pixel(face), face.depth[:, None]], 1).astype(np.float64)
-    a, b, c = (points[triangles[:, k]] for k in range(3))
-    flat = np.cross(b - a, c - a)
-    corners = triangles.ravel()
-    normal = np.stack([np.bincount(corners, np.repeat(flat[:, c], 3), len(points)) for c in range(3)], 1)
-    return -normal[:, 2] / (np.linalg.norm(normal, axis=1) + 1e-12)
+@numba.njit(cache=True, nogil=True)
+def _turns(points, triangles):  # type: ignore[no-untyped-def]
+    """(T,) which triangles of points (V, 3) turn to the camera, and (V,) how far each vertex's normal does: 1 facing
+    it, -1 away."""
+    front = np.zeros(len(triangles), np.bool_)
+    total = np.zeros((len(points), 3), np.float32)
+    for t in range(len(triangles)):
+        i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        ax, ay, az = points[j, 0] - points[i, 0], points[j, 1] - points[i, 1], points[j, 2] - points[i, 2]
+        bx, by, bz = points[k, 0] - points[i, 0], points[k, 1] - points[i, 1], points[k, 2] - points[i, 2]
+        x, y, z = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
+        front[t] = z < 0
+        for v in (i, j, k):
+            total[v, 0] += x
+            total[v, 1] += y
+            total[v, 2] += z
+    turned = np.empty(len(points), np.float32)
+    for v in range(len(points)):
+        x, y, z = total[v, 0], total[v, 1], total[v, 2]
+        turned[v] = -z / (np.sqrt(x * x + y * y + z * z) + 1e-12)
+    return front, turned
 
 
 def _metres_per_pixel(face: DenseFace) -> float:
@@ -73,7 +87,7 @@ class ShapeVisibility:
 
     def __init__(self, model: HeadModel, queries: QuerySet) -> None:
         self.count = max(model.parts[name].vertices.stop for name in SHOWN_PARTS)
-        self.under = HeadUnderLandmarks(model, self.count)
+        self.under = HeadUnderLandmarks(model, self.count, _ANCHORS)
         self.triangles = model.triangles[: max(model.parts[name].triangles.stop for name in SHOWN_PARTS)]
         self.positions = model.rest[self.under.anchors]
         # Bone, teeth and points in the tissue lie behind skin, which does not hide them.

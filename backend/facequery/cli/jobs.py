@@ -45,10 +45,12 @@ def track(
     refine: Refine = False,
     reference: References = None,
     preview: Preview = True,
+    profile: Annotated[bool, typer.Option("--profile", help="Print where the processor's time went.")] = False,
 ) -> None:
     """Track points of a face through a shot, and fit face, skull and jaw to them."""
     from facequery.pipeline.fit import parse_fits
     from facequery.pipeline.run import run_job
+    from facequery.stages import recorded
 
     request = given.request(
         *shots,
@@ -61,9 +63,11 @@ def track(
         references=tuple(reference or []),
         preview=preview,
     )
-    with progress_bars() as report:
+    with recorded() as stages, progress_bars() as report:
         result = run_job(request, out, report, device)
     print_result(result)
+    if profile:
+        print(stages.table(sum(len(tracks.frames) for tracks in result.tracks)))
 
 
 def run(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from facequery.detection.faces import Face, face_from_points
 from facequery.geometry.crops import apply_affine, crop_from_points, sample_crop
 from facequery.head.model import HeadModel
+from facequery.stages import stage
 
 if TYPE_CHECKING:
     from facequery.detection.detector import Detector
@@ -44,7 +45,8 @@ class Anchors:
             return result
         crops = np.stack([crop_from_points(face.points) for _, face in flat])
         size = self.detector.size
-        cut = np.stack([sample_crop(pictures[i], crop, size) for (i, _), crop in zip(flat, crops, strict=True)])
+        with stage("crops"):
+            cut = np.stack([sample_crop(pictures[i], crop, size) for (i, _), crop in zip(flat, crops, strict=True)])
         points, sigma = self.refine(cut, crops)
         for (i, face), four, doubt in zip(flat, points, sigma, strict=True):
             if doubt < _REFINE_SIGMA:

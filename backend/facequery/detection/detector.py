@@ -21,6 +21,7 @@ from facequery.head.query_space import QuerySpace
 from facequery.head.slide import Slide
 from facequery.models.landmarks import LandmarkNet, images_to_input
 from facequery.models.weights import load_landmark_net
+from facequery.stages import stage
 
 ZOOM = 0.9  # a tighter crop than `crop_from_points` holds less of a neighbour's face, which misleads
 _MIRROR = np.array([-1, 1, 1], np.float32)  # of canonical space: the rest head is symmetric
@@ -114,6 +115,10 @@ class Detector:
     @torch.inference_mode()
     def encode(self, crops: NDArray[np.uint8]) -> Tensor:
         """Crops (B, S, S, 3), uint8 RGB display pictures, S = `size` -> descriptors (B, d) on the device."""
+        with stage("encode"):
+            return self._encode(crops)
+
+    def _encode(self, crops: NDArray[np.uint8]) -> Tensor:
         images = images_to_input(torch.from_numpy(np.ascontiguousarray(crops)).to(self.device))
         with reduced_precision(self.device, self.half):
             return self.ready.encode(images.contiguous(memory_format=torch.channels_last)).float()
@@ -123,7 +128,10 @@ class Detector:
         """Descriptors (B, d) and canonical positions (N, 3) or (B, N, 3), metres -> xy (B, N, 2) and sigma (B, N), the
         standard deviation per axis, both in crop coordinates [-1, 1]. Sigma passes through the monotone map that
         `tools.calibrate_sigma` fitted on held-out renders, if the weights' card has one."""
-        queries = self.queries(positions)
+        with stage("decode"):
+            return self._decode(descriptor, self.queries(positions))
+
+    def _decode(self, descriptor: Tensor, queries: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         images, count = len(descriptor), queries.shape[-2]
         xy, sigma = np.empty((images, count, 2), np.float32), np.empty((images, count), np.float32)
         on_cpu = self.device.type == "cpu"
@@ -146,18 +154,23 @@ class Detector:
 
         `slide`: a layout's points that go where the head's yaw has them; they are asked for again when it is known.
         """
-        descriptors = self.encode(np.concatenate([crops, crops[:, :, ::-1]]) if self.mirror else crops)
-        xy, sigma = self._both(descriptors, len(crops), positions)
-        return (xy, sigma) if slide is None else self._both(descriptors, len(crops), slide.followed(positions, xy))
+        views = self.see(crops)
+        xy, sigma = self.read(views, positions)
+        return (xy, sigma) if slide is None else self.read(views, slide.followed(positions, xy))
 
-    def _both(
-        self, descriptors: Tensor, count: int, positions: NDArray
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Landmarks from descriptors of `count` pictures, followed by those of their mirror images if there are any."""
-        xy, sigma = self.decode(descriptors[:count], positions)
-        if len(descriptors) == count:
+    def see(self, crops: NDArray[np.uint8]) -> Tensor:
+        """Crops (B, S, S, 3), uint8 RGB -> descriptors (V, B, d): V is 2 with those of the mirror images if `mirror` is
+        set, else 1."""
+        seen = self.encode(np.concatenate([crops, crops[:, :, ::-1]]) if self.mirror else crops)
+        return seen.unflatten(0, (-1, len(crops)))
+
+    def read(self, views: Tensor, positions: NDArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What `see` gave (V, B, d) and canonical positions (N, 3) or (B, N, 3) -> xy (B, N, 2), sigma (B, N) in crop
+        coordinates."""
+        xy, sigma = self.decode(views[0], positions)
+        if len(views) == 1:
             return xy, sigma
-        other, spread = self.decode(descriptors[count:], np.asarray(positions, np.float32) * _MIRROR)
+        other, spread = self.decode(views[1], np.asarray(positions, np.float32) * _MIRROR)
         return 0.5 * (xy + other * _MIRROR[:2]), np.sqrt(0.5 * (sigma**2 + spread**2))
 
     def landmarks(

@@ -14,7 +14,13 @@ from scipy.ndimage import gaussian_filter1d, median_filter
 from scipy.optimize import linear_sum_assignment
 
 from facequery.errors import UserError
-from facequery.geometry.crops import crop_from_points, crop_from_similarity, crop_parameters
+from facequery.geometry.crops import (
+    apply_affine,
+    crop_from_points,
+    crop_from_similarity,
+    crop_parameters,
+    invert_affine,
+)
 
 _REACH = 0.6  # how far a face may be from where it was expected, in half crop sizes
 _REACH_PER_FRAME = 0.08  # and how much further for every frame without it
@@ -23,6 +29,7 @@ _LINK_GAP = 12  # frames that a face may be missing for and still be linked by m
 _JUNK_FRAMES = 3  # shorter tracklets are kept only when there is nothing better
 _SMOOTH_FRAMES = 1.2  # standard deviation of the crop's smoothing over time
 _CALM = (0.15, 0.06, 0.08)  # change between searched frames that may be bridged: half sizes, ln of size, radians
+_FOLLOWED = 0.6  # half sizes, or radians, between searched frames that the landmarks alone can follow
 _CUT = 1.2  # a jump of the crop's centre between two frames, in half sizes, that no head makes
 
 
@@ -145,6 +152,32 @@ def restless_spans(path: FacePath, searched: NDArray) -> list[tuple[int, int]]:
                 continue
         spans.append((int(a), int(b)))
     return spans
+
+
+def expected_faces(path: FacePath, searched: NDArray) -> dict[int, Face]:
+    """Where a face is expected between `searched` frames (ascending indices), by frame: on the straight way from one
+    detection to the next where that is not far."""
+    faces: dict[int, Face] = {}
+    centre, half, roll = crop_parameters(path.crops)
+    for a, b in pairwise(searched):
+        if not (path.detected[a] and path.detected[b]):
+            continue
+        turn, growth = np.angle(np.exp(1j * (roll[b] - roll[a]))), np.log(half[b] / half[a])
+        if np.linalg.norm(centre[b] - centre[a]) > _FOLLOWED * min(half[a], half[b]) or abs(turn) > _FOLLOWED:
+            continue
+        for frame in range(a + 1, b):
+            t = (frame - a) / (b - a)
+            crop = crop_from_similarity(
+                centre[a] + t * (centre[b] - centre[a]), half[a] * np.exp(t * growth), roll[a] + t * turn
+            )
+            faces[frame] = face_from_points(points_of_crop(crop), float(min(path.score[a], path.score[b])))
+    return faces
+
+
+def points_of_crop(crop: NDArray) -> NDArray[np.float64]:
+    """Four points (4, 2) that `crop_from_points` would give this crop for: a frontal face filling it."""
+    frontal = np.array([[-0.5263, 0.0], [0.5263, 0.0], [-0.35, 1.0], [0.35, 1.0]])
+    return apply_affine(crop, apply_affine(invert_affine(crop_from_points(frontal)), frontal))
 
 
 def steady_crops(crops: NDArray, longest_gap: int) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ from facequery.geometry.crops import apply_affine, crop_from_similarity, sample_
 from facequery.models.finder import FinderNet, FoundFaces, face_sizes
 from facequery.models.landmarks import images_to_input
 from facequery.models.weights import load_finder_net
+from facequery.stages import stage
 
 _CANDIDATE = 0.30  # score from which a face is looked at again
 _PRESENT = 0.45  # score from which it is a face
@@ -50,6 +51,10 @@ class FaceFinder:
 
     def find_batch(self, images: Sequence[NDArray[np.uint8]]) -> list[list[Face]]:
         """Faces of several pictures of one size; a list for each."""
+        with stage("find faces"):
+            return self._find(images)
+
+    def _find(self, images: Sequence[NDArray[np.uint8]]) -> list[list[Face]]:
         side = self.network.config.input_side
         # The usual size, and half of it for faces that fill the picture.
         found = [

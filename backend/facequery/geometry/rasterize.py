@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-@numba.njit(cache=True, fastmath=True)
+@numba.njit(cache=True, fastmath=True, nogil=True)
 def _fill(xy, inverse_depth, triangles, triangle_id, best, bary):  # type: ignore[no-untyped-def]
     height, width = triangle_id.shape
     for t in range(triangles.shape[0]):

@@ -1,13 +1,15 @@
 """First pass over a shot: faces in every frame, the wanted person's crop in every frame.
 
-Every fourth frame is searched, and all of them where the face moves, in chunks whose results are kept in the job's
-`work` folder. What follows from all of them (who is who, steady crops) is computed at the end and stored in
-`faces.npz`.
+Every eighth frame is searched. Where the face moves the landmarks look for it in the frames between, about where it is
+expected. What was found is kept in the job's `work` folder, chunk by chunk; what follows from all of it (who is who,
+steady crops) is computed at the end and stored in `faces.npz`.
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -22,24 +24,29 @@ from facequery.detection.faces import (
     Face,
     FacePath,
     choose_face,
+    expected_faces,
     face_from_points,
     link_faces,
+    points_of_crop,
     restless_spans,
     steady_crops,
 )
 from facequery.detection.finder import FaceFinder
 from facequery.detection.tracks import CHUNK
 from facequery.errors import DAMAGED, UserError
-from facequery.files import load_arrays, save_arrays
-from facequery.geometry.crops import compose, crop_from_box, crop_from_points, invert_affine, sample_crop
+from facequery.files import check_shapes, load_arrays, save_arrays
+from facequery.geometry.crops import compose, crop_from_box, sample_crop
 from facequery.head.model import HeadModel
+from facequery.pipeline.crew import in_order
 from facequery.pipeline.memory import in_smaller_parts
 from facequery.shots.shot import Shot
 
 Report = Callable[[int, int], None]  # frames done, frames in all
+Hints = Mapping[int, Face]  # where a face is expected, by frame
 
-STRIDE = 4  # every how many frames the whole picture is searched; more often where the face moves
-_BATCH_BYTES = 200_000_000  # of full pictures held at once
+STRIDE = 8  # every how many frames the whole picture is searched
+_BATCH = 4  # pictures searched at once
+_BATCH_BYTES = 50_000_000  # of full pictures in a batch
 _SEARCH = 1.6  # a region is searched with this much more around it
 
 
@@ -89,9 +96,10 @@ def find_face(
     keys = _key_frames(count)
     search.frames(keys, "key", detections)
     wanted = 1 if regions else face
-    between = [np.arange(a + 1, b) for a, b in restless_spans(choose_face(link_faces(detections), wanted), keys)]
+    path = choose_face(link_faces(detections), wanted)
+    between = [np.arange(a + 1, b) for a, b in restless_spans(path, keys)]
     if between:
-        search.frames(np.concatenate(between), "between", detections)
+        search.frames(np.concatenate(between), "between", detections, expected_faces(path, keys))
     if report:
         report(count, count)
     path = choose_face(link_faces(detections), wanted)
@@ -132,6 +140,7 @@ def load_path(file: Path) -> FacePath:
     """Read `faces.npz`. Raises UserError when it is damaged."""
     try:
         data = load_arrays(file)
+        check_shapes(data, crops="F 2 3 f", detected="F b", score="F f")
         return FacePath(data["crops"], data["detected"], data["score"])
     except DAMAGED as error:
         raise UserError(f"{file} is damaged.", "Delete it and run the job again.", "FQ323") from error
@@ -169,53 +178,70 @@ class _Search:
     folder: Path
     report: Report | None
 
-    def frames(self, indices: NDArray, label: str, detections: list[list[Face]]) -> None:
-        """Fill `detections` at `indices`, ascending; finished chunks of the same `label` are read from their files."""
-        for start in range(0, len(self.shot), CHUNK):
-            part = indices[(indices >= start) & (indices < start + CHUNK)]
-            if not len(part):
-                continue
-            file = self.folder / f"faces_{label}_{start:06d}.npz"
-            found = _load_detections(file, len(part))
-            if found is None:
-                found = self._search(part)
-                file.parent.mkdir(parents=True, exist_ok=True)
-                _save_detections(file, found)
-            for index, faces in zip(part, found, strict=True):
-                detections[index] = faces
+    def frames(self, indices: NDArray, label: str, detections: list[list[Face]], hints: Hints | None = None) -> None:
+        """Fill `detections` at `indices`, ascending; finished chunks of the same `label` are read from their files.
 
-    def _search(self, indices: NDArray) -> list[list[Face]]:
+        `hints`: where the wanted face is expected in some of the frames; there the landmarks alone look for it.
+        """
+        parts = np.split(indices, np.searchsorted(indices, np.arange(CHUNK, len(self.shot), CHUNK)))
+        files = [self.folder / f"faces_{label}_{i * CHUNK:06d}.npz" for i in range(len(parts))]
+        missing = []
+        for i, part in enumerate(parts):
+            known = _load_detections(files[i], len(part)) if len(part) else []
+            if known is None:
+                missing.append(i)
+            else:
+                for index, faces in zip(part, known, strict=True):
+                    detections[index] = faces
+        if not missing:
+            return
+        files[0].parent.mkdir(parents=True, exist_ok=True)
+        batches = self._batches([parts[i] for i in missing], hints or {})
+        at = int(parts[missing[0]][0])
+
+        def check() -> None:
+            if self.report:
+                self.report(at, len(self.shot))
+
+        with closing(in_order((partial(self._search, *b) for b in batches), self.finder.device, check)) as results:
+            for i in missing:
+                found: list[list[Face]] = []
+                while len(found) < len(parts[i]):
+                    found += next(results)
+                    at = int(parts[i][len(found) - 1]) + 1
+                    check()
+                _save_detections(files[i], found)
+                for index, faces in zip(parts[i], found, strict=True):
+                    detections[index] = faces
+
+    def _batches(
+        self, parts: Sequence[NDArray], hints: Hints
+    ) -> Iterator[tuple[list[int], list[NDArray[np.uint8]], list[Face | None]]]:
+        """Frames, never of two parts: indices, pictures with square pixels, and where the face is expected."""
+        shot = self.shot
+        most = max(1, min(_BATCH, _BATCH_BYTES // (shot.width * shot.height * 3)))
+        with closing(shot.pictures(np.concatenate(parts))) as pictures:
+            for part in parts:
+                for start in range(0, len(part), most):
+                    frames = part[start : start + most].tolist()
+                    own = [unsqueeze(plate, shot.pixel_aspect) for _, plate in itertools.islice(pictures, len(frames))]
+                    yield frames, own, [hints.get(index) for index in frames]
+
+    def _search(
+        self, frames: list[int], pictures: list[NDArray[np.uint8]], hints: list[Face | None]
+    ) -> list[list[Face]]:
         """Faces of some frames, their points refined by the landmarks; square pixels."""
-        shot, found = self.shot, []
-        batch = max(1, min(16, _BATCH_BYTES // (shot.width * shot.height * 3)))
-        frames: list[int] = []
-        pictures: list[NDArray[np.uint8]] = []
-        for index, plate in _pictures(shot, indices):
-            frames.append(index)
-            pictures.append(unsqueeze(plate, shot.pixel_aspect))
-            if len(pictures) == batch or index == indices[-1]:
-                if self.boxes is None:
-                    faces = [f for part in in_smaller_parts(self.finder.find_batch, pictures) for f in part]
-                else:
-                    boxes = self.boxes[frames]
-                    faces = [_in_region(self.finder, p, box) for p, box in zip(pictures, boxes, strict=True)]
-                found += self.anchors.look_again(pictures, faces, keep=self.boxes is not None)
-                frames, pictures = [], []
-                if self.report:
-                    self.report(index + 1, len(shot))
+        if self.boxes is not None:
+            faces = [_in_region(self.finder, p, box) for p, box in zip(pictures, self.boxes[frames], strict=True)]
+            return self.anchors.look_again(pictures, faces, keep=True)
+        found = self.anchors.look_again(pictures, [[hint] if hint else [] for hint in hints])
+        blind = [i for i, faces in enumerate(found) if not faces]
+        if blind:
+            unseen = [pictures[i] for i in blind]
+            faces = [f for part in in_smaller_parts(self.finder.find_batch, unseen) for f in part]
+            for i, seen in zip(blind, self.anchors.look_again(unseen, faces), strict=True):
+                found[i] = seen
         return found
-
-
-def _pictures(shot: Shot, indices: NDArray) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """(index, display picture) of some frames, ascending. A video is decoded through, pictures are read singly."""
-    if shot.kind == "video":
-        wanted = set(indices.tolist())
-        for index, plate in shot.frames(int(indices[0]), int(indices[-1]) + 1):
-            if index in wanted:
-                yield index, plate
-    else:
-        for index in indices:
-            yield int(index), shot.display(int(index))
 
 
 def unsqueeze(plate: NDArray, pixel_aspect: float) -> NDArray:
@@ -242,21 +268,12 @@ def _in_region(finder: FaceFinder, picture: NDArray, box: NDArray) -> list[Face]
         share = _overlap(candidate.box, (x, y, w, h))
         if share > max(overlap, 0.2):
             best, overlap = candidate, share
-    return [best or face_from_points(_typical_points(crop), 0.5)]
+    return [best or face_from_points(points_of_crop(crop), 0.5)]
 
 
 def compose_points(crop: NDArray, pixels: NDArray, side: int) -> NDArray[np.float64]:
     """Pixels of a sampled crop of `side` pixels -> pixels of the picture it was cut from. (N, 2) -> (N, 2)."""
     inside = np.asarray(pixels, dtype=np.float64) * (2 / side) - 1
-    return inside @ crop[:, :2].T + crop[:, 2]
-
-
-def _typical_points(crop: NDArray) -> NDArray[np.float64]:
-    """Four points that `crop_from_points` would give this crop for: a frontal face filling it."""
-    frontal = np.array([[-0.5263, 0.0], [0.5263, 0.0], [-0.35, 1.0], [0.35, 1.0]])
-    unit = crop_from_points(frontal)
-    own = invert_affine(unit)
-    inside = frontal @ own[:, :2].T + own[:, 2]
     return inside @ crop[:, :2].T + crop[:, 2]
 
 
@@ -282,6 +299,7 @@ def _load_detections(file: Path, count: int) -> list[list[Face]] | None:
     """What was found in `count` frames; None when it is not there, or damaged: it is only searched again."""
     try:
         data = load_arrays(file)
+        check_shapes(data, counts="F i", points="N 4 2 f", score="N f")
         counts, points, score = data["counts"], data["points"], data["score"]
         flat = [face_from_points(p, float(s)) for p, s in zip(points, score, strict=True)]
     except DAMAGED:

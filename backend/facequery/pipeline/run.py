@@ -25,6 +25,7 @@ from facequery.pipeline.smooth import raw_folder, smoothed_tracks
 from facequery.pipeline.track import load_queries, track_shot, writer_for
 from facequery.pipeline.visibility import update_visibility
 from facequery.shots.shot import Shot, open_shot
+from facequery.stages import stage
 
 Progress = Callable[[str, int, int], None]  # step, done, in all
 
@@ -79,10 +80,12 @@ def run_job(request: JobRequest, folder: Path, progress: Progress | None = None,
             for_fit = [fits.tracks_to_fit(view, also=named_landmarks(document)) for view in views]
             actor = Path(request.actor) if request.actor else None
             corrections = fits.corrections_for(document, for_fit)
-            result = fits.fit_job(folder, for_fit, cameras, request.fits, actor, corrections)
+            with stage("fit"):
+                result = fits.fit_job(folder, for_fit, cameras, request.fits, actor, corrections)
             for index, writer in enumerate(writers):
                 camera = result.camera(index, writer.frames)
-                update_visibility(writer, crops[index], result.face, camera)
+                with stage("hidden by shape"):
+                    update_visibility(writer, crops[index], result.face, camera)
             report(1, 1)
         else:
             for index, given in enumerate(cameras):
@@ -94,7 +97,8 @@ def run_job(request: JobRequest, folder: Path, progress: Progress | None = None,
                 if not (view / "preview.mp4").is_file():
                     overlay = overlay_of(Tracks.load(view), result, index, request.fits)
                     label = f" {index + 1}" if len(shots) > 1 else ""
-                    write_preview(view / "preview.mp4", shot, overlay, _steps(progress, f"Preview{label}"))
+                    with stage("preview"):
+                        write_preview(view / "preview.mp4", shot, overlay, _steps(progress, f"Preview{label}"))
         for shot in shots:
             shot.close()
         notes += [note for shot in shots for note in shot.notes]

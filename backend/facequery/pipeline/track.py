@@ -1,7 +1,10 @@
 """Second pass over a shot: landmarks of every query in the person's crops, written chunk by chunk."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +19,17 @@ from facequery.geometry.crops import sample_crop
 from facequery.head.layouts import load_layout
 from facequery.head.model import HeadModel
 from facequery.head.queries import QuerySet
+from facequery.pipeline.crew import in_order
 from facequery.pipeline.find import Report
 from facequery.pipeline.memory import in_smaller_parts
 from facequery.pipeline.visibility import visible_in_crop
 from facequery.shots.shot import Shot
+from facequery.stages import stage
 
-_IMAGES = 32  # crops encoded at once
+_IMAGES, _IMAGES_GPU = 16, 64  # crops encoded at once
+_MOST_POINTS = 400_000  # in the frames of a batch
+_LOST = 0.30  # mean sigma, crop units, from which there is no face to lay a head under
+_SHAPE_STEP = 5  # what the shape of the face hides is computed for every so many frames of a batch, and between them
 
 
 def load_queries(layouts: Sequence[str]) -> tuple[QuerySet, dict[str, tuple[int, int]]]:
@@ -70,54 +78,104 @@ def track_shot(
     """
     hiding = ShapeVisibility(HeadModel.load(), writers[0].queries) if len(writers) == 1 else None
     positions = np.concatenate([w.queries.positions for w in writers])
+    look = _Look(detector, positions, hiding, (shot.width, shot.height), say)
     ends = np.cumsum([0] + [len(w.queries) for w in writers])
     columns = [slice(a, b) for a, b in itertools.pairwise(ends)]
-    for index, (start, stop) in enumerate(writers[0].chunks):
-        if chunks is not None and index not in chunks:
-            continue
-        if not all(w.has(index) for w in writers):
-            xy, sigma, visible = _track_chunk(shot, path.crops, start, stop, detector, positions, report, say, hiding)
-            for writer, part in zip(writers, columns, strict=True):
-                writer.write(index, xy[:, part], sigma[:, part], visible[:, part])
+    spans, total = writers[0].chunks, len(shot)
+    wanted = [i for i in range(len(spans)) if chunks is None or i in chunks]
+    missing = [i for i in wanted if not all(w.has(i) for w in writers)]
+    done = sum(spans[i][1] - spans[i][0] for i in wanted) - sum(spans[i][1] - spans[i][0] for i in missing)
+
+    def check() -> None:
         if report:
-            report(stop, len(shot.frame_numbers))
+            report(done, total)
+
+    check()
+    batches = _batches(shot, path.crops, [spans[i] for i in missing], detector.size, look.at_once)
+    with closing(in_order((partial(look, *batch) for batch in batches), detector.device, check)) as results:
+        for index in missing:
+            left, parts = spans[index][1] - spans[index][0], []
+            while left > 0:
+                parts.append(next(results))
+                left -= len(parts[-1][0])
+                done += len(parts[-1][0])
+                check()
+            with stage("write"):
+                xy, sigma, visible = (np.concatenate(values) for values in zip(*parts, strict=True))
+                for writer, part in zip(writers, columns, strict=True):
+                    writer.write(index, xy[:, part], sigma[:, part], visible[:, part])
     if chunks is None:
         for writer in writers:
-            writer.finish()
+            with stage("write"):
+                writer.finish()
 
 
-def _track_chunk(
-    shot: Shot,
-    crops: NDArray,
-    start: int,
-    stop: int,
-    detector: Detector,
-    positions: NDArray,
-    report: Report | None,
-    say: Callable[[str], None] | None = None,
-    hiding: ShapeVisibility | None = None,
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """xy (f, N, 2), sigma (f, N), visible (f, N) of the frames [start, stop)."""
-    count = stop - start
-    xy = np.full((count, len(positions), 2), np.nan, np.float32)
-    sigma = np.full((count, len(positions)), np.nan, np.float32)
-    shown = np.ones((count, len(positions)), np.float32)
-    asked = positions if hiding is None else np.concatenate([positions, hiding.positions])
-    rows: list[int] = []
-    pictures: list[NDArray[np.uint8]] = []
-    for frame, plate in shot.frames(start, stop):
-        if np.isfinite(crops[frame, 0, 0]):
-            rows.append(frame - start)
-            pictures.append(sample_crop(plate, crops[frame], detector.size))
-        if pictures and (len(pictures) == _IMAGES or frame == stop - 1):
-            seen = in_smaller_parts(lambda some: detector.look(some, asked), np.stack(pictures), say)
-            inside, spread = (np.concatenate(values) for values in zip(*seen, strict=True))
-            if hiding is not None:
-                own = len(positions)
-                shown[rows] = [hiding.of(p[own:], s[own:]) for p, s in zip(inside, spread, strict=True)]
-                inside, spread = inside[:, :own], spread[:, :own]
-            xy[rows], sigma[rows] = to_pixels(inside, spread, crops[start:stop][rows])
-            rows, pictures = [], []
-            if report:
-                report(frame + 1, len(shot.frame_numbers))
-    return xy, sigma, shown * visible_in_crop(xy, sigma, crops[start:stop], shot.width, shot.height)
+def _batches(
+    shot: Shot, crops: NDArray, spans: Sequence[tuple[int, int]], size: int, at_once: int
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.uint8]]]:
+    """The frames of spans, `at_once` at a time and never of two spans: their crops (f, 2, 3), NaN where there is none,
+    and pictures (k, size, size, 3) of those that have one."""
+    parts = [(a, min(a + at_once, stop)) for start, stop in spans for a in range(start, stop, at_once)]
+    present = np.isfinite(crops[:, 0, 0])
+    frames = shot.pictures([i for a, b in parts for i in range(a, b) if present[i]])
+    with closing(frames):
+        for a, b in parts:
+            cut = []
+            for i, plate in itertools.islice(frames, int(present[a:b].sum())):
+                with stage("crops"):
+                    cut.append(sample_crop(plate, crops[i], size))
+            yield crops[a:b], np.stack(cut) if cut else np.zeros((0, size, size, 3), np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """What is done to the frames of a batch: landmarks and visibility, in pixels of the plate."""
+
+    detector: Detector
+    positions: NDArray[np.float32]
+    hiding: ShapeVisibility | None
+    plate: tuple[int, int]  # width, height
+    say: Callable[[str], None] | None
+
+    @property
+    def at_once(self) -> int:
+        """Frames of a batch: few when there are many points, so that memory is bounded and a job ends soon."""
+        most = _IMAGES if self.detector.device.type == "cpu" else _IMAGES_GPU
+        return int(np.clip(_MOST_POINTS // max(len(self.positions), 1), 4, most))
+
+    def __call__(
+        self, crops: NDArray, pictures: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """xy (f, N, 2), sigma (f, N), visible (f, N) of f crops; pictures (k, S, S, 3) of those that are not NaN."""
+        count, own = len(crops), len(self.positions)
+        xy = np.full((count, own, 2), np.nan, np.float32)
+        sigma = np.full((count, own), np.nan, np.float32)
+        shown = np.ones((count, own), np.float32)
+        rows = np.flatnonzero(np.isfinite(crops[:, 0, 0]))
+        if len(rows):
+            seen = in_smaller_parts(self._see, pictures, self.say)
+            inside, spread, hidden = (np.concatenate(values) for values in zip(*seen, strict=True))
+            xy[rows], sigma[rows] = to_pixels(inside, spread, crops[rows])
+            shown[rows] = hidden
+        return xy, sigma, shown * visible_in_crop(xy, sigma, crops, *self.plate)
+
+    def _see(self, pictures: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """xy (k, N, 2) and sigma (k, N) in crop coordinates, and the probability (k, N) that the face's own shape does
+        not hide the points."""
+        views = self.detector.see(pictures)
+        inside, spread = self.detector.read(views, self.positions)
+        if self.hiding is None:
+            return inside, spread, np.ones_like(spread)
+        count = len(pictures)
+        some = np.unique(np.append(np.arange(0, count, _SHAPE_STEP), count - 1))
+        xy, doubt = self.detector.read(views[:, some], self.hiding.positions)
+        sure = np.flatnonzero(doubt.mean(1) < _LOST)
+        if not len(sure):
+            return inside, spread, np.ones_like(spread)
+        with stage("hidden by shape"):
+            known = np.stack([self.hiding.of(xy[k], doubt[k]) for k in sure])
+        at = np.interp(np.arange(count), some[sure], np.arange(len(sure)))
+        before = np.floor(at).astype(int)
+        after = np.minimum(before + 1, len(sure) - 1)
+        share = (at - before)[:, None].astype(np.float32)
+        return inside, spread, known[before] + share * (known[after] - known[before])

@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from facequery.errors import UserError
 from facequery.shots import colour, images, numbering, video
+from facequery.stages import stage
 
 _DEFAULT_RATE = 24.0
 _T = TypeVar("_T")
@@ -109,13 +110,18 @@ class Shot:
         A few pictures at most wait to be taken, so that memory stays flat. An error of a frame is raised at its turn.
         Leaving the loop, or `close()` of the generator, ends the threads.
         """
-        return self._ahead(start, len(self) if stop is None else stop, self._display)
+        return self._ahead(self._span(start, stop), self._display)
+
+    def pictures(self, indices: Sequence[int]) -> Generator[tuple[int, NDArray[np.uint8]], None, None]:
+        """(index, display picture) of some frames, ascending: as `frames`. What lies between is not converted, and of
+        pictures not even read."""
+        for index in indices:
+            self._checked(index)
+        return self._ahead(indices, self._display)
 
     def plates(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """(index, plate) of frames start ... stop-1: as `frames`, with the values of the file."""
-        return self._ahead(
-            start, len(self) if stop is None else stop, lambda reader, index: colour.as_float(reader.read(index))
-        )
+        return self._ahead(self._span(start, stop), lambda reader, index: colour.as_float(reader.read(index)))
 
     def index_of(self, number: int) -> int:
         """Array index of a file number. Raises UserError when the shot does not have it."""
@@ -148,25 +154,34 @@ class Shot:
         return int(index)
 
     def _display(self, reader: _Reader, index: int) -> NDArray[np.uint8]:
-        return colour.to_display(_rgb(reader.read(index)), self.colorspace, self.exposure)
+        with stage("read"):
+            picture = _rgb(reader.read(index))
+        with stage("colour"):
+            return colour.to_display(picture, self.colorspace, self.exposure)
 
-    def _ahead(self, start: int, stop: int, make: Callable[[_Reader, int], _T]) -> Iterator[tuple[int, _T]]:
-        if not 0 <= start <= stop <= len(self):
-            raise IndexError(f"frames {start}:{stop} of a shot with {len(self)} frames")
+    def _span(self, start: int, stop: int | None) -> range:
+        last = len(self) if stop is None else stop
+        if not 0 <= start <= last <= len(self):
+            raise IndexError(f"frames {start}:{last} of a shot with {len(self)} frames")
+        return range(start, last)
+
+    def _ahead(
+        self, indices: Sequence[int], make: Callable[[_Reader, int], _T]
+    ) -> Generator[tuple[int, _T], None, None]:
         # A video is decoded in order by one thread; pictures are independent of each other.
         workers = 1 if self.kind == "video" else min(4, os.cpu_count() or 1)
         reader = self._reader.clone()
         pool = ThreadPoolExecutor(workers, thread_name_prefix="facequery-decode")
         waiting: deque[Future[_T]] = deque()
         try:
-            for index in range(start, min(start + workers + 2, stop)):
-                waiting.append(pool.submit(make, reader, index))
-            for index in range(start, stop):
+            for place in range(min(workers + 2, len(indices))):
+                waiting.append(pool.submit(make, reader, int(indices[place])))
+            for place, index in enumerate(indices):
                 picture = waiting.popleft().result()
-                following = index + workers + 2
-                if following < stop:
-                    waiting.append(pool.submit(make, reader, following))
-                yield index, picture
+                following = place + workers + 2
+                if following < len(indices):
+                    waiting.append(pool.submit(make, reader, int(indices[following])))
+                yield int(index), picture
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
             if reader is not self._reader:
