@@ -12,6 +12,7 @@ import numpy as np
 from ..core.errors import AddonError
 from ..core.new_job import JobSettings, backend_space, create_job, folder_name, region_texts, sequence_pattern
 from ..core.shot_files import file_number
+from ..link.client import wait_for_endings
 from ..link.job_run import JobRun, State
 from ..link.lookup import Backend
 from . import pump
@@ -166,6 +167,8 @@ def start(clip: bpy.types.MovieClip, folder: Path, backend: Backend, method: str
     face, running = the_face(clip), run_of(clip)
     if running is not None and running.active:
         raise AddonError("This face is being tracked already.", "Cancel it first.", "FQ772")
+    if running is not None and running.folder == folder:
+        wait_for_endings()  # a job has one process at a time: that of before may still be on its way out
     run = JobRun(folder, method, **params)
     run.start(backend, new_log())
     _started[:] = [one for one in _started if one.run is not running]

@@ -21,8 +21,7 @@ STARTING: Final = 60.0  # seconds in which a backend must greet
 SILENT: Final = 20.0  # seconds without a heartbeat after which a backend is called hanging
 _TERMINATING: Final = 3.0  # seconds that a backend gets to end by itself
 _WAITING: Final = 5_000  # lines that may wait to be taken: a backend that says more is made to wait itself
-
-_LOGS: Final = 20
+_LOGS: Final = 20  # files that are kept
 
 _log_numbers = itertools.count(1)
 _ending: list[threading.Thread] = []  # of processes that were told to end
@@ -89,17 +88,22 @@ class Client:
             elif not (isinstance(message, Request) and message.method == "heartbeat"):
                 yield message
 
-    def close(self) -> None:
-        """Have the process ended, in the background: by closing its input, then terminate, then kill."""
+    def close(self, at_once: bool = False) -> None:
+        """Have the process ended, in the background: by closing its input, then terminate, then kill.
+
+        `at_once`: it is not given the time to notice that its input was closed.
+        """
         if self._closed.is_set():
             return
         self._closed.set()
         self._requests.put(None)
-        thread = threading.Thread(target=self._end, daemon=True)
+        thread = threading.Thread(target=self._end, args=(at_once,), daemon=True)
         _ending[:] = [other for other in _ending if other.is_alive()] + [thread]
         thread.start()
 
-    def _end(self) -> None:
+    def _end(self, at_once: bool) -> None:
+        if at_once:
+            self._process.terminate()
         for end in (self._process.terminate, self._process.kill):
             try:
                 self._process.wait(_TERMINATING)

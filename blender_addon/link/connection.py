@@ -96,7 +96,7 @@ class Connection:
         if not call.active:
             return
         if call.state is not State.RUNNING or self._client is None:
-            self._end(State.CANCELLED)
+            self._end(State.CANCELLED, at_once=True)
             return
         call.state = State.CANCELLING
         number = next(n for n, calls in self._calls.items() if call in calls)
@@ -138,14 +138,14 @@ class Connection:
     def _number(id: Any) -> int:
         return id if isinstance(id, int) else -1
 
-    def _end(self, state: State, error: AddonError | None = None) -> None:
+    def _end(self, state: State, error: AddonError | None = None, at_once: bool = False) -> None:
         for calls in self._calls.values():
             for call in calls:
                 if call.active:
                     call.state, call.error = state, error
         self._calls = {None: []}
         if self._client is not None:
-            self._client.close()
+            self._client.close(at_once)
             self._client = None
 
 

@@ -163,6 +163,7 @@ frames = LAST - FIRST + 1
 projected = press(operators.project, "project")
 assert len([f for f in projected if f.parent.name == "comp"]) == len([f for f in projected if f.parent.name == "rgba"])
 assert len(projected) >= 2 * frames and all(f.is_file() and f.is_relative_to(job()) for f in projected), projected
+state.blend = "over"
 assert press(operators.project, "project") == "FQ620", "what is there is not replaced unasked"
 assert len(press(operators.project, "project")) == len(projected), "pressed again, it is"
 mattes = press(operators.write_mattes, "mattes")
