@@ -35,7 +35,7 @@ class Place:
 
 def places() -> list[Place]:
     """Every place in backend and extension that names an error number, in the order of the numbers."""
-    found = []
+    found: list[Place] = []
     for folder in FOLDERS:
         for path in sorted((ROOT / folder).rglob("*.py")):
             tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -58,12 +58,9 @@ def _of_call(call: ast.Call, names: dict[str, str], path: Path) -> Iterator[Plac
     else:  # messages of the worker, whose first arguments are ids and kinds
         cause, step = (*(text for value in call.args if " " in (text := spoken(value))), "", "")[:2]
     cause, step = named.get("cause", cause), named.get("next_step", step)
+    cause, step = ("" if CODE.fullmatch(text) else text.strip() for text in (cause, step))
     for code in codes:
-        yield Place(code, *("" if CODE.fullmatch(text) else text.strip() for text in (cause, step)), _name(path))
-
-
-def _name(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix()
+        yield Place(code, cause, step, path.relative_to(ROOT).as_posix())
 
 
 def errors_page() -> str:

@@ -75,8 +75,9 @@ def preview_frame(painter: Painter, plate: NDArray, decal: NDArray, index: int) 
     panels = [painter.panel(name, base.copy(), index) for name in _PANELS]
     parts = []
     for panel, title in zip([*panels, decal], ("any point", "face", "skull and jaw", "a tattoo"), strict=True):
-        part = np.ascontiguousarray(panel[WINDOW])
-        part = cv2.resize(part, (_WIDTH, round(_WIDTH * part.shape[0] / part.shape[1])), interpolation=cv2.INTER_AREA)
+        part = panel[WINDOW]
+        size = (_WIDTH, round(_WIDTH * part.shape[0] / part.shape[1]))
+        part = cv2.resize(part, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
         caption(part, title)
         parts.append(part)
     joined: NDArray[np.uint8] = np.hstack(parts).astype(np.uint8)
@@ -91,7 +92,7 @@ def _write(path: Path, picture: NDArray) -> None:
 def _write_preview(path: Path, frames: list[NDArray[np.uint8]]) -> None:
     animation = cv2.Animation()
     animation.frames = [frame[..., ::-1].copy() for frame in frames]
-    animation.durations = np.full(len(frames), _MILLISECONDS, np.int32)
+    animation.durations = [_MILLISECONDS] * len(frames)
     cv2.imwriteanimation(str(path), animation, [cv2.IMWRITE_WEBP_QUALITY, 70])
     print(path, f"{path.stat().st_size / 1e6:.2f} MB")
 
