@@ -7,7 +7,7 @@ Two frames at a time H is block tridiagonal, so one sweep of Cholesky factors el
 S x S Schur complement; where nothing is shared H is a band matrix. Both are linear in the number of frames.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,10 @@ class ArrowSystem:
             np.zeros((frames, per_frame)),
             np.zeros(shared),
         )
+
+    def pulled(self, shared_gradient: Array) -> "ArrowSystem":
+        """The same matrix with a gradient in what is shared (S,) alone."""
+        return replace(self, frame_gradient=np.zeros_like(self.frame_gradient), shared_gradient=shared_gradient)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facequery.errors import UserError
-from facequery.fitting.arrow import ArrowSystem, solve_arrow
 from facequery.fitting.minimise import Minimum
 from facequery.fitting.points import eye_matrices, jaw_motion
 from facequery.fitting.prepare import FEWEST_LANDMARKS
 from facequery.fitting.problem import Problem
 from facequery.fitting.results import BRIDGED, DOUBTFUL, GOOD, FaceFit, FitQuality, RigidFit, ShotFit
 from facequery.fitting.state import State
+from facequery.fitting.trust import focal_sigmas, frame_sigmas
 from facequery.geometry.cameras import Camera
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ FACE_PARTS = ("skin", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "gu
 SKULL_PARTS = ("cranium", "teeth_upper")
 JAW_PARTS = ("mandible", "teeth_lower")
 _CHUNK = 64  # frames whose vertices are made at once
-FOCAL_INFLATION = 2.5  # of the variance: errors of shape are the same in every frame (measured on held-out people)
 _TOO_FAR, _NO_FACE = 0.1, 0.35  # reprojection as a share of the landmarks' spread: look at it; refuse it
 _SEEN = 0.35  # mean weight of the landmarks of a frame, below which the face is hidden
 _ENOUGH = 8  # landmarks in a frame, below which its pose is one of several that fit
@@ -151,7 +150,7 @@ def _quality(
     started: float,
     touched: NDArray[np.bool_],
 ) -> FitQuality:
-    state, system = minimum.state, minimum.system
+    state = minimum.state
     pixels, _ = problem.project(state)
     square = np.zeros(len(frames))
     total = np.zeros(len(frames))
@@ -165,7 +164,7 @@ def _quality(
     with np.errstate(invalid="ignore", divide="ignore"):
         error = np.sqrt(square / total)
     error[count == 0] = np.nan
-    sigmas = _frame_sigmas(problem, state, system)
+    sigmas = frame_sigmas(problem, minimum)
     size, seen = _face_size(problem)
     with np.errstate(invalid="ignore", divide="ignore"):
         share = error / size
@@ -219,19 +218,6 @@ def _estimated(problem: Problem) -> list[str]:
     return found
 
 
-def _frame_sigmas(problem: Problem, state: State, system: ArrowSystem) -> Array:
-    """(F, 3) standard deviations of rotation (radians, worst axis), depth (metres), jawOpen, given what is shared."""
-    # What smoothness adds says nothing about the frame itself.
-    index = np.arange(system.frame.shape[1])
-    blocks = system.frame.copy()
-    blocks[:, index, index] -= system.smooth * (1.0 - 1e-6)
-    inverse = np.linalg.inv(blocks + 1e-9 * np.eye(blocks.shape[1]) * np.einsum("fii->f", blocks)[:, None, None] / 62)
-    diagonal = np.sqrt(np.maximum(np.einsum("fii->fi", inverse), 0.0))
-    depth = diagonal[:, 5] * (state.focal[0] if problem.views[0].solve_focal else 1.0)
-    jaw = diagonal[:, 6 + problem.names.index("jawOpen")]
-    return np.stack([diagonal[:, :3].max(1), depth, jaw], -1)
-
-
 def _face_size(problem: Problem) -> tuple[Array, Array]:
     """(F,) how far landmarks spread in px, and (F,) how visible they are on the whole, in the view that is best."""
     size, seen = np.full(problem.frames, 1e-9), np.zeros(problem.frames)
@@ -264,23 +250,15 @@ def _focal(problem: Problem, minimum: Minimum) -> tuple[list[float], list[list[f
     """Focal lengths, their intervals of 95 %, which were solved, and notes on those that are not determined."""
     notes: list[str] = []
     focal, interval, solved = [], [], []
-    covariance = None
-    if problem.shared:
-        free = problem.free(minimum.state, minimum.system.frame_gradient)
-        try:
-            schur = solve_arrow(minimum.system, 1e-9, free).schur
-            covariance = np.linalg.pinv(schur, hermitian=True) * FOCAL_INFLATION * problem.identity_weight
-        except np.linalg.LinAlgError:
-            covariance = np.full((problem.shared, problem.shared), 4.0)
+    sigmas = iter(_focal_sigmas(problem, minimum))
     for v, view in enumerate(problem.views):
         value = float(np.median(view.fx) * minimum.state.focal[v])
         focal.append(value)
         solved.append(view.solve_focal)
-        if not view.solve_focal or covariance is None:
+        if problem.focal_column[v] < 0:
             interval.append([value, value])
             continue
-        at = problem.focal_column[v]
-        sigma = float(np.sqrt(max(covariance[at, at], 0.0)))
+        sigma = next(sigmas)
         interval.append([float(value * np.exp(-1.96 * sigma)), float(value * np.exp(1.96 * sigma))])
         if sigma > _DETERMINED:
             notes.append(
@@ -288,3 +266,16 @@ def _focal(problem: Problem, minimum: Minimum) -> tuple[list[float], list[list[f
                 f"{interval[-1][1]:.0f} px): give the camera, or a frame in which the face comes nearer."
             )
     return focal, interval, solved, notes
+
+
+def _focal_sigmas(problem: Problem, minimum: Minimum) -> list[float]:
+    """Standard deviations of the logarithms of the solved focal lengths; their prior's where nothing else is known."""
+    prior = problem.settings.focal_prior
+    solved = sum(column >= 0 for column in problem.focal_column)
+    if not solved:
+        return []
+    try:
+        honest = focal_sigmas(problem, minimum)
+    except np.linalg.LinAlgError:
+        return [prior] * solved
+    return [float(1.0 / np.sqrt(1.0 / s**2 + 1.0 / prior**2)) for s in honest]

@@ -49,6 +49,13 @@ class PointBasis:
     eye_rest: Array
     eye_identity: Array
 
+    def places(self) -> Array:
+        """(N, 3) the points of the head at rest, canonical metres, for the mean identity."""
+        points = self.rest.copy()
+        for share in (self.jaw, *self.eyes):
+            points[share.index] += share.rest
+        return points
+
     def subset(self, keep: NDArray[np.int64]) -> "PointBasis":
         """The basis of the points `keep` (indices), in that order."""
         place = np.full(len(self.rest), -1)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facequery.fitting.arrow import ArrowSystem
-from facequery.fitting.points import PointBasis, evaluate, eye_angles, frame_jacobian, jaw_motion
+from facequery.fitting.points import JawMotion, PointBasis, evaluate, eye_angles, frame_jacobian, jaw_motion
 from facequery.fitting.rows import fill_rows
 from facequery.fitting.settings import FitSettings
 from facequery.fitting.state import EXPRESSION, EYES, PER_FRAME, State, View
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from facequery.head.model import HeadModel
 
 Array = NDArray[np.float64]
+Moved = tuple[Array, JawMotion]
 _CHUNK = 4000  # landmarks whose Jacobian is held at once
 _THREADS = 2  # that build the normal equations
 _NEAR = 1e-3  # metres: nothing is seen nearer to the camera than this
@@ -47,6 +48,7 @@ class Problem:
     model_error: float = 0.0  # metres: what the model cannot follow, added to sigma
     data_weight: float = 1.0  # share of the landmarks that count as independent of each other
     expression_weight: float = 1.0  # of the expression prior: less where landmarks agree better than their sigma says
+    common: float = 0.0  # share of the landmarks' variance in which they are wrong together
     identity_weight: float = 1.0  # how often the identity prior counts, for frames that are not independent
     focal_tilt: tuple[float, ...] = ()  # per view: slope of a cost that is linear in the logarithm of its focal length
     frozen: NDArray[np.bool_] | None = None  # (F,) frames that stay as they are
@@ -126,6 +128,20 @@ class Problem:
         """Weight of a squared, normalised residual under the Geman-McClure kernel."""
         c2 = self.robust**2
         return self.data_weight * weight * (c2 / (c2 + square)) ** 2
+
+    def residuals(self, state: State) -> tuple[list[Array], list[Array], list[Array]]:
+        """Per view the gaps (F, N, 2) px between model and landmarks, their weights (F, N) in the normal equations, and
+        the precision (F, N)."""
+        pixels, depths = self.project(state)
+        gaps, weights, precision = [], [], []
+        for v, view in enumerate(self.views):
+            inverse = self.precision(state, v, depths[v])
+            gap = pixels[v] - view.xy
+            weight = inverse * self._weights((gap**2).sum(-1) * inverse, view.weight)
+            precision.append(inverse)
+            gaps.append(gap)
+            weights.append(np.where(depths[v] > _NEAR, weight, 0.0))
+        return gaps, weights, precision
 
     # ---- cost ----------------------------------------------------------------------------------------------------
 
@@ -214,17 +230,8 @@ class Problem:
     def linearise(self, state: State) -> tuple[ArrowSystem, list[Array]]:
         """Gauss-Newton normal equations at `state`, and the precision per view that they were made with."""
         system = ArrowSystem.zeros(self.frames, PER_FRAME, self.shared)
-        pixels, depths = self.project(state)
-        points = self.canonical(state)
-        jaw = jaw_motion(self.model, state.identity, state.expression, by_identity=self.modes > 0)
-        gaps, weights, precision = [], [], []
-        for v, view in enumerate(self.views):
-            inverse = self.precision(state, v, depths[v])
-            gap = pixels[v] - view.xy
-            weight = inverse * self._weights((gap**2).sum(-1) * inverse, view.weight)
-            precision.append(inverse)
-            gaps.append(gap)
-            weights.append(np.where(depths[v] > _NEAR, weight, 0.0))
+        points, jaw = self.moved(state)
+        gaps, weights, precision = self.residuals(state)
 
         def part(frames: NDArray[np.int64], columns: NDArray[np.float32]) -> tuple[Array, Array]:
             """Adds some frames to the system; returns what they add to what is shared."""
@@ -279,13 +286,23 @@ class Problem:
         fill_rows(points, some, columns, root, head, camera, scales, places, _NEAR, out)
         return out
 
-    def jacobian(self, state: State, v: int, f: int) -> NDArray[np.float32]:
-        """Jacobian (N, 2, 62 + S) of the pixels of one frame of one view by its unknowns and the shared ones."""
-        jaw = jaw_motion(self.model, state.identity, state.expression)
+    def jacobian(
+        self, state: State, v: int, f: int, some: NDArray[np.int64] | None = None, moved: Moved | None = None
+    ) -> NDArray[np.float32]:
+        """Jacobian (n, 2, 62 + S) of the pixels of one frame of one view by its unknowns and the shared ones.
+
+        `some` (n,): of these landmarks alone; `moved`: what `moved(state)` gave, for many frames of one state.
+        """
+        points, jaw = moved or self.moved(state)
         columns = self._linear_columns()[0]
         frame_jacobian(self.basis, state.identity, state.eyes, jaw, f, self.names, columns)
-        every = np.arange(len(columns))
-        return self._rows(state, v, f, self.canonical(state)[f], every, columns, np.ones(len(columns)))
+        some = np.arange(len(columns)) if some is None else some
+        return self._rows(state, v, f, points[f], some, columns, np.ones(len(some)))
+
+    def moved(self, state: State) -> Moved:
+        """The canonical landmarks (F, N, 3) of a state and its jaw."""
+        jaw = jaw_motion(self.model, state.identity, state.expression, by_identity=self.modes > 0)
+        return self.canonical(state), jaw
 
     def _add_priors(self, system: ArrowSystem, state: State) -> None:
         s = self.settings

@@ -122,17 +122,17 @@ def spread_landmarks(basis: PointBasis, views: list[View], count: int) -> NDArra
         return seen
     if len(seen) > 20 * count:
         seen = np.sort(np.random.default_rng(0).choice(seen, 20 * count, replace=False))
-    points = basis.rest[seen].copy()
-    for share in (basis.jaw, *basis.eyes):
-        place = np.searchsorted(seen, share.index)
-        inside = (place < len(seen)) & (seen[np.minimum(place, len(seen) - 1)] == share.index)
-        points[place[inside]] += share.rest[inside]
-    chosen = np.zeros(count, np.int64)
+    return np.sort(seen[farthest(basis.places()[seen], count)])
+
+
+def farthest(points: Array, count: int) -> NDArray[np.int64]:
+    """Indices of up to `count` of the points (N, 3), the first and then ever the one farthest from those before."""
+    chosen = np.zeros(min(count, len(points)), np.int64)
     nearest = np.full(len(points), np.inf)
-    for i in range(1, count):
+    for i in range(1, len(chosen)):
         nearest = np.minimum(nearest, ((points - points[chosen[i - 1]]) ** 2).sum(1))
         chosen[i] = int(np.argmax(nearest))
-    return np.sort(seen[chosen])
+    return chosen
 
 
 def with_focal(problem: Problem, state: State, factor: float) -> State:

@@ -58,6 +58,8 @@ def set_statistics(problem: Problem, model_error: float, expression_weight: floa
     blur = depth if depth is not None else model_error * _pixels_per_metre(problem)
     share = float(np.clip(blur**2 / (blur**2 + noise**2), problem.settings.correlation, 0.9))
     count = max(float(used.sum(1).mean()), 1.0)
+    # What sigma holds and the residuals do not, landmarks get wrong together.
+    problem.common = max(share, 1.0 - expression_weight)
     problem.data_weight = min(1.0 / ((1.0 - share) / count + share / _NEIGHBOURHOOD) / count, 1.0)
     frames = float(problem.frames)
     worth = 1.0 / ((1.0 - share) / frames + share / _DIFFERENT_FRAMES)
@@ -67,9 +69,7 @@ def set_statistics(problem: Problem, model_error: float, expression_weight: floa
 def _pixels_per_metre(problem: Problem) -> float:
     """Median size of a metre at the face in the first view, from the spread of its landmarks against the mean head."""
     view = problem.views[0]
-    points = problem.basis.rest.copy()
-    for share in (problem.basis.jaw, *problem.basis.eyes):
-        points[share.index] += share.rest
+    points = problem.basis.places()
     sizes = []
     for f in range(0, problem.frames, max(problem.frames // 20, 1)):
         used = view.weight[f] > 0
