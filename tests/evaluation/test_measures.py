@@ -33,6 +33,14 @@ def test_a_missed_face_counts_as_all_wrong_and_groups_add_up():
     assert area_under_curve(np.zeros(3)) == 1.0 and area_under_curve(np.ones(3)) == 0.0
 
 
+def test_sets_that_count_pixels_from_one_are_brought_to_the_same_place(tmp_path):
+    rows = [{"image": "a.jpg", "layout": "ibug68", "points": np.ones((68, 2)).tolist()}]  # the top-left pixel's centre
+    for name, first in (("lfpw", 0.5), ("anything", 1.5)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "landmarks.json").write_text(json.dumps(rows))
+        assert load_annotated(tmp_path / name).points[0, 0].tolist() == [first, first]
+
+
 def test_annotations_are_read_with_half_a_pixel_added(tmp_path):
     rows = [{"image": "a.jpg", "layout": "ibug68", "points": np.arange(136.0).reshape(68, 2).tolist()}]
     (tmp_path / "landmarks.json").write_text(json.dumps(rows))

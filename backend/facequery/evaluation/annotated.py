@@ -12,6 +12,12 @@ from facequery.errors import UserError
 from facequery.evaluation.errors import OUTER_EYE_CORNERS, inter_ocular
 from facequery.geometry.crops import crop_from_box, invert_affine, sample_crop
 
+# Where a set's files put the centre of the top-left pixel, both coordinates; elsewhere it is at 0. 300-W's count from 1
+# as MATLAB does. The horizontal offset shows it, for in the mean over both sides a detector that averages with the
+# mirrored picture cannot have one: with 0 assumed everywhere, ours lay 0.9 and 1.5 pixels (MediaPipe's mesh 1.0 and
+# 1.3) to the left of LFPW's and AFW's points, whatever the size of the face, and 0.6 and 0.4 of London's and Canada's.
+FIRST_CENTRE = {"lfpw": 1.0, "afw": 1.0, "london": 0.5, "canada": 0.5}
+
 
 @dataclass(frozen=True)
 class AnnotatedSet:
@@ -61,8 +67,8 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
 def load_annotated(folder: Path) -> AnnotatedSet:
     """Read a folder with pictures and `landmarks.json`: a list of `{image, layout, points}`.
 
-    The file has pixel centres on integers: half a pixel is added. Raises UserError for a missing or malformed file, an
-    unknown layout, or more than one layout.
+    The file has pixel centres on integers, the first at 0 unless the folder's name is in FIRST_CENTRE: that is mended.
+    Raises UserError for a missing or malformed file, an unknown layout, or more than one layout.
     """
     file = folder / "landmarks.json"
     if not file.exists():
@@ -78,7 +84,7 @@ def load_annotated(folder: Path) -> AnnotatedSet:
         raise UserError(
             f'"{file}" must hold one of the layouts {", ".join(OUTER_EYE_CORNERS)}.', "Split it by layout.", "FQ523"
         )
-    return AnnotatedSet(folder.name, layouts.pop(), paths, points + 0.5)
+    return AnnotatedSet(folder.name, layouts.pop(), paths, points + 0.5 - FIRST_CENTRE.get(folder.name, 0.0))
 
 
 def to_crop(points: NDArray, crops: NDArray) -> NDArray[np.float64]:
