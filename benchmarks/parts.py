@@ -25,7 +25,7 @@ from facequery.geometry.rotations import angle_between
 from facequery.head.layouts import load_layout
 from facequery.head.model import HeadModel
 from facequery.models.landmarks import LandmarkConfig, LandmarkNet, images_to_input
-from facequery.models.spatial_transformer import matrices, resample
+from facequery.models.spatial_transformer import Localiser, matrices, resample
 from facequery.models.weights import load_weights, save_weights
 from facequery.training.configs import TrainConfig
 from facequery.training.examples import Example, Mix, Source
@@ -35,12 +35,14 @@ from numpy.typing import NDArray
 
 from benchmarks import stored_draws
 from benchmarks.ablations import LOSS, REGION, SIZE
+from benchmarks.localiser_start import learn_to_place
 from benchmarks.small_runs import ROOT, SHARED, Clock, OutOfTime, finished, held_out
 
 RESULTS = ROOT / "benchmarks" / "results"
 BATCH, DRAWS = 16, 3_000
 OFFSET = (0.06, 0.06, 0.0)  # network units (6 mm each) by which the second data set's landmarks lie beside the first's
-SAMPLES = {"transformer": 8_000, "head3d": 6_400, "correction": 3_200}
+SAMPLES = {"transformer": 2_400, "head3d": 6_400, "correction": 3_200}
+START_STEPS = 1_600  # of the localiser's quick start, 32 pictures each
 WEIGHTS = "weights/landmarks.safetensors"
 SHOWN, TILE = 8, 104  # pictures in a row, and their side in pixels
 Figures = dict[str, float]
@@ -62,14 +64,22 @@ def config_of(name: str, samples: int) -> TrainConfig:
     )  # fmt: skip
 
 
-def beginning(name: str, folder: Path) -> Path:
+def beginning(config: TrainConfig, folder: Path, draws: int) -> Path:
     """The weights that a run begins with: those that ship; for the 3D head their encoder and descriptor alone, because
-    its predictor answers in space."""
-    if name != "head3d":
-        return asset(WEIGHTS)
+    its predictor answers in space; for the spatial transformer with a localiser that has made a quick start."""
     tensors, card = load_weights(asset(WEIGHTS))
-    path = folder / "descriptor.safetensors"
-    save_weights(path, {k: v for k, v in tensors.items() if k.startswith(("encoder.", "descriptor."))}, card)
+    path = folder / "beginning.safetensors"
+    if path.exists():
+        return path
+    if config.model.space == "3d":
+        tensors = {k: v for k, v in tensors.items() if k.startswith(("encoder.", "descriptor."))}
+    if config.model.spatial:
+        torch.set_num_threads(1)
+        torch.manual_seed(config.seed)
+        localiser = Localiser()
+        learn_to_place(localiser, stored_draws.renders(SHARED, draws, REGION, True), START_STEPS)
+        tensors |= {f"localiser.{name}": value for name, value in localiser.state_dict().items()}
+    save_weights(path, tensors, card)
     return path
 
 
@@ -196,7 +206,7 @@ def show_correction(task: LandmarkTask, state: dict, picture: Path) -> Figures:
 
     for place, step in zip(positions[:, :2], shift[1, :, :2], strict=True):
         cv2.line(canvas, pixel(place), pixel(place + true[:2] / 1000), (170, 170, 170), 2, cv2.LINE_AA, 4)
-        cv2.line(canvas, pixel(place), pixel(place + step / 1000), (30, 110, 220), 1, cv2.LINE_AA, 4)
+        cv2.line(canvas, pixel(place), pixel(place + step / 1000), (230, 110, 30), 1, cv2.LINE_AA, 4)
         cv2.circle(canvas, pixel(place), 20, (20, 20, 20), -1, cv2.LINE_AA, 4)
     cv2.imwrite(str(picture), canvas[..., ::-1])
     return {
@@ -214,9 +224,10 @@ SHOW: dict[str, Callable[[LandmarkTask, dict, Path], Figures]] = {
 TEXTS = {
     "transformer": """## Spatial transformer
 
-Trained by landmarks alone on regions with the face anywhere in them, 15 % to 100 % of their height, at any roll
-({samples:,} samples). Eight of 200 held-out renders with the crop before (red) and after training (green); the crops
-before; the crops after.
+Trained by landmarks alone on regions with the face anywhere in them, 15 % to 100 % of their height, half of them at any
+roll: the localiser by laying the resting head's landmarks over the labelled ones ({start:,} samples of 64 px,
+`benchmarks/localiser_start.py`), then all of the network by its landmark loss ({samples:,} samples). Eight of 200
+held-out renders with the crop before (red) and after training (green); the crops before; the crops after.
 
 ![crops](parts_transformer.png)
 
@@ -265,7 +276,7 @@ def write_report(folder: Path, results: Path) -> None:
         if result.exists():
             known = json.loads(result.read_text())
             samples = known["config"]["steps"] * BATCH
-            lines.append(text.format(**known["figures"], samples=samples))
+            lines.append(text.format(**known["figures"], samples=samples, start=32 * START_STEPS))
             lines.append(f"{known['figures']['cpu_minutes']} minutes of one core.\n")
     (results / "parts.md").write_text("\n".join(lines))
 
@@ -280,12 +291,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of parts.md and the pictures")
     options = parser.parse_args()
     config = config_of(options.part, options.samples or SAMPLES[options.part])
+    place = options.folder / options.part
     options.out.mkdir(parents=True, exist_ok=True)
     picture = options.out / f"parts_{options.part}.png"
     try:
         figures = finished(
-            config, options.folder / options.part, Clock(options.minutes), lambda: mix_of(config, options.draws),
-            lambda task, state: SHOW[options.part](task, state, picture), beginning(options.part, options.folder),
+            config, place, Clock(options.minutes), lambda: mix_of(config, options.draws),
+            lambda task, state: SHOW[options.part](task, state, picture), beginning(config, place, options.draws),
         )  # fmt: skip
     except OutOfTime:
         raise SystemExit("Not finished; the same command goes on.") from None
