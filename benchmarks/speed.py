@@ -1,6 +1,6 @@
 """How fast it is: the whole pipeline against MediaPipe's face mesh, time against points, memory, the worker.
 
-    python -m benchmarks.speed [--rounds 2] [--frames 240] [--long] [--environment DIR] [--out benchmarks/results/speed.md]
+    python -m benchmarks.speed [--rounds 2] [--frames 240] [--long] [--environment DIR] [--out FILE]
 
 The shot is the bundled sample, enlarged to 720p, played to and fro, as H.264. MediaPipe and the pipeline take turns on
 it, each in a process of its own; the least time of a round counts. `--long` adds what takes minutes: 10,000 frames, and
@@ -30,7 +30,6 @@ import torch
 from facequery.assets import asset
 from facequery.detection.detector import Detector
 from facequery.geometry.crops import crop_from_points, sample_crop
-from facequery.head.layouts import load_layout
 from facequery.head.model import HeadModel
 from facequery.head.queries import QuerySet
 from facequery.head.sampling import uniform
@@ -51,7 +50,9 @@ _PICTURES = 8  # of a batch, for the plot
 def film(path: Path, frames: int, width: int, height: int) -> Path:
     """The sample shot as H.264 of that size, to and fro; `frames` of them."""
     files = sorted(asset("sample/plate").glob("*.jpg"))
-    pictures = [cv2.resize(cv2.imread(str(f)), (width, height), interpolation=cv2.INTER_CUBIC) for f in files]
+    pictures: list[Any] = [
+        cv2.resize(cv2.imread(str(f)), (width, height), interpolation=cv2.INTER_CUBIC) for f in files
+    ]
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream("libx264", rate=Fraction(24))
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
@@ -74,7 +75,7 @@ def looped(path: Path, source: Path, frames: int) -> Path:
                 given = film_.streams.video[0]
                 if stream is None:
                     stream = target.add_stream_from_template(given)
-                packets = [packet for packet in film_.demux(given) if packet.dts is not None]
+                packets: list[Any] = [packet for packet in film_.demux(given) if packet.dts is not None]
                 length = int(packets[0].duration)
                 for packet in packets:
                     packet.pts, packet.dts = packet.pts + shift, packet.dts + shift

@@ -133,6 +133,21 @@ class _MLPPredictor(nn.Module):
         return self.last(x.float()), x
 
 
+class _LocalMaps(nn.Module):
+    """The maps of local refinement; unpacked with the channels of a cell side by side in memory, for `sampled`."""
+
+    def __init__(self, maps: LocalMaps, kind: torch.dtype) -> None:
+        super().__init__()
+        self.kind, self.maps, self.numbers = kind, _in_kind(maps, kind), maps.numbers
+        self.given = maps.unpacked
+
+    def forward(self, maps: list[Tensor]) -> list[Tensor]:
+        return self.maps(maps)
+
+    def unpacked(self, numbers: Tensor) -> list[Tensor]:
+        return [each.to(self.kind).contiguous(memory_format=torch.channels_last) for each in self.given(numbers)]
+
+
 class _Refiner(nn.Module):
     """Local refinement; the map is gathered cell by cell instead of channel by channel."""
 
@@ -144,7 +159,7 @@ class _Refiner(nn.Module):
         self.from_fine = _Linear(refiner.from_fine, kind, "none")
 
     def forward(self, local: list[Tensor], known: Tensor, xy: Tensor, log_sigma: Tensor) -> tuple[Tensor, Tensor]:
-        coarse, fine = (sampled(each.to(self.kind), xy) for each in local)
+        coarse, fine = (sampled(each, xy) for each in local)
         x = F.gelu(self.from_map(coarse).add_(self.from_fine(fine)).add_(known))
         step = self.last(self.second(x).float())
         return xy + REACH * step[..., :2], log_sigma + step[..., 2]
@@ -185,7 +200,7 @@ def _head_in_kind(head: nn.Module, kind: torch.dtype) -> nn.Module:
 _READY: dict[type, Callable[[Any, torch.dtype], nn.Module]] = {
     MobileNetV2: _MobileNetV2,
     DescriptorHead: _head_in_kind,
-    LocalMaps: _in_kind,
+    LocalMaps: _LocalMaps,
     MLPPredictor: _MLPPredictor,
     Refiner: _Refiner,
     nn.Conv2d: _in_kind,
