@@ -164,6 +164,18 @@ def test_a_running_and_a_waiting_request_can_be_cancelled(client):
     assert client.call("count", 1, to=2) == Result(1, 2)  # the id is free again
 
 
+def test_cancelling_does_not_wait_for_a_method_that_still_loads(client):
+    client.send(Request("stubborn", {}, 1))
+    while not client.next().params.get("busy"):  # a heartbeat that names it
+        pass
+    client.send(Request("cancel", {"id": 1}, 2))
+    answers = {m.id: m for m in (client.answer(), client.answer())}
+    assert answers[2] == Result(2, {"cancelled": True})
+    assert isinstance(answers[1], Failure) and answers[1].kind == messages.CANCELLED
+    client.send(Request("cancel", {"id": 1}, 3))
+    assert client.answer(3) == Result(3, {"cancelled": True})  # and no second answer for 1
+
+
 @pytest.mark.parametrize(
     ("kind", "code"),
     [("user", "FQ230"), ("memory", "FQ395"), ("disk", "FQ396"), ("file", "FQ397"), ("bug", "FQ399"), ("exit", "FQ399")],

@@ -46,6 +46,7 @@ class Context:
         self._send = send
         self._cancelled = threading.Event()
         self._last: tuple[str, float] = ("", 0.0)
+        self.begun = False  # whether the method has come to its first look; before, it loads libraries and networks
 
     @property
     def cancelled(self) -> bool:
@@ -54,6 +55,7 @@ class Context:
 
     def check(self) -> None:
         """Raise Cancelled if the request was cancelled; to be called several times a second."""
+        self.begun = True
         if self._cancelled.is_set():
             raise Cancelled
 
@@ -112,6 +114,7 @@ class _Task:
     request: Request
     context: Context
     started: bool = field(default=False)
+    answered: bool = field(default=False)  # before its end
 
 
 class Worker:
@@ -199,8 +202,10 @@ class Worker:
             if task is None:
                 return {"cancelled": False}
             task.context.cancel()
-            waiting = not task.started
-            if waiting:
+            # One that still loads libraries would only notice later, and do nothing more than that.
+            waiting = not task.answered and not (task.started and task.context.begun)
+            task.answered = task.answered or waiting
+            if not task.started:
                 del self._tasks[task.context.id]
         if waiting:
             self._fail(task.context.id, "Cancelled.", messages.CANCELLED, "FQ394")
@@ -215,7 +220,8 @@ class Worker:
             answer = self._run(task)
             with self._guard:
                 del self._tasks[task.context.id]
-            self._send(answer)
+            if not task.answered:
+                self._send(answer)
 
     def _run(self, task: _Task) -> Message:
         id = task.context.id
