@@ -1,5 +1,7 @@
 """The commands about FaceQuery itself: demo, layouts, models, worker, doctor."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -73,11 +75,16 @@ def worker() -> None:
     serve()
 
 
-def doctor() -> None:
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON, for programs.")] = False,
+) -> None:
     """Check this installation. Exit code 1 when something that is needed is missing."""
     from facequery.pipeline.doctor import examine
 
     findings = examine()
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=1))
+        raise typer.Exit(int(any(finding.needed and not finding.good for finding in findings)))
     table = Table("", "what", "found", "what to do")
     for finding in findings:
         sign = "[green]ok[/]" if finding.good else ("[red]bad[/]" if finding.needed else "[yellow]--[/]")

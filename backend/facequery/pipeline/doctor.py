@@ -6,8 +6,10 @@ import importlib.util
 import os
 import platform
 import shutil
+import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +30,8 @@ _LIBRARIES = {
     "numba": "numba",
 }
 _FILES = ("head/head.npz", "head/bones.npz", "weights/landmarks.safetensors", "weights/finder.safetensors", "layouts")
+_VIDEO = ("h264", "hevc", "prores", "dnxhd", "mjpeg", "mpeg4", "vp9", "av1")
+_PICTURES = ("openexr", "dpx", "tiff", "png", "jpeg", "cineon")
 _OPTIONAL = {
     "usd-core": ("pxr", "USD exports need it: install the extra usd."),
     "distributed": ("distributed", "`facequery farm` needs it: install the extra farm."),
@@ -55,18 +59,20 @@ def examine() -> list[Finding]:
     findings += [_library(name, module) for name, module in _LIBRARIES.items()]
     if not all(finding.good for finding in findings):
         return findings
-    findings.append(_devices())
+    findings += _devices()
     findings += [_file(name) for name in _FILES]
-    findings.append(_codec())
+    findings += [_encoder(), _decoders(), _pictures()]
     findings += [_optional(name, module, advice) for name, (module, advice) in _OPTIONAL.items()]
     findings.append(_blender())
-    free = shutil.disk_usage(Path.cwd()).free
-    findings.append(Finding("free disk", f"{free / 1e9:.0f} GB", free > _FREE, "Dense tracks need room.", needed=False))
+    findings += [_room("free disk here", Path.cwd()), _room("free for temporary files", Path(tempfile.gettempdir()))]
     findings.append(_try("temporary files", _write, "Make room, or set TMPDIR to a folder that may be written to."))
     findings.append(_try("EXR, colour", _exr, "Run install.py again; look at $OCIO if it is set."))
     if all(finding.good for finding in findings if finding.needed):
         findings.append(_try("weights", _licences))
-        findings.append(_try("detector", _detect))
+        findings.append(_try("face on the sample", _detect))
+        findings.append(
+            _try("worker for Blender", _greeting, "Start `facequery worker` by hand and read what it says.")
+        )
     return findings
 
 
@@ -78,13 +84,30 @@ def _library(name: str, module: str) -> Finding:
         return Finding(name, str(error), False, "Run install.py again.")
 
 
-def _devices() -> Finding:
+def _devices() -> list[Finding]:
+    """The processor, and every accelerator that PyTorch names, on which something small is computed."""
     import torch
 
-    names = [f"{os.cpu_count()} cores"]
-    names += [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    names += ["Apple GPU"] if torch.backends.mps.is_available() else []
-    return Finding("devices", ", ".join(names), True)
+    memory = (
+        f", {os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9:.0f} GB" if hasattr(os, "sysconf") else ""
+    )
+    findings = [Finding("processor", f"{os.cpu_count()} cores{memory}", True)]
+    names = {f"cuda:{i}": torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())}
+    if torch.backends.mps.is_available():
+        names["mps"] = "Apple GPU"
+    for device, name in names.items():
+
+        def compute(device: str = device, name: str = name) -> str:
+            value = float((torch.ones(8, 8, device=device) @ torch.ones(8, 8, device=device)).sum().cpu())
+            if value != 512.0:
+                raise ValueError(f"{name} says that 8 x 8 x 8 is {value}")
+            return name
+
+        findings.append(_try(device, compute, "Update its driver, or work with --device cpu.", needed=False))
+    if not names:
+        advice = "It works, more slowly. With an NVIDIA card: run install.py --cuda."
+        findings.append(Finding("accelerator", "none", False, advice, needed=False))
+    return findings
 
 
 def _file(name: str) -> Finding:
@@ -94,11 +117,30 @@ def _file(name: str) -> Finding:
         return Finding(name, str(error), False, "Get the repository, or the wheel, again.")
 
 
-def _codec() -> Finding:
+def _encoder() -> Finding:
     import av
 
     good = "libx264" in av.codecs_available
     return Finding("h264 encoder", "libx264" if good else "none", good, "Previews use MPEG-4 instead.", needed=False)
+
+
+def _decoders() -> Finding:
+    """Whether the videos of cameras and editors can be read."""
+    import av
+
+    missing = [name for name in _VIDEO if name not in av.codecs_available]
+    found = "all of " + ", ".join(_VIDEO) if not missing else "not " + ", ".join(missing)
+    return Finding("video decoders", found, not missing, "Install PyAV's own wheel: pip install --force-reinstall av.")
+
+
+def _pictures() -> Finding:
+    """Whether the kinds of pictures that plates come in can be read and written."""
+    import OpenImageIO as oiio
+
+    known = set(oiio.get_string_attribute("format_list").split(","))
+    missing = [name for name in _PICTURES if name not in known]
+    found = "all of " + ", ".join(_PICTURES) if not missing else "not " + ", ".join(missing)
+    return Finding("pictures", found, not missing, "Run install.py again.")
 
 
 def _optional(name: str, module: str, advice: str) -> Finding:
@@ -148,19 +190,58 @@ def _licences() -> str:
 
 
 def _detect() -> str:
-    from facequery.detection.detector import Detector
+    """The face in the bundled picture is found, and all its landmarks lie about it."""
+    from facequery.detection.detector import Detector, to_pixels
+    from facequery.detection.finder import FaceFinder
+    from facequery.geometry.crops import crop_from_points, sample_crop
     from facequery.head.layouts import load_layout
+    from facequery.shots.shot import open_shot
 
+    picture = open_shot(asset("sample") / "plate" / "shot.1001.jpg").display(0)
+    faces = FaceFinder.from_pretrained().find(picture)
+    if not faces:
+        raise ValueError("no face was found")
     detector = Detector.from_pretrained()
-    crop = np.full((1, detector.size, detector.size, 3), 128, np.uint8)
-    xy, sigma = detector.decode(detector.encode(crop), load_layout("ibug68").positions)
-    if not (np.isfinite(xy).all() and np.isfinite(sigma).all()):
-        raise ValueError("its output is not finite")
-    return "answers"
+    crop = crop_from_points(faces[0].points)
+    inside, spread = detector.look(sample_crop(picture, crop, detector.size)[None], load_layout("ibug68").positions)
+    xy, sigma = to_pixels(inside, spread, crop[None])
+    x, y, width, height = faces[0].box
+    middle = np.median(xy[0], axis=0)
+    if not np.isfinite(sigma).all() or not (x < middle[0] < x + width and y < middle[1] < y + height):
+        raise ValueError("its landmarks lie elsewhere")
+    return f"{len(xy[0])} landmarks, typically within {np.median(sigma):.1f} px"
 
 
-def _try(what: str, check: Callable[[], str], advice: str = "Run install.py again.") -> Finding:
+def _greeting() -> str:
+    """A worker of its own is started, greets, and goes."""
+    from facequery_protocol.messages import check_hello, decode
+
+    began = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "facequery", "worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     try:
-        return Finding(what, check(), True)
+        assert process.stdout is not None
+        words = check_hello(decode(process.stdout.readline()))
+        seconds = time.monotonic() - began
+        process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    return f"greets in {seconds:.1f} s, computes on {words['device']}"
+
+
+def _room(what: str, folder: Path) -> Finding:
+    free = shutil.disk_usage(folder).free
+    advice = f'Dense tracks need room; "{folder}" is the place.'
+    return Finding(what, f"{free / 1e9:.0f} GB", free > _FREE, advice, needed=False)
+
+
+def _try(what: str, check: Callable[[], str], advice: str = "Run install.py again.", needed: bool = True) -> Finding:
+    try:
+        return Finding(what, check(), True, needed=needed)
     except Exception as error:  # whatever it is, it is the finding
-        return Finding(what, f"{type(error).__name__}: {error}", False, advice)
+        return Finding(what, f"{type(error).__name__}: {error}", False, advice, needed)

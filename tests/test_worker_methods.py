@@ -1,0 +1,121 @@
+"""What clients ask of the worker, with anything for parameters: an error object each, and nothing outside the job."""
+
+import json
+import random
+import re
+from pathlib import Path
+
+import pytest
+from facequery.pipeline.job import JobRequest, open_job
+from facequery.pipeline.lock import job_lock
+from facequery.pipeline.run import run_job
+from facequery.worker import default_registry
+from facequery_protocol.messages import Failure, Result
+from worker_here import WorkerHere
+
+METHODS = [name for name in default_registry().names if name != "about"]
+SOURCES = ("methods.py", "export_methods.py", "app_methods.py", "fit_methods.py")
+
+
+def parameters() -> list[str]:
+    """Every word that could be a parameter of a method."""
+    import facequery.pipeline
+
+    home = Path(facequery.pipeline.__file__).parent
+    text = "".join((home / name).read_text(encoding="utf-8") for name in SOURCES)
+    return sorted(set(re.findall(r'"([a-z_]+)"', text)))
+
+
+def hostile(home: Path) -> list[object]:
+    return [None, True, False, 0, -1, 10**18, -(10**18), 1e308, 0.5, "", "x", "\0", "../../etc/passwd", "/etc/passwd",
+            "a" * 5000, "\ud800", "\N{RIGHT-TO-LEFT OVERRIDE}", [], [1], ["x"], [None], [[1, 2]], [[[]]], {}, {"a": 1},
+            {"schema": 1}, [1e308] * 3, str(home / "empty"), str(home / "a file"), str(home), "/dev/null"]  # fmt: skip
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture
+def home(tmp_path) -> Path:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "a file").write_text("x")
+    (tmp_path / "no job").mkdir()
+    (tmp_path / "no job" / "job.json").write_text("{}")
+    return tmp_path
+
+
+def test_any_parameters_without_a_job(home):
+    before, dice, words, values = files(home), random.Random(1), parameters(), hostile(home)
+    folders = [*values, *[str(home / "no job"), str(home / "empty")] * 6]
+    with WorkerHere() as worker:
+        for _ in range(400):
+            method = dice.choice(METHODS)
+            params = {word: dice.choice(values) for word in dice.sample(words, dice.randint(0, 6))}
+            if dice.random() < 0.9:
+                params["folder"] = dice.choice(folders)
+            answer = worker.call(method, **params)
+            if method != "export.list":
+                assert isinstance(answer, Failure) and answer.code != "FQ399", (method, params, answer)
+                assert answer.cause and "\n" not in answer.cause
+    assert files(home) == before
+
+
+def test_one_hostile_parameter_of_a_job_that_is_finished(home, sequence, networks):
+    run_job(JobRequest(shots=(sequence(count=3),), preview=False), home / "job")
+    before, dice, words, values = files(home), random.Random(2), parameters(), hostile(home)
+    with WorkerHere() as worker:
+        for _ in range(150):
+            params = {word: dice.choice(values) for word in dice.sample(words, dice.randint(2, 5))}
+            params["folder"] = str(home / "job")
+            answer = worker.call(method := dice.choice(["export.write", "report.write", "fit.run"]), **params)
+            assert isinstance(answer, Result) or answer.code != "FQ399", (method, params, answer)
+    after = files(home)
+    assert {name: after[name] for name in before} == before
+    assert all(name.startswith(("job/", "empty/")) for name in after if name not in before)
+
+
+NAMES = ["two words", 'it\'s "quoted"', "面 ünïcode", "per%cent #### $HOME", "-rf", "a;b&c|d", "new\nline"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_that_need_care_go_through_the_worker(tmp_path, sequence, networks, name):
+    place = tmp_path / name
+    pattern = Path(sequence(count=3))
+    place.mkdir()
+    pattern.parent.rename(place / name)
+    open_job(place / "job", JobRequest(shots=(str(place / name),), preview=False))
+    with WorkerHere() as worker:
+        answer = worker.call("job.run", folder=str(place / "job"))
+        assert isinstance(answer, Result), answer
+        assert answer.result["folder"] == str(place / "job") and "tracks.json" in answer.result["files"]
+        written = worker.call("export.write", folder=str(place / "job"), format="json")
+        assert isinstance(written, Result) and Path(written.result["files"][0]).is_file()
+
+
+def test_the_second_worker_on_a_job_refuses(tmp_path, sequence, networks):
+    job = tmp_path / "job"
+    open_job(job, JobRequest(shots=(sequence(count=3),), preview=False))
+    with WorkerHere() as worker:
+        with job_lock(job):
+            refused = worker.call("job.run", folder=str(job))
+            assert isinstance(refused, Failure) and refused.code == "FQ372" and "Another process" in refused.cause
+            assert not (job / "tracks.json").exists()
+        assert isinstance(worker.call("job.run", folder=str(job)), Result)
+
+
+def test_a_job_document_of_any_kind(tmp_path, sequence, networks):
+    """job.json with one setting replaced by something else: an error that says so, or a job that runs."""
+    pattern = sequence(count=2)
+    open_job(tmp_path / "job", JobRequest(shots=(pattern,), preview=False))
+    file = tmp_path / "job" / "job.json"
+    good = json.loads(file.read_text(encoding="utf-8"))
+    dice, values = random.Random(3), hostile(tmp_path)
+    with WorkerHere() as worker:
+        for _ in range(60):
+            document = json.loads(json.dumps(good))
+            place = document["request"] if dice.random() < 0.85 else document
+            place[dice.choice(sorted(place))] = dice.choice(values)
+            file.write_text(json.dumps(document), encoding="utf-8")
+            answer = worker.call("job.run", folder=str(tmp_path / "job"))
+            assert isinstance(answer, Result) or answer.code != "FQ399", (document, answer)
