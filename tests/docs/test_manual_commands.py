@@ -34,7 +34,7 @@ def morning(tmp_path_factory) -> Path:
     write_picture(folder / "face.jpg", _sample(FRAMES[0]))
     mask = np.zeros((64, 64, 3), np.uint8)
     mask[20:40, 20:40] = 255
-    for name in ("scar.png", "cheek.png"):
+    for name in ("freckles.png", "cheek.png"):
         write_picture(folder / name, mask)
     run(folder, TRACK)
     return folder
@@ -44,7 +44,7 @@ def morning(tmp_path_factory) -> Path:
 def finished(morning) -> Path:
     """The same folder with a second shot of the same person, and a mesh of their own."""
     shutil.copytree(morning / "job", morning / "other_job")
-    _write_skull(morning)
+    _write_documents(morning)
     return morning
 
 
@@ -54,8 +54,8 @@ def _sample(number: int) -> np.ndarray:
     return np.ascontiguousarray(cv2.imread(str(asset("sample") / "plate" / f"shot.{number}.jpg"))[..., ::-1])
 
 
-def _write_skull(folder: Path) -> None:
-    """Our own skull as somebody's scan in millimetres, and the document that places it."""
+def _write_documents(folder: Path) -> None:
+    """Our own skull as somebody's scan in millimetres, the document that places it, and a pin."""
     from facequery.head.layouts import load_layout
 
     model = HeadModel.load()
@@ -69,6 +69,9 @@ def _write_skull(folder: Path) -> None:
     document = {"schema": "facequery.mesh", "version": 1, "part": "skull", "file": "scan.obj", "unit": 0.001,
                 "layout": "skull", "landmarks": landmarks}  # fmt: skip
     (folder / "skull.json").write_text(json.dumps(document), encoding="utf-8")
+    pins = [{"frame": FRAMES[1], "landmark": "ibug68.30", "xy": [505.0, 325.0]}]
+    corrections = {"schema": "facequery.corrections", "version": 1, "pins": pins}
+    (folder / "corrections.json").write_text(json.dumps(corrections), encoding="utf-8")
 
 
 def run(folder: Path, words: list[str]) -> None:
