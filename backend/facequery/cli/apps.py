@@ -86,6 +86,9 @@ def segment(
     ids: Annotated[bool, typer.Option("--ids", help="One picture of region numbers a frame.")] = False,
     cryptomatte: Annotated[bool, typer.Option("--cryptomatte", help="One Cryptomatte EXR a frame.")] = False,
     cut: Cut = True,
+    edges: Annotated[
+        bool, typer.Option("--edges/--no-edges", help="End at hair, clothes and lips as the picture shows them.")
+    ] = True,
     refine: Refine = False,
     reference: References = None,
     fit: Fit = False,
@@ -101,7 +104,7 @@ def segment(
     request, folder = _job(shot, out, given)
     wanted = SegmentRequest(
         tuple(regions or STANDARD), f".{format}", ids, cut, refine or bool(reference), fit, name, overwrite,
-        cryptomatte, tuple(reference or []),
+        cryptomatte, tuple(reference or []), edges,
     )  # fmt: skip
     print(f"Writes {folder / name}")
     with progress_bars() as report:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from facequery.apps.cryptomatte import cryptomatte
+from facequery.apps.edges import HeadZones, follow_edges
 from facequery.apps.mattes import face_mattes, id_picture
 from facequery.apps.regions import STANDARD, Region, load_regions, standard_regions
 from facequery.apps.visibility import not_covered
@@ -23,7 +24,8 @@ class SegmentRequest:
     """regions: names of the standard set and files of own ones; suffix: ".exr" or ".png"; ids: one picture of numbers
     instead of a matte for each region; cryptomatte: one Cryptomatte instead; cut: leave out what sigma says is hidden
     behind other things; refine: align to the picture at native resolution, comparing with the frames `references`, the
-    job's if there are none; fit: the fitted mesh in the place of the dense landmarks."""
+    job's if there are none; fit: the fitted mesh in the place of the dense landmarks; edges: end at hair, clothes, lips
+    and the outline of the head as the picture shows them."""
 
     regions: tuple[str, ...] = STANDARD
     suffix: str = ".exr"
@@ -35,6 +37,7 @@ class SegmentRequest:
     overwrite: bool = False
     cryptomatte: bool = False
     references: tuple[int, ...] = ()
+    edges: bool = True
 
 
 def chosen_regions(names: Sequence[str], seen: FaceShot) -> list[Region]:
@@ -74,11 +77,13 @@ def run_segment(
     settings = {
         "regions": list(wanted.regions), "suffix": wanted.suffix, "ids": wanted.ids, "cut": wanted.cut,
         "refine": wanted.refine, "fit": wanted.fit, "names": names, "cryptomatte": wanted.cryptomatte,
-        "references": list(wanted.references),
+        "references": list(wanted.references), "edges": wanted.edges,
     }  # fmt: skip
     open_output(target, settings, wanted.overwrite)
     shot, written = seen.shot, []
     source = seen.source(wanted.refine, wanted.fit, progress, references=wanted.references or request.references)
+    head = seen.head
+    zones = HeadZones.of(head.model, head.triangles, head.count)
     for index, plate in shot.frames():
         number = int(shot.frame_numbers[index])
         files = _files(target, regions, number, wanted)
@@ -87,7 +92,9 @@ def run_segment(
             face = source.read(index, plate)
             if face is not None:
                 visible = not_covered(face) if wanted.cut else None
-                mattes = face_mattes(face, seen.head.model, regions, shot.width, shot.height, visible)
+                mattes = face_mattes(face, head.model, regions, shot.width, shot.height, visible)
+                if wanted.edges:
+                    mattes = follow_edges(mattes, regions, plate, face, zones)
             for file in files:
                 file.parent.mkdir(parents=True, exist_ok=True)
             if wanted.cryptomatte:
