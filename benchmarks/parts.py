@@ -237,8 +237,8 @@ held-out renders with the crop before (red) and after training (green); the crop
 | size, ratio to the usual one | {before_size_ratio} | {after_size_ratio} |
 | turn, degrees from the usual one | {before_turn_degrees} | {after_turn_degrees} |
 
-Place and size come first; the turn of faces that lie on their side or stand on their head takes more samples than these.
-The time below is without the localiser's start.
+Place and size come first; the turn of faces that lie on their side or stand on their head takes more samples than
+these. The time below is without the localiser's start.
 """,
     "head3d": """## 3D head
 
