@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from facequery.fitting.contact import JawContact
 from facequery.fitting.fit import fit_shot
 from facequery.fitting.freeform import FaceField
 from facequery.fitting.settings import FitSettings
@@ -15,7 +16,7 @@ from facequery.head.queries import QuerySet
 from scenes import degrees_between
 from scipy.sparse import identity
 from scipy.spatial import cKDTree
-from toy_head import ToyTracks
+from toy_head import ToyActor, ToyTracks
 
 CAMERA = Camera.pinhole(1280, 720, 1500.0)
 
@@ -43,25 +44,44 @@ def test_teeth_meet_at_closed_mouth_and_part_as_it_opens(model: HeadModel, seed:
     assert all(one < two for one, two in pairwise(gaps)) and gaps[2] > 0.003
 
 
-@pytest.mark.parametrize(
-    ("weights", "most"),
-    [({"jawOpen": 0.3}, 0.0005), ({"jawOpen": 1.0}, 0.0), ({"jawForward": 1.0}, 0.001),
-     ({"jawOpen": 1.0, "jawForward": 1.0}, 0.0), ({"jawLeft": 1.0}, 0.0025),
-     ({"jawOpen": 0.5, "jawRight": 1.0}, 0.0025)],
-)  # fmt: skip
-def test_the_jaw_does_not_go_through_the_skull(model: HeadModel, weights: dict[str, float], most: float) -> None:
-    """How deep the mandible lies under the cranium's surface, anywhere, at the ends of what a fit allows."""
-    part = model.parts["cranium"]
-    triangles = np.asarray(model.triangles[part.triangles]) - part.vertices.start
-    skull, jaw = posed(model, "cranium", None), posed(model, "mandible", None, **weights)
-    faces = np.cross(skull[triangles[:, 1]] - skull[triangles[:, 0]], skull[triangles[:, 2]] - skull[triangles[:, 0]])
-    normals = np.zeros_like(skull)
-    for k in range(3):
-        np.add.at(normals, triangles[:, k], faces)
-    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
-    distance, nearest = cKDTree(skull).query(jaw)
-    height = ((jaw - skull[nearest]) * normals[nearest]).sum(1)[distance < 0.004]
-    assert not len(height) or height.min() > -most
+@pytest.fixture(scope="module", params=[None, 1], ids=["mean", "somebody"])
+def contact(request: pytest.FixtureRequest, model: HeadModel) -> JawContact:
+    size = len(model.identity_basis)
+    person = np.zeros(size) if request.param is None else np.random.default_rng(request.param).normal(size=size)
+    return JawContact(model, np.asarray(model.vertices(person), np.float64), person)
+
+
+def test_the_jaw_cannot_go_into_the_skull(model: HeadModel, contact: JawContact) -> None:
+    """Every jaw that a fit may return, drawn at random up to its bounds, lies clear of the cranium's mesh."""
+    rng = np.random.default_rng(0)
+    at = [model.expression_names.index(n) for n in ("jawOpen", "jawForward", "jawLeft", "jawRight")]
+    wanted = np.zeros((40, 52))
+    wanted[:, at] = rng.uniform(size=(40, 4)) ** [1.0, 2.0, 0.5, 3.0]
+    allowed = np.minimum(wanted, contact.upper(wanted))
+    depths = [contact.depth(o, f, one - two) for o, f, one, two in allowed[:, at]]
+    before = [contact.depth(o, f, one - two) for o, f, one, two in wanted[:, at]]
+    assert max(depths) < 0.0007 and max(before) > 0.0012
+    assert np.array_equal(np.delete(allowed, at, 1), np.delete(wanted, at, 1))
+    wide = np.zeros((1, 52))
+    wide[0, at] = 1.0, 0.0, 1.0, 0.0
+    assert contact.upper(wide).min() == 1.0  # the mouth wide open, the jaw is free
+
+
+def test_a_fit_keeps_the_jaw_out_of_the_skull(model: HeadModel) -> None:
+    """Landmarks that ask for a jaw pushed through bone get the one that touches it."""
+    queries = QuerySet.concat([load_layout("dense520"), load_layout("jaw"), load_layout("teeth")])
+    expression = np.zeros((4, 52))
+    expression[:, model.expression_names.index("jawLeft")] = 1.0
+    expression[:, model.expression_names.index("jawOpen")] = [0.1, 0.2, 0.3, 0.4]
+    points = model.points(queries, None, expression) @ np.diag([1.0, -1.0, -1.0]) + [0.0, 0.0, 0.6]
+    identity_ = np.zeros(len(model.identity_basis), np.float32)
+    person = ToyActor("known", identity_, None)
+    fit = fit_shot(model, [tracks_of(points, queries, 0.2)], [CAMERA], FitSettings(), person)
+    contact = JawContact(model, np.asarray(model.vertices(), np.float64), identity_)
+    names = ("jawOpen", "jawForward", "jawLeft", "jawRight")
+    found = fit.face.expression[:, [model.expression_names.index(n) for n in names]]
+    assert max(contact.depth(o, f, left - right) for o, f, left, right in found) < 0.0007
+    assert (found[:, 2] - found[:, 3]).min() > 0.3
 
 
 def tracks_of(points: np.ndarray, queries: QuerySet, noise: float, seed: int = 0) -> ToyTracks:

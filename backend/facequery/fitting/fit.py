@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from facequery.errors import UserError
 from facequery.fitting.arrow import ArrowSystem, solve_arrow
+from facequery.fitting.contact import JawContact, clear
 from facequery.fitting.corrections import Corrections, without_ignored
 from facequery.fitting.freeform import DENSE, free_form
 from facequery.fitting.hold import held
@@ -96,10 +97,7 @@ def _fit_shot(
         last.basis = moved_basis(last.basis, moved)
         result = minimise(last, result.state, settings.iterations // 2, tick=tick)
         iterations += result.iterations
-    touched, notes = np.zeros(problem.frames, bool), list[str]()
-    if corrections:
-        state, touched, notes = held(last, result.state, result.system, ready.frames, corrections, ready.known)
-        result = replace(result, state=state)
+    result, touched, notes = finished(ready, last, result, corrections or Corrections(), tick=tick)
     return assemble(ready, last, result, key.problem, key.minimum, iterations, started, touched, notes)
 
 
@@ -118,6 +116,34 @@ def all_frames(problem: Problem, state: State, tick: Callable[[], None] | None =
     return replace(last, iterations=first.iterations + last.iterations)
 
 
+def finished(
+    ready: "Prepared",
+    problem: Problem,
+    result: Minimum,
+    corrections: Corrections,
+    stops: Sequence[int] = (),
+    tick: Callable[[], None] | None = None,
+) -> tuple[Minimum, NDArray[np.bool_], list[str]]:
+    """The minimum with its jaw out of the skull and held to what was corrected by hand; the frames (F,) that were
+    corrected; and sentences for the user. `stops`: file numbers at which no correction may arrive."""
+    identity, own = ready.shape(result.state)
+    neutral = np.asarray(ready.problem.model.vertices(identity, None), np.float64) + own
+    contact = JawContact(problem.model, neutral, identity)
+    state, bounds, inside = clear(contact, result.state)
+    if inside.any():  # the other unknowns have to know of it
+        problem.upper = bounds
+        result = minimise(problem, state, problem.settings.iterations // 2, tick=tick)
+    state, touched, notes = held(
+        problem, result.state, result.system, ready.frames, corrections, ready.known, stops=stops
+    )
+    state, _, inside = clear(contact, state)
+    notes += [
+        f"In frame {ready.frames[f]} the pins would push the jaw into the skull; it stays outside."
+        for f in np.flatnonzero(inside & touched)
+    ]
+    return replace(result, state=state), touched, notes
+
+
 @dataclass(frozen=True, eq=False)
 class Prepared:
     """A problem and what its results need: where the shape begins `identity` (K,), the person's `own` offsets (V, 3)
@@ -131,6 +157,15 @@ class Prepared:
     known: list[Camera | None]
     frames: NDArray[np.int64]
     binding: "Binding"
+
+    def shape(self, state: State) -> tuple[Array, NDArray[np.float32]]:
+        """The person of a state: identity (K,) of the head's own modes, and offsets (V, 3) metres beyond them."""
+        model = self.problem.model
+        modes = len(model.identity_basis)
+        own = np.zeros((len(model.rest), 3), np.float32) if self.own is None else self.own.astype(np.float32)
+        if self.extra is not None:
+            own = own + np.tensordot(state.identity[modes:].astype(np.float32), self.extra, 1)
+        return state.identity[:modes], own
 
 
 def prepared(

@@ -76,6 +76,7 @@ def _move(
     start = now = take(state, np.array([row]))
     metric = system.frame[row] - np.diag(system.smooth[row]) + _STIFF * np.diag(problem.smooth_weights())
     pull = system.frame_gradient[row].copy()
+    most = 1.0 if problem.upper is None else problem.upper[row]
     grow = np.array([1.0, 1.0, state.focal[0] if problem.views[0].solve_focal else 1.0])
     fixed = np.zeros(PER_FRAME, bool)
     if pose is not None:
@@ -93,7 +94,7 @@ def _move(
             jacobian = np.concatenate([jacobians[pin.view][c, :, :PER_FRAME] for pin, c in at])
             gap = np.array([pixels[pin.view][0, c] for pin, c in at]) - wanted
         moved = _difference(start, now, grow)
-        step = _constrained(metric, pull + metric @ moved, jacobian, -gap.ravel(), now.expression[0], fixed)
+        step = _constrained(metric, pull + metric @ moved, jacobian, -gap.ravel(), now.expression[0], most, fixed)
         now = one.step(now, step[None], np.zeros(0))
         if np.abs(step[EXPRESSION]).max() < 1e-6 and np.abs(step[POSE]).max() < 1e-8:
             break
@@ -132,10 +133,16 @@ def _difference(one: State, two: State, grow: Array) -> Array:
 
 
 def _constrained(
-    metric: Array, pull: Array, jacobian: Array, wanted: Array, expression: Array, fixed: NDArray[np.bool_]
+    metric: Array,
+    pull: Array,
+    jacobian: Array,
+    wanted: Array,
+    expression: Array,
+    most: Array | float,
+    fixed: NDArray[np.bool_],
 ) -> Array:
-    """Step s (62,) with the least s' M s / 2 + g' s such that J s = wanted, expressions stay in [0, 1] and what is
-    `fixed` does not move. Constraints that contradict each other are met in the least-squares sense."""
+    """Step s (62,) with the least s' M s / 2 + g' s such that J s = wanted, expressions stay from 0 to `most` and what
+    is `fixed` does not move. Constraints that contradict each other are met in the least-squares sense."""
     step = np.zeros(PER_FRAME)
     fixed = fixed.copy()
     for _ in range(PER_FRAME):
@@ -151,9 +158,9 @@ def _constrained(
             move = move + inverse @ j.T @ np.linalg.solve(square, missing)
         step[free] = move
         target = expression + step[EXPRESSION]
-        leaving = free[EXPRESSION] & ((target < 0.0) | (target > 1.0))
+        leaving = free[EXPRESSION] & ((target < 0.0) | (target > most))
         if not leaving.any():
             break
-        step[EXPRESSION][leaving] = (np.clip(target, 0.0, 1.0) - expression)[leaving]
+        step[EXPRESSION][leaving] = (np.clip(target, 0.0, most) - expression)[leaving]
         fixed[EXPRESSION] |= leaving
     return step

@@ -35,8 +35,8 @@ def minimise(
 ) -> Minimum:
     """Lower the cost of `problem` from `state` for at most `iterations` linearisations.
 
-    Ends when a step lowers the cost by less than `tolerance` of it. Expressions stay in [0, 1]: one that lies at a
-    bound and is pushed outwards is held (projected Newton; Bertsekas, SIAM J. Control 20, 1982). `tick` is called
+    Ends when a step lowers the cost by less than `tolerance` of it. Expressions stay within their bounds: one that lies
+    at a bound and is pushed outwards is held (projected Newton; Bertsekas, SIAM J. Control 20, 1982). `tick` is called
     after every linearisation and may raise to end the work.
     """
     system, precision = problem.linearise(state)
@@ -48,7 +48,7 @@ def minimise(
         accepted = False
         while damping < _MOST_DAMPING:
             try:
-                frame, shared = bounded_step(system, damping, state.expression, free)
+                frame, shared = bounded_step(system, damping, state.expression, free, problem.most)
             except np.linalg.LinAlgError:
                 damping = max(damping, 1e-6) * 10.0
                 continue
@@ -76,9 +76,9 @@ def minimise(
 
 
 def bounded_step(
-    system: ArrowSystem, damping: float, expression: Array, free: NDArray[np.bool_]
+    system: ArrowSystem, damping: float, expression: Array, free: NDArray[np.bool_], most: Array | float = 1.0
 ) -> tuple[Array, Array]:
-    """Step (F, P) and (S,) after which every expression lies in [0, 1].
+    """Step (F, P) and (S,) after which every expression lies between 0 and `most`, (F, 52) or one.
 
     What would leave is put on the bound and the rest solved again, so that the others know of it; cutting the step off
     instead would leave them wrong and the damping high.
@@ -96,9 +96,9 @@ def bounded_step(
             )
         step = solve_arrow(shifted, damping, free)
         target = expression + step.frame[:, EXPRESSION]
-        leaving = free[:, EXPRESSION] & ((target < 0.0) | (target > 1.0))
+        leaving = free[:, EXPRESSION] & ((target < 0.0) | (target > most))
         if not leaving.any():
             break
-        held[:, EXPRESSION][leaving] = (np.clip(target, 0.0, 1.0) - expression)[leaving]
+        held[:, EXPRESSION][leaving] = (np.clip(target, 0.0, most) - expression)[leaving]
         free[:, EXPRESSION] &= ~leaving
     return step.frame + held, step.shared

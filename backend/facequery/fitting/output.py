@@ -63,11 +63,7 @@ def assemble(
     rotation = first.rotation @ state.rotation
     translation = np.einsum("fij,fj->fi", first.rotation, state.translation) + first.translation
     frames = ready.frames
-    modes = len(model.identity_basis)
-    identity = state.identity[:modes]
-    own = np.zeros((len(model.rest), 3), np.float32) if ready.own is None else ready.own.astype(np.float32)
-    if ready.extra is not None:
-        own = own + np.tensordot(state.identity[modes:].astype(np.float32), ready.extra, 1)
+    identity, own = ready.shape(state)
     eyes = eye_matrices(state.eyes)
 
     vertices, triangles = part_mesh(model, FACE_PARTS)

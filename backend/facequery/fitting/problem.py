@@ -52,6 +52,7 @@ class Problem:
     identity_weight: float = 1.0  # how often the identity prior counts, for frames that are not independent
     focal_tilt: tuple[float, ...] = ()  # per view: slope of a cost that is linear in the logarithm of its focal length
     frozen: NDArray[np.bool_] | None = None  # (F,) frames that stay as they are
+    upper: Array | None = None  # (F, 52) bounds of the expressions, where it is not 1
     names: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -342,18 +343,23 @@ class Problem:
 
     # ---- moving --------------------------------------------------------------------------------------------------
 
+    @property
+    def most(self) -> Array | float:
+        """The greatest expression weights: 1, or (F, 52)."""
+        return 1.0 if self.upper is None else self.upper
+
     def free(self, state: State, gradient: Array) -> NDArray[np.bool_]:
         """(F, 62) which unknowns may move: not those of a frozen frame, nor an expression at a bound that the gradient
         pushes outwards."""
         free = np.ones(gradient.shape, bool)
         pull = gradient[:, EXPRESSION]
-        free[:, EXPRESSION] = ~(((state.expression <= 0) & (pull > 0)) | ((state.expression >= 1) & (pull < 0)))
+        free[:, EXPRESSION] = ~(((state.expression <= 0) & (pull > 0)) | ((state.expression >= self.most) & (pull < 0)))
         if self.frozen is not None:
             free[self.frozen] = False
         return free
 
     def step(self, state: State, frame: Array, shared: Array) -> State:
-        """The state moved by a step (F, 62) and (S,), expressions kept in [0, 1]."""
+        """The state moved by a step (F, 62) and (S,), expressions kept within their bounds."""
         identity = state.identity + shared[: self.modes] if self.modes else state.identity
         focal = state.focal.copy()
         camera_rotation, camera_translation = state.camera_rotation.copy(), state.camera_translation.copy()
@@ -374,7 +380,7 @@ class Problem:
         return replace(
             state,
             identity=identity,
-            expression=np.clip(state.expression + frame[:, EXPRESSION], 0.0, 1.0),
+            expression=np.clip(state.expression + frame[:, EXPRESSION], 0.0, self.most),
             rotation=axis_angle_to_matrix(frame[:, 0:3]) @ state.rotation,
             translation=translation,
             eyes=state.eyes + frame[:, EYES].reshape(-1, 2, 2),

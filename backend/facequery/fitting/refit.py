@@ -11,8 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from facequery.errors import UserError
 from facequery.fitting.corrections import Corrections, part_of
-from facequery.fitting.fit import all_frames, prepared
-from facequery.fitting.hold import held
+from facequery.fitting.fit import all_frames, finished, prepared
 from facequery.fitting.initialise import fill_gaps
 from facequery.fitting.minimise import Minimum
 from facequery.fitting.output import assemble
@@ -106,10 +105,7 @@ def _part(
     stops = [int(f) for f in before.face.frames if f < first][-1:] + [int(f) for f in before.face.frames if f > last][
         :1
     ]
-    moved, touched, notes = held(
-        problem, result.state, result.system, ready.frames, corrections, ready.known, stops=stops
-    )
-    result = replace(result, state=moved)
+    result, touched, notes = finished(ready, problem, result, corrections, stops, tick)
     return assemble(ready, problem, result, problem, result, result.iterations, started, touched, notes), notes
 
 
