@@ -138,6 +138,8 @@ def pin(shown: Corrected, file: int) -> int:
 
 def key_pose(scene: bpy.types.Scene, shown: Corrected, file: int) -> None:
     """Key the pose of the fitted head as it stands in the scene. Raises AddonError when the head or camera is gone."""
+    if shown.face.view != 1:
+        raise AddonError("Poses are keyed before the camera of the first view.", "Open its clip.", "FQ783")
     head, camera = shown.face.head, shown.face.camera
     if head is None or camera is None or scene.objects.get(head.name) is not head:
         raise AddonError(

@@ -76,7 +76,10 @@ class ObjectState(bpy.types.PropertyGroup):
     part: StringProperty(description="Name of the head's part")
     xray: BoolProperty(name="X-Ray", description="See eyes, teeth, skull and jaw through the skin", update=_xray)
     actor: StringProperty(
-        name="Actor", description="File of the person whose shape the head shows", options=BLEND_RELATIVE
+        name="Actor",
+        description="File of the person whose shape the head shows",
+        subtype="FILE_PATH",
+        options=BLEND_RELATIVE,
     )
     actor_name: StringProperty(description="Name of that person")
     groups: CollectionProperty(type=PointGroup)
