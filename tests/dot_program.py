@@ -34,7 +34,7 @@ def stand_in() -> None:
     Detector.from_pretrained = classmethod(lambda cls, *a, **k: Slow())  # type: ignore[assignment]
     FaceFinder.from_pretrained = classmethod(lambda cls, *a, **k: DotFinder())  # type: ignore[assignment]
     for module in (find, track, parts):
-        module.CHUNK = 5
+        vars(module)["CHUNK"] = 5
 
 
 def dask_setup(worker: Any) -> None:

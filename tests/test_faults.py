@@ -19,6 +19,7 @@ from facequery.detection.tracks import Tracks
 from facequery.pipeline import find, parts, track
 from facequery.pipeline.job import JobRequest, open_job
 from facequery.pipeline.run import run_job
+from facequery_protocol import messages
 
 pytestmark = pytest.mark.usefixtures("networks", "small_chunks")
 
@@ -203,3 +204,35 @@ def test_a_damaged_intermediate_file_is_made_anew(asked, whole, tmp_path):
     found[1].write_bytes(found[1].read_bytes()[:-60])
     run_job(asked, job)
     same(job, whole)
+
+
+def test_a_worker_that_is_killed_while_it_finds_and_while_it_tracks(asked, whole, tmp_path):
+    """The whole of it, with the networks and at random moments: `python -m tools.kill_jobs`."""
+    job = tmp_path / "job"
+    open_job(job, asked)
+    program = Path(__file__).with_name("dot_program.py")
+    request = messages.encode(messages.Request("job.run", {"folder": str(job)}, 1))
+    for step, times in (("Find face", 1), ("Track", 1), ("Track", 2), ("", 0)):
+        worker = subprocess.Popen(
+            [sys.executable, str(program), "worker"],
+            env=os.environ | {"FACEQUERY_TEST_PAUSE": "0.05"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        assert worker.stdin and worker.stdout
+        worker.stdin.write(request)
+        worker.stdin.flush()
+        for line in worker.stdout:
+            message = messages.decode(line)
+            if not isinstance(message, messages.Request):
+                assert isinstance(message, messages.Result), message
+                break
+            if message.method == "progress" and message.params["step"] == step:
+                times -= 1
+                if not times:
+                    break
+        worker.kill()
+        worker.wait()
+    same(job, whole)
+    assert not leftovers(job)

@@ -38,7 +38,7 @@ def small_chunks(frames: int) -> None:
     from facequery.pipeline import find, parts, track
 
     for module in (find, track, parts):
-        module.CHUNK = frames
+        vars(module)["CHUNK"] = frames
 
 
 def run_command(folder: str, chunk: int) -> None:
@@ -64,7 +64,7 @@ def serve_job(inlet: Connection, outlet: Connection, chunk: int) -> None:
 def starter(by: str, chunk: int) -> Start:
     """How to begin a job by "run" or by "worker". The worker is asked for the job at once, and ends when it is done."""
     known = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if "forkserver" in known else "spawn")
+    context: Any = multiprocessing.get_context("forkserver" if "forkserver" in known else "spawn")
     if "forkserver" in known:
         context.set_forkserver_preload(_PRELOAD)
 
@@ -83,7 +83,7 @@ def starter(by: str, chunk: int) -> Start:
         asked = messages.encode(messages.Request("job.run", {"folder": str(folder)}, 1))
         with contextlib.suppress(BrokenPipeError):
             os.write(requests.fileno(), asked)
-        process.ends = (requests, answers)  # type: ignore[attr-defined]  # open as long as the process is wanted
+        process.ends = (requests, answers)  # open as long as the process is wanted
         return process
 
     return start_run if by == "run" else start_worker
@@ -116,8 +116,10 @@ def waited(process: BaseProcess, seconds: float | None) -> bool:
 
 
 def kill_until(start: Start, fresh: Callable[[], Path], kills: int, whole: float, seed: int) -> tuple[list[Path], Any]:
-    """Kill processes `kills` times, at moments up to `whole` seconds after their start; finished folders and a count of
-    what the job was at when it was killed. A job that gets through is followed by a fresh one.
+    """Kill processes `kills` times, at moments up to 1.5 times `whole` seconds, what the job takes, after their start.
+
+    Finished folders, and a count of what the job was at when it was killed. One that gets through is followed by a
+    fresh one.
     """
     dice = random.Random(seed)
     done: list[Path] = []
@@ -126,7 +128,7 @@ def kill_until(start: Start, fresh: Callable[[], Path], kills: int, whole: float
     while True:
         process = start(folder)
         last = stages.total() >= kills
-        if waited(process, None if last else dice.uniform(0, whole)):
+        if waited(process, None if last else dice.uniform(0, 1.5 * whole)):
             if process.exitcode:
                 raise RuntimeError(f"it ended with exit code {process.exitcode}")
             done.append(folder)

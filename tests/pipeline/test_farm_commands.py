@@ -1,0 +1,138 @@
+"""`facequery farm`, `run --chunk` and `merge` as programs: exit codes, progress, Ctrl-C, tasks that break once."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from facequery.cli import main
+from facequery.detection.tracks import Tracks
+from facequery.fitting.results import ShotFit
+from facequery.pipeline import find, parts, track
+from facequery.pipeline.job import JobRequest, open_job
+from facequery.pipeline.lock import job_lock
+from facequery.pipeline.run import run_job
+
+pytestmark = pytest.mark.usefixtures("networks", "small_chunks")
+PROGRAM = Path(__file__).parents[1] / "dot_program.py"
+LINE = re.compile(r"^([^:]+): (\d+)/(\d+)$")  # as docs/farm.md gives it
+
+
+@pytest.fixture
+def small_chunks(monkeypatch):
+    for module in (find, track, parts):
+        monkeypatch.setattr(module, "CHUNK", 5)
+
+
+def start(*words: object, **environment: str) -> subprocess.Popen:
+    """The command line with stand-ins, in a process of its own, whose Dask processes have them too."""
+    return subprocess.Popen(
+        [sys.executable, str(PROGRAM), *map(str, words)],
+        env=os.environ | {"DASK_DISTRIBUTED__WORKER__PRELOAD": str(PROGRAM)} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def same(job: Path, whole: Tracks) -> None:
+    found = Tracks.load(job)
+    for name in ("xy", "sigma", "visible"):
+        np.testing.assert_allclose(getattr(found, name), getattr(whole, name), atol=0.01)
+
+
+@pytest.fixture
+def asked(sequence) -> JobRequest:
+    return JobRequest(shots=(sequence(count=25),), preview=False)
+
+
+def test_a_task_that_breaks_once_is_tried_again(asked, tmp_path):
+    pytest.importorskip("distributed")
+    whole = run_job(asked, tmp_path / "whole").tracks[0]
+    jobs = [tmp_path / "one", tmp_path / 'it\'s "two" ü']
+    for job in jobs:
+        open_job(job, asked)
+    trip = tmp_path / "trip"
+    trip.write_text("")
+    farm = start("farm", *jobs, tmp_path / "none", "--workers", 2, FACEQUERY_TEST_TRIP=str(trip))
+    out, err = farm.communicate(timeout=300)
+    assert farm.returncode == 3, err  # one of the three is no job
+    assert out.count(": done") == 2 and "no job folder" in out
+    assert not trip.exists() and "a disk went away" in err  # it did break
+    steps = [match for line in err.splitlines() if (match := LINE.match(line))]
+    assert [m[1] for m in steps] == ["Farm"] * 10 and steps[-1][2] == steps[-1][3] == "24"
+    for job in jobs:
+        same(job, whole)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_ctrl_c_stops_the_farm_and_the_same_command_goes_on(asked, tmp_path):
+    pytest.importorskip("distributed")
+    whole = run_job(asked, tmp_path / "whole").tracks[0]
+    job = tmp_path / "job"
+    open_job(job, asked)
+    farm = start("farm", job, "--workers", 2, FACEQUERY_TEST_PAUSE="0.5")
+    deadline = time.monotonic() + 240
+    while not (job / "tracks").is_dir() and time.monotonic() < deadline and farm.poll() is None:
+        time.sleep(0.05)
+    farm.send_signal(signal.SIGINT)
+    _, err = farm.communicate(timeout=120)
+    assert farm.returncode == 130 and "goes on from here" in err
+    assert not (job / "tracks.json").exists()
+    again = start("farm", job, "--workers", 1)
+    out, err = again.communicate(timeout=240)
+    assert again.returncode == 0 and "done" in out, err
+    same(job, whole)
+
+
+def test_fits_follow_the_tracks(sequence, tmp_path):
+    pytest.importorskip("distributed")
+    asked = JobRequest(shots=(sequence(count=7),), fits=("face", "jaw"), preview=False)
+    whole = run_job(asked, tmp_path / "whole").fit
+    job = tmp_path / "job"
+    open_job(job, asked)
+    farm = start("farm", job, "--workers", 1)
+    out, err = farm.communicate(timeout=300)
+    assert farm.returncode == 0 and "done" in out, err
+    found = ShotFit.load(job)
+    assert whole is not None
+    np.testing.assert_allclose(found.face.vertices, whole.face.vertices, atol=1e-6)  # metres
+    np.testing.assert_allclose(found.jaw.translation, whole.jaw.translation, atol=1e-6)
+    assert found.quality.status == whole.quality.status
+
+
+def code(*words: object) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main([str(word) for word in words])
+    return int(stop.value.code or 0)
+
+
+def test_exit_codes_of_pieces(asked, tmp_path, capsys):
+    whole = run_job(asked, tmp_path / "whole").tracks[0]
+    job = tmp_path / "job"
+    open_job(job, asked)
+    for wrong in ("0/3", "4/3", "three"):
+        assert code("run", job, "--chunk", wrong) == 2
+    assert code("run", job, "--chunk", "1/2", "--step", "dance") == 2
+    assert code("merge", job, "--step", "dance") == 2
+    assert code("merge", job) == 2 and "1001-1025" in capsys.readouterr().err
+    assert code("run", tmp_path / "none", "--chunk", "1/2") == 2
+    for piece in (1, 2):
+        assert code("run", job, "--chunk", f"{piece}/2", "--step", "find") == 0
+    assert code("merge", job, "--step", "find") == 0 and (job / "faces.npz").is_file()
+    with job_lock(job):  # a whole run has it
+        assert code("run", job, "--chunk", "1/2") == 75 and code("merge", job, "--step", "find") == 75
+    capsys.readouterr()
+    for piece in (2, 1):
+        assert code("run", job, "--chunk", f"{piece}/2") == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if line]
+    assert told and all(LINE.match(line) for line in told)
+    assert code("run", job, "--chunk", "30/40") == 0  # more pieces than chunks
+    assert code("merge", job) == 0 and code("merge", job) == 0
+    same(job, whole)
