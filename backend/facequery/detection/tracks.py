@@ -209,7 +209,7 @@ def read_header(folder: Path) -> dict[str, Any]:
     numbers = [header["fps"], header["pixel_aspect"]]
     if (
         not texts
-        or not isinstance(header["frames"], list)
+        or not (isinstance(header["frames"], list) and header["frames"])
         or not all(type(n) is int and abs(n) < 2**40 for n in [*header["frames"], *whole])
         or not all(type(n) in (int, float) and 0 < n < 1e6 for n in numbers)
         or min(whole) < 1

@@ -1,7 +1,6 @@
 """Moving average of the weights, and checkpoints from which a run goes on as if it had never stopped."""
 
 import json
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +54,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise UserError(f'There is no checkpoint at "{path}".', "Start without --resume.", "FQ505")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+    except Exception as error:  # a file that is no checkpoint makes the unpickler raise anything
         raise UserError(f'The checkpoint "{path}" is damaged.', "Start without --resume.", "FQ506") from error
 
 
