@@ -48,7 +48,7 @@ def main() -> None:
                 Path(folder) / "warm", device="cpu")  # fmt: skip
         with recorded() as stages:
             result = run_job(request, Path(folder) / "job", watch, "cpu")
-        found = int(result.tracks[0].found.sum())
+        found = result.counts()[0][1]
     print(json.dumps({
         "frames": given.frames, "found": found, "wall": stages.wall, "processor": stages.processor,
         "memory": [*(held.get(share, 0.0) for share in (0.1, 0.5, 1.0)),

@@ -4,7 +4,7 @@
      "request": {"shots": ["../plates/shot.####.exr"], "layouts": ["ibug68", "points.json"], "frames": [1001, 1096],
                  "face": 1, "regions": ["1001:400,200,300,300"], "cameras": ["camera.json"], "colorspace": null,
                  "exposure": 0.0, "allow_gaps": false, "fps": null, "fits": ["face", "skull", "jaw"], "actor": null,
-                 "weights": "landmarks", "smooth": 0.0, "refine": false,
+                 "weights": "landmarks", "mirror": false, "smooth": 0.0, "refine": false,
                  "references": [1001], "preview": true}}
 
 Only schema, version and `shots` are required; several shots are synchronised views. `frames` are file numbers, regions
@@ -39,6 +39,7 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "fits": [],
     "actor": None,
     "weights": "landmarks",
+    "mirror": False,
     "smooth": 0.0,
     "refine": False,
     "references": [],
@@ -98,7 +99,7 @@ def validated(document: Any) -> dict[str, Any]:
     if not isinstance(references, list | tuple) or not all(_is_whole(n) for n in references):
         raise ProtocolError('"references" of the job must be frame numbers.', code="FQ322")
     request["references"] = list(references)
-    for name in ("allow_gaps", "refine", "preview"):
+    for name in ("allow_gaps", "mirror", "refine", "preview"):
         if not isinstance(request[name], bool):
             raise ProtocolError(f'"{name}" of the job must be true or false.', code="FQ322")
     if not _is_number(request["exposure"]):

@@ -49,12 +49,9 @@ def print_result(result: "JobResult") -> None:
     """What was found and which files were written."""
     for note in result.notes:
         print(f"Note: {note}")
-    for index, tracks in enumerate(result.tracks):
-        label = f" in view {index + 1}" if len(result.tracks) > 1 else ""
-        found = int(tracks.found.sum())
-        print(
-            f"{len(tracks.queries)} points tracked{label}; the face is there in {found} of {len(tracks.frames)} frames."
-        )
+    for index, (points, found, frames) in enumerate(result.counts()):
+        label = f" in view {index + 1}" if len(result.views) > 1 else ""
+        print(f"{points} points tracked{label}; the face is there in {found} of {frames} frames.")
     if result.fit is not None:
         for line in result.fit.quality.summary():
             print(line[:1].upper() + line[1:])

@@ -67,7 +67,7 @@ def track(
         result = run_job(request, out, report, device)
     print_result(result)
     if profile:
-        print(stages.table(sum(len(tracks.frames) for tracks in result.tracks)))
+        print(stages.table(sum(frames for _, _, frames in result.counts())))
 
 
 def run(

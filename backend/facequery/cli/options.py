@@ -52,6 +52,9 @@ class ShotOptions:
     weights: Annotated[str, typer.Option(metavar="NAME|FILE", help="Which detector; see `facequery models`.")] = (
         "landmarks"
     )
+    mirror: Annotated[
+        bool, typer.Option("--mirror", help="See each picture mirrored too: a little better, twice the time.")
+    ] = False
 
     def request(self, *shots: str, **others: Any) -> "JobRequest":
         """The request for shots, one a view, with `others` of JobRequest's fields. Raises UserError."""

@@ -61,7 +61,7 @@ class Detector:
         self.ready = prepared(self.network, self.half) if self.device.type == "cpu" else self.network
 
     @classmethod
-    def from_pretrained(cls, name: str = "landmarks", device: str = "cpu", mirror: bool = True) -> "Detector":
+    def from_pretrained(cls, name: str = "landmarks", device: str = "cpu", mirror: bool = False) -> "Detector":
         """The detector of a weights file, or of weights that ship (`facequery models` lists them).
 
         `device`: auto, cpu, cuda or mps. `mirror`: every picture is also seen mirrored, and the mean taken; landmarks

@@ -174,6 +174,12 @@ def expected_faces(path: FacePath, searched: NDArray) -> dict[int, Face]:
     return faces
 
 
+def moved(one: Face, other: Face) -> float:
+    """How far a face is from another, in half crop sizes of the first."""
+    (a, half, _), (b, _, _) = (crop_parameters(crop_from_points(face.points)) for face in (one, other))
+    return float(np.linalg.norm(b - a) / half)
+
+
 def points_of_crop(crop: NDArray) -> NDArray[np.float64]:
     """Four points (4, 2) that `crop_from_points` would give this crop for: a frontal face filling it."""
     frontal = np.array([[-0.5263, 0.0], [0.5263, 0.0], [-0.35, 1.0], [0.35, 1.0]])

@@ -19,7 +19,8 @@ from facequery.models.weights import load_finder_net
 from facequery.stages import stage
 
 _CANDIDATE = 0.30  # score from which a face is looked at again
-_PRESENT = 0.45  # score from which it is a face
+_PRESENT = 0.35  # score from which it may be a face: who looks again with the landmarks decides (`Anchors`)
+_SEEN = 0.45  # score from which no small faces are looked for besides
 _SURE = 0.75  # score, and
 _LARGE = 18.0  # size in pixels of the network's input, from which no second look is needed
 _ZOOM_SIDE, _ZOOM_HALF = 256, 3.0  # the second look: pixels, and half its side in face sizes
@@ -61,7 +62,7 @@ class FaceFinder:
             _merge(a, b) for a, b in zip(self._at_size(images, side), self._at_size(images, side // 2), strict=True)
         ]
         # Small faces in large pictures: only where nothing was found, for it costs four times as much.
-        empty = [i for i, faces in enumerate(found) if not (faces[1] >= _PRESENT).any()]
+        empty = [i for i, faces in enumerate(found) if not (faces[1] >= _SEEN).any()]
         longest = max(images[0].shape[:2]) if len(images) else 0
         if empty and longest > 1.25 * side:
             again = self._at_size([images[i] for i in empty], min(2 * side, longest))

@@ -90,8 +90,9 @@ class Tracks:
         writer.finish()
 
     @staticmethod
-    def load(folder: Path) -> "Tracks":
-        """Read the tracks of a job folder. One chunk is memory-mapped, several are joined in memory.
+    def load(folder: Path, most: int | None = None) -> "Tracks":
+        """Read the tracks of a job folder. One chunk is memory-mapped, several are joined in memory; of more than
+        `most` points so many, evenly chosen, as one layout "some".
 
         Raises UserError when a file is missing, is not what its header says, or comes from a newer version.
         """
@@ -102,8 +103,12 @@ class Tracks:
         except (KeyError, IndexError, TypeError, ValueError, OverflowError, AttributeError, UserError) as error:
             raise _no_tracks(folder) from error
         arrays: dict[str, NDArray] = {}
+        some: NDArray[np.int64] | None = None
+        if most is not None and len(queries) > most:
+            some = np.linspace(0, len(queries) - 1, most).astype(np.int64)
+            queries, layouts = queries.subset(some), {"some": (0, most)}
         for name in ARRAYS:
-            parts = list(read_chunks(folder, name, header))
+            parts = [part if some is None else part[:, some] for part in read_chunks(folder, name, header)]
             arrays[name] = parts[0] if len(parts) == 1 else np.concatenate(parts)
         return Tracks(
             frames=frames,

@@ -1,8 +1,9 @@
 """First pass over a shot: faces in every frame, the wanted person's crop in every frame.
 
-Every eighth frame is searched. Where the face moves the landmarks look for it in the frames between, about where it is
-expected. What was found is kept in the job's `work` folder, chunk by chunk; what follows from all of it (who is who,
-steady crops) is computed at the end and stored in `faces.npz`.
+Every 32nd frame is searched, and the landmarks follow its faces to every eighth. Where the wanted one moves they look
+for it in the frames between, about where it is expected. Where they lose it the picture is searched. What was found is
+kept in the job's `work` folder, chunk by chunk; what follows from all of it (who is who, steady crops) is computed at
+the end and stored in `faces.npz`.
 """
 
 import itertools
@@ -27,6 +28,7 @@ from facequery.detection.faces import (
     expected_faces,
     face_from_points,
     link_faces,
+    moved,
     points_of_crop,
     restless_spans,
     steady_crops,
@@ -44,8 +46,10 @@ from facequery.shots.shot import Shot
 Report = Callable[[int, int], None]  # frames done, frames in all
 Hints = Mapping[int, Face]  # where a face is expected, by frame
 
-STRIDE = 8  # every how many frames the whole picture is searched
-_BATCH = 4  # pictures searched at once
+STRIDE = 8  # every how many frames faces are looked for
+_BATCH = 4  # of which the first is searched, and its faces followed to the others
+_SAME = 0.4  # half sizes between two faces below which the landmarks may have taken one for both
+_AGAIN = 0.15  # half sizes that a face is off where it was expected, from which it is looked at again
 _BATCH_BYTES = 50_000_000  # of full pictures in a batch
 _SEARCH = 1.6  # a region is searched with this much more around it
 
@@ -97,6 +101,9 @@ def find_face(
     search.frames(keys, "key", detections)
     wanted = 1 if regions else face
     path = choose_face(link_faces(detections), wanted)
+    # a person who came while others were followed was not looked for until the next search
+    searched = np.concatenate([part[:: search.at_once] for part in _by_chunk(keys, count)])
+    keys = keys[path.detected[keys] | np.isin(keys, searched)]
     between = [np.arange(a + 1, b) for a, b in restless_spans(path, keys)]
     if between:
         search.frames(np.concatenate(between), "between", detections, expected_faces(path, keys))
@@ -134,6 +141,11 @@ def search_chunks(
 def _key_frames(count: int) -> NDArray[np.int64]:
     """Array indices of the frames that are searched first."""
     return np.unique(np.append(np.arange(0, count, STRIDE), count - 1))
+
+
+def _by_chunk(indices: NDArray, count: int) -> list[NDArray]:
+    """Ascending indices of `count` frames, those of each chunk."""
+    return np.split(indices, np.searchsorted(indices, np.arange(CHUNK, count, CHUNK)))
 
 
 def load_path(file: Path) -> FacePath:
@@ -181,9 +193,10 @@ class _Search:
     def frames(self, indices: NDArray, label: str, detections: list[list[Face]], hints: Hints | None = None) -> None:
         """Fill `detections` at `indices`, ascending; finished chunks of the same `label` are read from their files.
 
-        `hints`: where the wanted face is expected in some of the frames; there the landmarks alone look for it.
+        `hints`: where the wanted face is expected in some of the frames; there the landmarks alone look for it, and the
+        others are searched. Without, the first of each batch is searched and its faces followed through the others.
         """
-        parts = np.split(indices, np.searchsorted(indices, np.arange(CHUNK, len(self.shot), CHUNK)))
+        parts = _by_chunk(indices, len(self.shot))
         files = [self.folder / f"faces_{label}_{i * CHUNK:06d}.npz" for i in range(len(parts))]
         missing = []
         for i, part in enumerate(parts):
@@ -196,7 +209,7 @@ class _Search:
         if not missing:
             return
         files[0].parent.mkdir(parents=True, exist_ok=True)
-        batches = self._batches([parts[i] for i in missing], hints or {})
+        batches = self._batches([parts[i] for i in missing], hints)
         at = int(parts[missing[0]][0])
 
         def check() -> None:
@@ -214,34 +227,54 @@ class _Search:
                 for index, faces in zip(parts[i], found, strict=True):
                     detections[index] = faces
 
-    def _batches(
-        self, parts: Sequence[NDArray], hints: Hints
-    ) -> Iterator[tuple[list[int], list[NDArray[np.uint8]], list[Face | None]]]:
-        """Frames, never of two parts: indices, pictures with square pixels, and where the face is expected."""
-        shot = self.shot
-        most = max(1, min(_BATCH, _BATCH_BYTES // (shot.width * shot.height * 3)))
-        with closing(shot.pictures(np.concatenate(parts))) as pictures:
-            for part in parts:
-                for start in range(0, len(part), most):
-                    frames = part[start : start + most].tolist()
-                    own = [unsqueeze(plate, shot.pixel_aspect) for _, plate in itertools.islice(pictures, len(frames))]
-                    yield frames, own, [hints.get(index) for index in frames]
+    @property
+    def at_once(self) -> int:
+        """Frames of a batch."""
+        return max(1, min(_BATCH, _BATCH_BYTES // (self.shot.width * self.shot.height * 3)))
 
-    def _search(
-        self, frames: list[int], pictures: list[NDArray[np.uint8]], hints: list[Face | None]
-    ) -> list[list[Face]]:
-        """Faces of some frames, their points refined by the landmarks; square pixels."""
+    def _batches(
+        self, parts: Sequence[NDArray], hints: Hints | None
+    ) -> Iterator[tuple[list[int], list[NDArray[np.uint8]], Hints | None]]:
+        """Frames, never of two parts: indices, pictures with square pixels, and where the face is expected."""
+        aspect = self.shot.pixel_aspect
+        with closing(self.shot.pictures(np.concatenate(parts))) as pictures:
+            for part in parts:
+                for start in range(0, len(part), self.at_once):
+                    frames = part[start : start + self.at_once].tolist()
+                    yield frames, [unsqueeze(p, aspect) for _, p in itertools.islice(pictures, len(frames))], hints
+
+    def _search(self, frames: list[int], pictures: list[NDArray[np.uint8]], hints: Hints | None) -> list[list[Face]]:
+        """Faces of some frames, their points refined by the landmarks; square pixels.
+
+        Without hints the first is searched and the others follow from one to the next.
+        """
         if self.boxes is not None:
             faces = [_in_region(self.finder, p, box) for p, box in zip(pictures, self.boxes[frames], strict=True)]
             return self.anchors.look_again(pictures, faces, keep=True)
-        found = self.anchors.look_again(pictures, [[hint] if hint else [] for hint in hints])
-        blind = [i for i, faces in enumerate(found) if not faces]
-        if blind:
-            unseen = [pictures[i] for i in blind]
-            faces = [f for part in in_smaller_parts(self.finder.find_batch, unseen) for f in part]
-            for i, seen in zip(blind, self.anchors.look_again(unseen, faces), strict=True):
-                found[i] = seen
+        found: list[list[Face]] = []
+        for frame, picture in zip(frames, pictures, strict=True):
+            expected = (found[-1] if found else []) if hints is None else [hints[f] for f in (frame,) if f in hints]
+            found.append(self._near(picture, expected) or self._anywhere(picture))
         return found
+
+    def _near(self, picture: NDArray[np.uint8], faces: list[Face]) -> list[Face]:
+        """The faces where the landmarks see them from where they were expected; none when one of them is lost."""
+        for _ in range(2):
+            seen = self.anchors.look_again([picture], [faces], expected=True)[0]
+            # where the landmarks are unsure the face comes back as it was given
+            if len(seen) < len(faces) or any(a is b for a, b in zip(seen, faces, strict=True)):
+                return []
+            if any(moved(a, b) < _SAME for a, b in itertools.combinations(seen, 2)):
+                return []
+            if not any(moved(a, b) > _AGAIN for a, b in zip(faces, seen, strict=True)):
+                break
+            faces = seen  # seen from the edge of its eye: again, from where it is
+        return seen
+
+    def _anywhere(self, picture: NDArray[np.uint8]) -> list[Face]:
+        """All faces of a picture."""
+        found = in_smaller_parts(self.finder.find_batch, [picture])[0]
+        return self.anchors.look_again([picture], found)[0]
 
 
 def unsqueeze(plate: NDArray, pixel_aspect: float) -> NDArray:

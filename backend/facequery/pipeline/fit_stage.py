@@ -92,7 +92,7 @@ def run_fit(
         (view / "preview.mp4").unlink(missing_ok=True)  # it would show the earlier fit
     if job and (job.preview if request.preview is None else request.preview):
         notes += _previews(job, views, folder, result, wanted, progress)
-    return JobResult(folder, [Tracks.load(view) for view in views], result, result_files(folder), notes)
+    return JobResult(folder, list(views), result, result_files(folder), notes)
 
 
 _OWN_POINTS = "No points were tracked for a fit: the job's own are used. Skull and jaw follow from the skin alone."

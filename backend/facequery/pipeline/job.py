@@ -29,6 +29,7 @@ class JobRequest:
     fits: tuple[str, ...] = ()  # of face, skull, jaw
     actor: str | None = None
     weights: str = "landmarks"
+    mirror: bool = False  # see every picture mirrored too: a little better, at twice the time
     smooth: float = 0.0  # strength of the smoother; 0: tracks are what the detector saw
     refine: bool = False  # align to the plate at its own resolution
     references: tuple[int, ...] = ()  # frames that it compares with; none: it chooses

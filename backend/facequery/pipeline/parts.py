@@ -120,7 +120,7 @@ class _Job:
 
     @cached_property
     def detector(self) -> Detector:
-        return Detector.from_pretrained(self.request.weights, self.device)
+        return Detector.from_pretrained(self.request.weights, self.device, self.request.mirror)
 
     @cached_property
     def finder(self) -> FaceFinder:

@@ -28,7 +28,7 @@ from facequery.shots.shot import Shot
 
 _FACE, _SKULL, _JAW = (150, 195, 235), (236, 222, 190), (240, 160, 110)
 _PANEL = (480, 960)  # narrowest and widest panel
-_MOST_POINTS = 3000  # drawn
+MOST_POINTS = 3000  # drawn
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,8 +108,8 @@ class Painter:
     def _points(self, picture: Picture, index: int) -> None:
         tracks = self.overlay.tracks
         xy, sigma, seen = (np.asarray(a[index]) for a in (tracks.xy, tracks.sigma, tracks.visible))
-        if len(xy) > _MOST_POINTS:
-            some = np.linspace(0, len(xy) - 1, _MOST_POINTS).astype(int)
+        if len(xy) > MOST_POINTS:
+            some = np.linspace(0, len(xy) - 1, MOST_POINTS).astype(int)
             xy, sigma, seen = xy[some], sigma[some], seen[some]
         radius = float(np.clip(self.size[1] / 190, 1.2, 4.0)) * (0.75 if len(xy) > 300 else 1.0)
         draw_points(picture, xy * self.scale, error_colours(sigma, self.error_scale), radius, seen)

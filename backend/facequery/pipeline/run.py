@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from facequery.detection.detector import Detector
 from facequery.detection.devices import pick_device
 from facequery.detection.faces import FacePath
 from facequery.detection.finder import FaceFinder
-from facequery.detection.tracks import Tracks, TrackWriter
+from facequery.detection.tracks import Tracks, TrackWriter, read_chunks, read_header
 from facequery.errors import UserError
 from facequery.fitting.corrections import named_landmarks
 from facequery.fitting.results import ShotFit
@@ -20,7 +21,7 @@ from facequery.pipeline.cameras import camera_for
 from facequery.pipeline.find import Region, Report, find_face
 from facequery.pipeline.job import JobRequest, open_job
 from facequery.pipeline.lock import job_lock
-from facequery.pipeline.preview import Overlay, write_preview
+from facequery.pipeline.preview import MOST_POINTS, Overlay, write_preview
 from facequery.pipeline.smooth import raw_folder, smoothed_tracks
 from facequery.pipeline.track import load_queries, track_shot, writer_for
 from facequery.pipeline.visibility import update_visibility
@@ -32,13 +33,27 @@ Progress = Callable[[str, int, int], None]  # step, done, in all
 
 @dataclass(frozen=True, eq=False)
 class JobResult:
-    """What a job left behind: its folder, each view's tracks, the fit if one was asked for, and every file."""
+    """What a job left behind: its folder and each view's, the fit if one was asked for, and every file."""
 
     folder: Path
-    tracks: list[Tracks]
+    views: list[Path]
     fit: ShotFit | None
     files: list[Path]
     notes: list[str]
+
+    @cached_property
+    def tracks(self) -> list[Tracks]:
+        """Each view's tracks, in memory: dense ones of a long shot are better read by `read_chunks`."""
+        return [Tracks.load(view) for view in self.views]
+
+    def counts(self) -> list[tuple[int, int, int]]:
+        """Of each view: points, frames with the face, frames in all. Read from the files, piece by piece."""
+        counts = []
+        for view in self.views:
+            header = read_header(view)
+            found = sum(int(np.isfinite(sigma).all(axis=1).sum()) for sigma in read_chunks(view, "sigma", header))
+            counts.append((len(header["names"]), found, len(header["frames"])))
+        return counts
 
 
 def run_job(request: JobRequest, folder: Path, progress: Progress | None = None, device: str = "auto") -> JobResult:
@@ -51,7 +66,8 @@ def run_job(request: JobRequest, folder: Path, progress: Progress | None = None,
     shots = open_shots(request)
     cameras = [camera_for(shot, Path(path)) if path else None for shot, path in _with_cameras(shots, request.cameras)]
     regions = [Region.parse(text) for text in request.regions]
-    detector = Detector.from_pretrained(request.weights, device)
+    with stage("load"):
+        detector = Detector.from_pretrained(request.weights, device, request.mirror)
     open_job(folder, request)
     with job_lock(folder):
         views = [view_folder(folder, index, len(shots)) for index in range(len(shots))]
@@ -95,14 +111,14 @@ def run_job(request: JobRequest, folder: Path, progress: Progress | None = None,
         if request.preview:
             for index, (shot, view) in enumerate(zip(shots, views, strict=True)):
                 if not (view / "preview.mp4").is_file():
-                    overlay = overlay_of(Tracks.load(view), result, index, request.fits)
+                    overlay = overlay_of(Tracks.load(view, MOST_POINTS), result, index, request.fits)
                     label = f" {index + 1}" if len(shots) > 1 else ""
                     with stage("preview"):
                         write_preview(view / "preview.mp4", shot, overlay, _steps(progress, f"Preview{label}"))
         for shot in shots:
             shot.close()
         notes += [note for shot in shots for note in shot.notes]
-        return JobResult(folder, [Tracks.load(view) for view in views], result, result_files(folder), notes)
+        return JobResult(folder, views, result, result_files(folder), notes)
 
 
 def view_writers(request: JobRequest, shot: Shot, view: Path) -> list[TrackWriter]:

@@ -167,7 +167,7 @@ class _DenseHeads:
         from facequery.detection.detector import Detector
 
         self.shot = shot
-        self.dense = DenseHead(Detector.from_pretrained(job.weights, device))
+        self.dense = DenseHead(Detector.from_pretrained(job.weights, device, job.mirror))
         self.crops = load_path(view_folder(folder, view, len(job.shots)) / "faces.npz").crops
 
     def has(self, row: int) -> bool:

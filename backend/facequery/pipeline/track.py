@@ -29,7 +29,7 @@ from facequery.stages import stage
 _IMAGES, _IMAGES_GPU = 16, 64  # crops encoded at once
 _MOST_POINTS = 400_000  # in the frames of a batch
 _LOST = 0.30  # mean sigma, crop units, from which there is no face to lay a head under
-_SHAPE_STEP = 5  # what the shape of the face hides is computed for every so many frames of a batch, and between them
+_SHAPE_STEP = 8  # what the shape of the face hides is computed for every so many frames of a batch, and between them
 
 
 def load_queries(layouts: Sequence[str]) -> tuple[QuerySet, dict[str, tuple[int, int]]]:
@@ -76,7 +76,8 @@ def track_shot(
     and batches become smaller. Points that the predicted shape of the face hides count as less visible, unless there is
     a writer for a fit too, which tells it better afterwards.
     """
-    hiding = ShapeVisibility(HeadModel.load(), writers[0].queries) if len(writers) == 1 else None
+    with stage("load"):
+        hiding = ShapeVisibility(HeadModel.load(), writers[0].queries) if len(writers) == 1 else None
     positions = np.concatenate([w.queries.positions for w in writers])
     look = _Look(detector, positions, hiding, (shot.width, shot.height), say)
     ends = np.cumsum([0] + [len(w.queries) for w in writers])
