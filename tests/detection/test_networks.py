@@ -5,11 +5,14 @@ import copy
 import numpy as np
 import pytest
 import torch
+from facequery.detection.anchors import Anchors, most_doubt
 from facequery.detection.detector import Detector, to_pixels
 from facequery.detection.devices import pick_device
+from facequery.detection.faces import face_from_points
 from facequery.detection.finder import FaceFinder
 from facequery.errors import UserError
 from facequery.geometry.crops import compose, crop_from_similarity
+from facequery.head.model import HeadModel
 from facequery.models.finder import FinderNet, FoundFaces
 from facequery.models.landmarks import LandmarkConfig, LandmarkNet
 
@@ -44,6 +47,26 @@ def test_what_is_asked_together_changes_nothing(detector, monkeypatch):
     few, few_sigma = detector.decode(descriptor[2:3], positions[40:50])
     np.testing.assert_allclose(few[0], whole[2, 40:50], atol=1e-5)
     np.testing.assert_allclose(few_sigma[0], sigma[2, 40:50], rtol=1e-4)
+
+
+def test_the_less_sure_the_finder_the_surer_the_landmarks_must_be(detector):
+    picture = np.random.default_rng(3).integers(0, 255, (96, 96, 3), dtype=np.uint8)
+    faces = [face_from_points(48 + 20 * FRONTAL, score) for score in (0.4, 0.72, 0.95)]
+    anchors = Anchors(detector, HeadModel.load())
+    _, sigma = anchors.refine(picture[None], np.array([[[48.0, 0, 48], [0, 48, 48]]]))
+
+    def kept(doubt, **how):  # with landmarks that are as unsure as that
+        detector.sigma_map = (doubt / float(sigma[0]), 1.0)
+        seen = anchors.look_again([picture], [faces], **how)[0]
+        detector.sigma_map = (1.0, 1.0)
+        return [face.score for face in seen]
+
+    assert most_doubt(0.4) < most_doubt(0.72) < most_doubt(0.95)
+    assert kept(0.01) == [0.4, 0.72, 0.95]
+    assert kept(0.08) == [0.72, 0.95]
+    assert kept(0.2) == [0.95]
+    assert kept(0.2, expected=True) == [0.4, 0.72, 0.95]
+    assert kept(0.5) == [] and kept(0.5, keep=True) == [0.4, 0.72, 0.95]
 
 
 def test_sigma_is_scaled_with_the_crop_and_a_squeezed_one_by_its_mean():
@@ -109,7 +132,7 @@ def test_small_faces_are_looked_at_again_and_both_opinions_count():
 
 
 def test_what_is_unsure_both_times_is_no_face():
-    assert _KnownFaces([FRONTAL * 100 + [400, 250]], [0.4]).find(_coordinates(800, 450)) == []
+    assert _KnownFaces([FRONTAL * 100 + [400, 250]], [0.3]).find(_coordinates(800, 450)) == []
 
 
 def test_an_untrained_finder_takes_any_size():
