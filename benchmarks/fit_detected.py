@@ -81,6 +81,20 @@ def points_of(model: HeadModel, count: int) -> QuerySet:
     return QuerySet.concat([skin, *(load_layout(name) for name in INNER)])
 
 
+def all_points(model: HeadModel, counts: list[int]) -> tuple[QuerySet, dict[int, np.ndarray]]:
+    """The points of several rows of the table, to be tracked at once, and the columns of each row in them."""
+    sets = [points_of(model, count) for count in counts]
+    ends = np.cumsum([0, *map(len, sets)])
+    columns = {count: np.arange(ends[k], ends[k + 1]) for k, count in enumerate(counts)}
+    return QuerySet.concat(sets), columns
+
+
+def some_points(tracks: Tracks, columns: np.ndarray) -> Tracks:
+    """Some of the columns of tracks."""
+    parts = {name: getattr(tracks, name)[:, columns] for name in ("xy", "sigma", "visible")}
+    return replace(tracks, queries=tracks.queries.subset(columns), layouts={"all": (0, len(columns))}, **parts)
+
+
 class Watcher:
     """Tracks plates with the weights that ship."""
 

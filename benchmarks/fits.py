@@ -18,6 +18,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -81,17 +82,18 @@ def true_landmarks(model: HeadModel, options: argparse.Namespace, say: Say) -> N
 
 def detected(model: HeadModel, options: argparse.Namespace, say: Say) -> None:
     """Both tables, from what our detector finds in rendered clips."""
-    from benchmarks.fit_detected import Watcher, filmed, points_of
+    from benchmarks.fit_detected import Watcher, all_points, filmed, some_points
 
-    watcher = Watcher(options.weights)
+    watcher, counts = Watcher(options.weights), list(map(int, options.counts.split(",")))
+    every, columns = all_points(model, counts)
     rows: dict[tuple[str, int, int], list[Score]] = {}
     names: dict[int, list[str]] = {}
     for views in map(int, options.views.split(",")):
         for one in filmed(Path(options.detected), model, views):
             names.setdefault(views, []).append(one.name)
-            for count in map(int, options.counts.split(",")):
-                queries = points_of(model, count)
-                tracks = [watcher.track(plates, queries) for plates in one.plates]
+            seen = [watcher.track(plates, every) for plates in one.plates]  # once, for all rows
+            for count in counts:
+                tracks = [some_points(tracks, columns[count]) for tracks in seen]
                 for name in options.tables.split(","):
                     result = fitted(model, one.clip, tracks, views, name == "actor")
                     rows.setdefault((name, views, count), []).append(result)
@@ -108,11 +110,11 @@ def rest(model: HeadModel, options: argparse.Namespace, say: Say) -> None:
     from facequery.assets import asset
     from facequery.shots.shot import open_shot
 
-    from benchmarks.fit_detected import Watcher, points_of
+    from benchmarks.fit_detected import Watcher, all_points, some_points
 
     say("\nat rest: degrees root mean square by which the skull turns about its mean")
-    for seed in range(3):
-        clip, tracks = drawn(model, seed, 2, 1, 500, 0.0)
+    for count, seed in product((68, 500), range(3)):
+        clip, tracks = drawn(model, seed, 2, 1, count, 0.0)
         one, rng = tracks[0], np.random.default_rng(seed)
         xy, sigma = (np.repeat(a[:1], options.frames, 0) for a in (one.xy, one.sigma))
         noisy = xy + rng.normal(size=xy.shape) * np.maximum(sigma, 1.0)[..., None]
@@ -120,12 +122,14 @@ def rest(model: HeadModel, options: argparse.Namespace, say: Say) -> None:
         still = TrueTracks(noisy, np.maximum(sigma, 1.0), visible, np.arange(options.frames), one.queries, one.width,
                            one.height)  # fmt: skip
         fit = fit_shot(model, [still], [clip.cameras[0]])
-        say(f"true landmarks with 1 px of noise, clip {seed}: {jitter(fit):.3f}")
+        say(f"{count} true landmarks with 1 px of noise, clip {seed}: {jitter(fit):.3f}")
     watcher, shot = Watcher(options.weights), open_shot(str(asset("sample/plate") / "shot.####.jpg"))
+    every, columns = all_points(model, [68, 500])
     for noise in (1.0, 3.0):
-        tracks = [watcher.still(shot.display(0), points_of(model, 500), options.frames, noise)]
-        fit = fit_shot(model, tracks, [None])
-        say(f"detected, sensor noise of {noise:.0f} / 255: {jitter(fit):.3f}")
+        seen = watcher.still(shot.display(0), every, options.frames, noise)
+        for count in (68, 500):
+            fit = fit_shot(model, [some_points(seen, columns[count])], [None])
+            say(f"detected, {count} landmarks, sensor noise of {noise:.0f} / 255: {jitter(fit):.3f}")
 
 
 def focal(model: HeadModel, options: argparse.Namespace, say: Say) -> None:

@@ -7,13 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facequery.errors import UserError
+from facequery.fitting.initialise import weak_perspective
 from facequery.fitting.settings import FitSettings
 from facequery.fitting.state import View
 from facequery.geometry.cameras import Camera
+from facequery.head.slide import Slide
 
 Array = NDArray[np.float64]
 FEWEST_LANDMARKS = 4  # a pose has six unknowns; with three points it is ambiguous
 _REFERENCE_RATE = 25.0
+_OUTLINE = 0.1  # share of the way from the points at rest to the outline by which the way is uncertain
 
 
 class Points(Protocol):
@@ -121,10 +124,14 @@ def _view(tracks: Landmarks, camera: Camera | None, settings: FitSettings, first
         focal = [np.array(np.broadcast_to(a, frames), np.float64) for a in (camera.fx, camera.fy, camera.cx, camera.cy)]
         with np.errstate(invalid="ignore"):
             xy = camera.undistort(xy)
-        if camera.rotation is not None and camera.translation is not None:
-            rotation = np.array(np.broadcast_to(camera.rotation, (frames, 3, 3)), np.float64)
-            translation = np.array(np.broadcast_to(camera.translation, (frames, 3)), np.float64)
-            solve_pose = False
+    aspect = float(focal[1][0] / focal[0][0])
+    slide = getattr(tracks.queries, "slide", None) if settings.silhouette else None
+    if slide is not None:
+        xy, sigma = _from_outline(slide, np.asarray(tracks.queries.positions, np.float64), xy, sigma, aspect)
+    if camera is not None and camera.rotation is not None and camera.translation is not None:
+        rotation = np.array(np.broadcast_to(camera.rotation, (frames, 3, 3)), np.float64)
+        translation = np.array(np.broadcast_to(camera.translation, (frames, 3)), np.float64)
+        solve_pose = False
     there = np.isfinite(xy).all(-1) & np.isfinite(sigma) & (sigma > 0)
     # A landmark far outside the picture was never seen: a network may say anything there.
     margin = 0.5 * max(width, height)
@@ -148,6 +155,27 @@ def _view(tracks: Landmarks, camera: Camera | None, settings: FitSettings, first
         solve_focal=camera is None,
         solve_pose=solve_pose,
     )
+
+
+def _from_outline(slide: Slide, positions: Array, xy: Array, sigma: Array, aspect: float) -> tuple[Array, Array]:
+    """Where the points at rest would be, (F, N, 2), and sigma (F, N), for contour points that lie on the outline.
+
+    A turned head shows another line of its skin as its outline. How far that line is from the points at rest the layout
+    knows by yaw; seen under the pose that the other points show, it is taken off. A tenth of it is added to sigma.
+    """
+    square = np.array([aspect, 1.0])
+    still = np.setdiff1d(np.arange(len(positions)), slide.indices)
+    there = np.isfinite(xy[:, still]).all(-1) & np.isfinite(sigma[:, still]) & (sigma[:, still] > 0)
+    seen = np.where(there[..., None], xy[:, still], 0.0) * square
+    weight = np.where(there, 1.0 / np.where(there, sigma[:, still], 1.0) ** 2, 0.0)
+    rotation, scale, _, _ = weak_perspective(positions[still], seen, weight)
+    yaw = np.degrees(np.arctan2(rotation[:, 0, 2], -rotation[:, 2, 2]))
+    moved = np.asarray(slide.at(yaw), np.float64) - slide.at(0.0)
+    shift = scale[:, None, None] * (moved @ np.swapaxes(rotation, 1, 2))[..., :2]
+    xy, sigma = xy.copy(), sigma.copy()
+    xy[:, slide.indices] -= shift / square
+    sigma[:, slide.indices] = np.hypot(sigma[:, slide.indices], _OUTLINE * np.linalg.norm(shift, axis=-1))
+    return xy, sigma
 
 
 def _collapsed(xy: Array, there: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -21,6 +21,9 @@ class FitSettings:
     sigma_floor: float = 0.05  # px: no landmark is trusted more than this
     visible_floor: float = 0.15  # weight of a landmark that is surely hidden; its sigma says the rest
     correlation: float = 0.1  # share of a landmark's error that its neighbours in space and time have in common
+    silhouette: int = (
+        0  # 1: the layout's contour was put on the outline in the picture, as people and other trackers do
+    )
     # priors
     identity_prior: float = 1.0  # standard deviation of an identity coefficient
     shape_spread: float = 0.0015  # metres, root mean square: smooth shape beyond the identity basis; 0: none
