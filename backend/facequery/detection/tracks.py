@@ -289,8 +289,12 @@ def _queries_to(queries: QuerySet) -> dict[str, Any]:
 
 def _queries_from(header: dict[str, Any]) -> QuerySet:
     def floats(name: str) -> NDArray[np.float32]:
-        return np.array(header[name], dtype=np.float32).reshape(-1, 3)
+        return np.array(header[name], dtype=np.float32).reshape(len(header["names"]), 3)
 
+    for name in ("ids", "groups", "kinds", "triangle"):
+        whole = all(isinstance(value, int if name == "triangle" else str) for value in header[name])
+        if not whole or len(header[name]) != len(header["names"]):
+            raise ValueError(f'"{name}" does not fit the names')
     return QuerySet(
         positions=floats("queries"),
         ids=tuple(header["ids"]),
