@@ -1,14 +1,12 @@
 """Which points of a face are seen: hidden by the face's own shape, turned away, or behind something else."""
 
-from collections.abc import Sequence
 from functools import lru_cache
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
-from facequery.apps.dense import SHOWN_PARTS, DenseFace, DenseHead, HeadUnderLandmarks, Sight, nearest
+from facequery.apps.dense import SHOWN_PARTS, DenseFace, HeadUnderLandmarks, nearest
 from facequery.detection.visibility import visible_from_sigma
 from facequery.head.binding import Binding
 from facequery.head.model import HeadModel
@@ -18,8 +16,6 @@ _GRAZING, _SHARPNESS = -0.05, 0.12  # cosine to the line of sight at which a poi
 _BEHIND, _SOFTNESS = 0.005, 0.0025  # metres behind the surface in front at which a point is as likely hidden as seen
 
 _ANCHORS = 250  # vertices that the network is asked for, to lay the head under them
-_USUAL, _COVERED = 2.0, 3.5  # times its usual sigma at which a point is still seen, and surely hidden
-_FEWEST, _EVERY = 6, 30  # pictures that tell what is usual; every n-th vertex does for all
 _CUT_BELOW, _KEPT_ABOVE = 0.25, 0.6  # probability of being seen
 
 
@@ -48,33 +44,13 @@ def landmark_visibility(face: DenseFace, triangles: NDArray, binding: Binding, s
     return self_visibility(face, triangles, binding) * visible_from_sigma(np.asarray(sigma) / face.scale)
 
 
-def not_covered(face: DenseFace, usual: NDArray | None = None) -> NDArray[np.float32]:
+def not_covered(face: DenseFace) -> NDArray[np.float32]:
     """(V,) how much of a dense face's vertices to keep in a picture that is cut where things are in front.
 
-    Firm: a point that is merely vague is kept whole, one that the network can only guess is cut whole. So is one whose
-    sigma is several times what is `usual` (V,), crop units, for it in the shot: see `usual_sigma`.
+    Firm: a point that is merely vague is kept whole, one that the network can only guess is cut whole.
     """
-    sigma = face.sigma / face.scale
-    kept = (visible_from_sigma(sigma) - _CUT_BELOW) / (_KEPT_ABOVE - _CUT_BELOW)
-    if usual is not None:
-        times = np.log(np.maximum(sigma / usual, 1e-6))
-        kept = np.minimum(kept, (np.log(_COVERED) - times) / np.log(_COVERED / _USUAL))
-    return np.clip(kept, 0, 1).astype(np.float32)
-
-
-def usual_sigma(head: DenseHead, sights: Sequence[Sight]) -> NDArray[np.float32] | None:
-    """(V,) in crop units, what sigma of each vertex is in most pictures of a shot; None of too few `sights`.
-
-    A thing that passes in front of the face raises it far above that, where no single picture tells it from a face that
-    is hard to see.
-    """
-    if len(sights) < _FEWEST:
-        return None
-    some = np.arange(0, head.count, _EVERY)
-    found = np.median([head.landmarks(sight, head.positions[some])[1][0] for sight in sights], 0)
-    closest = cKDTree(head.positions[some]).query(head.positions)[1]
-    usual: NDArray[np.float32] = found[closest].astype(np.float32)
-    return usual
+    seen = visible_from_sigma(face.sigma / face.scale)
+    return np.clip((seen - _CUT_BELOW) / (_KEPT_ABOVE - _CUT_BELOW), 0, 1).astype(np.float32)
 
 
 @numba.njit(cache=True, nogil=True)

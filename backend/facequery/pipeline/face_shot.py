@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ from numpy.typing import NDArray
 
 from facequery.apps.dense import DenseFace, DenseHead, Sight
 from facequery.apps.refine import Refinement
-from facequery.apps.visibility import usual_sigma
 from facequery.detection.detector import Detector
 from facequery.detection.devices import pick_device
 from facequery.detection.faces import FacePath
@@ -26,8 +24,6 @@ from facequery.pipeline.fit import camera_file
 from facequery.pipeline.job import JobRequest, open_job
 from facequery.pipeline.run import Progress, open_shots
 from facequery.shots.shot import Shot
-
-_LOOKS = 16  # frames that tell what is usual in a shot
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,15 +50,6 @@ class FaceShot:
         size = self.head.detector.size
         crops = [sample_crop(p, self.path.crops[i], size) for i, p in zip(indices, pictures, strict=True)]
         return self.head.see(np.stack(crops))
-
-    @cached_property
-    def usual_sigma(self) -> NDArray[np.float32] | None:
-        """What sigma of each vertex is in most frames of the shot, see `apps.visibility`; None of a short one."""
-        present = np.flatnonzero(self.path.present)
-        if not len(present):
-            return None
-        some = np.unique(np.linspace(0, len(present) - 1, min(len(present), _LOOKS)).round().astype(int))
-        return usual_sigma(self.head, [self.sight([int(present[i])]) for i in some])
 
     def source(
         self,
