@@ -42,6 +42,7 @@ from benchmarks.stored_draws import DATA, Arrays, kept
 SEED = 20  # of what runs are measured on
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT / "runs" / "shared"  # pictures that runs share
+DENSE = 400  # points of the face that a network is asked for on held-out renders
 AROUND = 1.6  # side of the region that a spatial transformer is given, over that of the crop that others see
 
 
@@ -226,13 +227,14 @@ def on_renders(network: LandmarkNet, count: int = 200) -> dict[str, float]:
     face (`dense`). Networks with a spatial transformer see whole regions, the others crops of the same scenes."""
     config = network.config
     truth = held_out(config.input_size, config.region, count)
-    queries, valid = queries_of(network, truth.positions)
+    asked = 68 + DENSE
+    queries, valid = queries_of(network, truth.positions[:asked])
     if config.spatial:
         found = landmarks_of(network, truth.regions, queries)
-        errors = np.linalg.norm(found - truth.region_xy, axis=-1) / (truth.ocular * truth.unit)[:, None]
+        errors = np.linalg.norm(found - truth.region_xy[:, :asked], axis=-1) / (truth.ocular * truth.unit)[:, None]
     else:
         found = landmarks_of(network, truth.crops, queries)
-        errors = np.linalg.norm(found - truth.xy, axis=-1) / truth.ocular[:, None]
+        errors = np.linalg.norm(found - truth.xy[:, :asked], axis=-1) / truth.ocular[:, None]
     core, dense = valid.copy(), valid.copy()
     core[68:], dense[:68] = False, False
     return {
@@ -323,9 +325,9 @@ def measured_dense(task: dense_task.DenseTask, state: dict) -> dict[str, Any]:
 @torch.no_grad()
 def chunk_difference(network: LandmarkNet, count: int = 2048) -> dict[str, float]:
     """How far, in pixels of the crop, landmarks of a transformer move when it attends to `count` queries at once and
-    not within chunks of 512: the mean over queries and 16 pictures, and the largest."""
+    not within chunks of 512: the mean over queries and 8 pictures, and the largest."""
     truth = held_out(network.config.input_size, network.config.region)
-    images = images_to_input(torch.from_numpy(truth.crops[:16]))
+    images = images_to_input(torch.from_numpy(truth.crops[:8]))
     model = HeadModel.load()
     positions = on_surface(
         model.rest, model.triangles[model.parts["skin"].triangles], count, np.random.default_rng(SEED)
