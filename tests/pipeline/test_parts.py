@@ -140,7 +140,7 @@ def test_batches_are_halved_when_memory_runs_out(sequence, tmp_path, monkeypatch
     result = run_job(asked, tmp_path / "job")
     np.testing.assert_array_equal(result.tracks[0].xy, whole.xy)
     np.testing.assert_array_equal(result.tracks[0].sigma, whole.sigma)
-    assert any("Memory ran out with 12 pictures at once; going on with 6." in note for note in result.notes)
+    assert any("Memory ran out with 5 pictures at once; going on with 2." in note for note in result.notes)
 
 
 def test_no_room_for_one_picture_and_other_errors():
