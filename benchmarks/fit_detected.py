@@ -91,8 +91,9 @@ def all_points(model: HeadModel, counts: list[int]) -> tuple[QuerySet, dict[int,
 
 def some_points(tracks: Tracks, columns: np.ndarray) -> Tracks:
     """Some of the columns of tracks."""
-    parts = {name: getattr(tracks, name)[:, columns] for name in ("xy", "sigma", "visible")}
-    return replace(tracks, queries=tracks.queries.subset(columns), layouts={"all": (0, len(columns))}, **parts)
+    xy, sigma, visible = (getattr(tracks, name)[:, columns] for name in ("xy", "sigma", "visible"))
+    layouts, queries = {"all": (0, len(columns))}, tracks.queries.subset(columns)
+    return replace(tracks, queries=queries, layouts=layouts, xy=xy, sigma=sigma, visible=visible)
 
 
 class Watcher:
