@@ -23,13 +23,13 @@ def stand_in() -> None:
     from facequery.pipeline import find, parts, track
 
     class Slow(DotDetector):
-        def look(self, crops, positions):
+        def see(self, crops):
             time.sleep(float(os.environ.get("FACEQUERY_TEST_PAUSE", "0")))
             trip = Path(os.environ.get("FACEQUERY_TEST_TRIP", "/nowhere"))
             if trip.is_file():
                 trip.unlink()
                 raise ConnectionResetError("a disk went away for a moment")
-            return super().look(crops, positions)
+            return super().see(crops)
 
     Detector.from_pretrained = classmethod(lambda cls, *a, **k: Slow())  # type: ignore[assignment]
     FaceFinder.from_pretrained = classmethod(lambda cls, *a, **k: DotFinder())  # type: ignore[assignment]

@@ -17,32 +17,14 @@ from facequery.pipeline.run import run_job
 
 distributed = pytest.importorskip("distributed")
 
-PRELOAD = '''
-import sys, time
-sys.path.insert(0, {tests!r})
-from dot_face import DotDetector, DotFinder
-from facequery.detection.detector import Detector
-from facequery.detection.finder import FaceFinder
-from facequery.pipeline import find, parts, track
-
-class Slow(DotDetector):
-    def look(self, crops, positions):
-        time.sleep(0.15)
-        return super().look(crops, positions)
-
-def dask_setup(worker):
-    Detector.from_pretrained = classmethod(lambda cls, *a, **k: Slow())
-    FaceFinder.from_pretrained = classmethod(lambda cls, *a, **k: DotFinder())
-    find.CHUNK = track.CHUNK = parts.CHUNK = 5
-'''
+PROGRAM = Path(__file__).parents[1] / "dot_program.py"  # the stand-ins, in every process
 
 
 @pytest.fixture
-def cluster(tmp_path):
-    preload = tmp_path / "stand_ins.py"
-    preload.write_text(PRELOAD.format(tests=str(Path(__file__).parents[1])))
+def cluster(monkeypatch):
+    monkeypatch.setenv("FACEQUERY_TEST_PAUSE", "0.15")
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, preload=[str(preload)]
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", preload=[str(PROGRAM)]
     ) as running:
         yield running
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,16 +30,29 @@ def small_chunks(monkeypatch):
         monkeypatch.setattr(module, "CHUNK", 5)
 
 
-def start(*words: object, **environment: str) -> subprocess.Popen:
-    """The command line with stand-ins, in a process of its own, whose Dask processes have them too."""
-    return subprocess.Popen(
-        [sys.executable, str(PROGRAM), *map(str, words)],
-        env=os.environ | {"DASK_DISTRIBUTED__WORKER__PRELOAD": str(PROGRAM)} | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen]]:
+    """Starts the command line with stand-ins in a process of its own, whose Dask processes have them too."""
+    begun: list[subprocess.Popen] = []
+
+    def begin(*words: object, **environment: str) -> subprocess.Popen:
+        begun.append(
+            subprocess.Popen(
+                [sys.executable, str(PROGRAM), *map(str, words)],
+                env=os.environ | {"DASK_DISTRIBUTED__WORKER__PRELOAD": str(PROGRAM)} | environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+        )
+        return begun[-1]
+
+    yield begin
+    for process in begun:
+        if process.poll() is None:  # it and the processes that it started
+            os.killpg(process.pid, signal.SIGKILL) if os.name == "posix" else process.kill()
+            process.wait()
 
 
 def same(job: Path, whole: Tracks) -> None:
@@ -52,7 +66,7 @@ def asked(sequence) -> JobRequest:
     return JobRequest(shots=(sequence(count=25),), preview=False)
 
 
-def test_a_task_that_breaks_once_is_tried_again(asked, tmp_path):
+def test_a_task_that_breaks_once_is_tried_again(asked, tmp_path, start):
     pytest.importorskip("distributed")
     whole = run_job(asked, tmp_path / "whole").tracks[0]
     jobs = [tmp_path / "one", tmp_path / 'it\'s "two" ü']
@@ -61,7 +75,7 @@ def test_a_task_that_breaks_once_is_tried_again(asked, tmp_path):
     trip = tmp_path / "trip"
     trip.write_text("")
     farm = start("farm", *jobs, tmp_path / "none", "--workers", 2, FACEQUERY_TEST_TRIP=str(trip))
-    out, err = farm.communicate(timeout=300)
+    out, err = farm.communicate(timeout=600)
     assert farm.returncode == 3, err  # one of the three is no job
     assert out.count(": done") == 2 and "no job folder" in out
     assert not trip.exists() and "a disk went away" in err  # it did break
@@ -72,13 +86,13 @@ def test_a_task_that_breaks_once_is_tried_again(asked, tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-def test_ctrl_c_stops_the_farm_and_the_same_command_goes_on(asked, tmp_path):
+def test_ctrl_c_stops_the_farm_and_the_same_command_goes_on(asked, tmp_path, start):
     pytest.importorskip("distributed")
     whole = run_job(asked, tmp_path / "whole").tracks[0]
     job = tmp_path / "job"
     open_job(job, asked)
     farm = start("farm", job, "--workers", 2, FACEQUERY_TEST_PAUSE="0.5")
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 600
     while not (job / "tracks").is_dir() and time.monotonic() < deadline and farm.poll() is None:
         time.sleep(0.05)
     farm.send_signal(signal.SIGINT)
@@ -86,19 +100,19 @@ def test_ctrl_c_stops_the_farm_and_the_same_command_goes_on(asked, tmp_path):
     assert farm.returncode == 130 and "goes on from here" in err
     assert not (job / "tracks.json").exists()
     again = start("farm", job, "--workers", 1)
-    out, err = again.communicate(timeout=240)
+    out, err = again.communicate(timeout=600)
     assert again.returncode == 0 and "done" in out, err
     same(job, whole)
 
 
-def test_fits_follow_the_tracks(sequence, tmp_path):
+def test_fits_follow_the_tracks(sequence, tmp_path, start):
     pytest.importorskip("distributed")
     asked = JobRequest(shots=(sequence(count=7),), fits=("face", "jaw"), preview=False)
     whole = run_job(asked, tmp_path / "whole").fit
     job = tmp_path / "job"
     open_job(job, asked)
     farm = start("farm", job, "--workers", 1)
-    out, err = farm.communicate(timeout=300)
+    out, err = farm.communicate(timeout=600)
     assert farm.returncode == 0 and "done" in out, err
     found = ShotFit.load(job)
     assert whole is not None

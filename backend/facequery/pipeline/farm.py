@@ -47,7 +47,7 @@ def run_farm(
         raise UserError("A farm needs Dask distributed.", "Install FaceQuery with the extra: farm.", "FQ540") from None
     own = None
     if cluster is None and scheduler is None:
-        own = LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None)
+        own = LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=":0")
     try:
         client = Client(cluster or own or scheduler, timeout="20s")
     except (OSError, TimeoutError, ValueError) as error:
