@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 LAYER = "FaceQuery"
 _RANKS = 6  # identifiers a pixel, two a layer of channels: what readers expect
+_ROWS = 256  # ranked at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,18 +31,11 @@ def cryptomatte(mattes: NDArray, names: Sequence[str], layer: str = LAYER) -> Cr
 
     Later regions lie on earlier ones: what they cover is taken off those below, so that no pixel holds more than one.
     """
-    coverage = np.empty(mattes.shape, np.float32)
-    free = np.ones(mattes.shape[1:], np.float32)
-    for index in reversed(range(len(mattes))):
-        coverage[index] = np.minimum(np.clip(mattes[index], 0, 1), free)
-        free -= coverage[index]
     identifiers = np.array([identifier(name) for name in names], np.float32)
-    order = np.argsort(-coverage, axis=0, kind="stable")[:_RANKS]
     picture = np.zeros((*mattes.shape[1:], 2 * _RANKS), np.float32)
-    for rank in range(len(order)):
-        share = np.take_along_axis(coverage, order[rank][None], 0)[0]
-        picture[..., 2 * rank] = np.where(share > 0, identifiers[order[rank]], 0)
-        picture[..., 2 * rank + 1] = share
+    for top in range(0, mattes.shape[1], _ROWS):  # a picture of 4K takes little more memory than a small one
+        rows = slice(top, top + _ROWS)
+        _ranked(mattes[:, rows], identifiers, picture[rows])
     channels = tuple(f"{layer}{number:02d}.{c}" for number in range(_RANKS // 2) for c in "RGBA")
     key = f"cryptomatte/{_hex(layer)[:7]}"
     metadata = {
@@ -51,6 +45,20 @@ def cryptomatte(mattes: NDArray, names: Sequence[str], layer: str = LAYER) -> Cr
         f"{key}/manifest": json.dumps({name: _hex(name) for name in names}, separators=(",", ":")),
     }
     return Cryptomatte(picture, channels, metadata)
+
+
+def _ranked(mattes: NDArray, identifiers: NDArray, picture: NDArray) -> None:
+    """Fill a picture (h, W, 12) with identifiers (R,) of mattes (R, h, W) and what each covers, the largest first."""
+    coverage = np.empty(mattes.shape, np.float32)
+    free = np.ones(mattes.shape[1:], np.float32)
+    for index in reversed(range(len(mattes))):
+        coverage[index] = np.minimum(np.clip(mattes[index], 0, 1), free)
+        free -= coverage[index]
+    order = np.argsort(-coverage, axis=0, kind="stable")[:_RANKS]
+    for rank in range(len(order)):
+        share = np.take_along_axis(coverage, order[rank][None], 0)[0]
+        picture[..., 2 * rank] = np.where(share > 0, identifiers[order[rank]], 0)
+        picture[..., 2 * rank + 1] = share
 
 
 def identifier(name: str) -> np.float32:
