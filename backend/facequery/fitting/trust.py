@@ -22,6 +22,7 @@ from facequery.fitting.state import PER_FRAME
 Array = NDArray[np.float64]
 # How alike a detector's errors are by distance on the head and by turn of it; from its errors on rendered clips.
 _LENGTH = 0.05  # metres
+_MISFIT = 2.5  # least inflation: a person whom the model cannot follow is the same in every frame (held-out people)
 _SHORT = 1.65  # variance of errors in common over what sigma says of it
 _TURN = np.radians(60.0)
 _CENTRES = 80  # points between which the likeness over the head is interpolated
@@ -70,7 +71,7 @@ def focal_sigmas(problem: Problem, minimum: Minimum) -> Array:
     alike = np.exp(-np.arccos(np.clip(cosine, -1.0, 1.0)) / _TURN)
     every = np.stack([together for _, together in looks]).reshape(len(looks), -1, len(columns))
     variance += np.einsum("ab,ank,bnk->k", alike, every, every)
-    return np.sqrt(np.maximum(variance, plain))
+    return np.sqrt(np.maximum(variance, _MISFIT * problem.identity_weight * plain))
 
 
 def _inverse_columns(
