@@ -4,7 +4,7 @@
 
 The positions of `ibug68` are optimised on the annotated faces of `real_dev/lfpw` (crops from the annotation's box) and
 written as a layout of its own, whose name and description say so. The network's weights do not change. Left and right
-are averaged, so that a mirrored face gets mirrored landmarks. The contour slides with the head's yaw as that of
+get the same place, so that a mirrored face gets mirrored landmarks. The contour slides with the head's yaw as that of
 `ibug68` does; the same shift is fitted for all yaws.
 """
 
@@ -15,39 +15,28 @@ from pathlib import Path
 
 import numpy as np
 from facequery.assets import asset, source_data
+from facequery.detection.detector import Detector
 from facequery.errors import UserError
-from facequery.evaluation import annotated, calibration
+from facequery.evaluation import calibration
 from facequery.evaluation.folders import evaluate_folder
 from facequery.head.layouts import load_layout
 from facequery.head.model import HeadModel
 from facequery.head.queries import QuerySet
-from facequery.models.weights import load_landmark_net
 
 NAME = "ibug68_300w"
 _FARTHEST = 0.02  # metres a point may move from its clean place: farther, it describes the network, not the face
 
 
-def symmetric(positions: np.ndarray, mirror: np.ndarray) -> np.ndarray:
-    """Mean of positions (N, 3) and their mirror image (x -> -x, numbers exchanged by `mirror`)."""
-    return 0.5 * (positions + positions[mirror] * np.array([-1, 1, 1], positions.dtype))
-
-
 def calibrated_layout(weights: Path | str) -> QuerySet:
     """`ibug68` with its positions optimised on the calibration set."""
-    network, card = load_landmark_net(weights)
+    detector = Detector.from_pretrained(str(weights))
     model, clean = HeadModel.load(), load_layout("ibug68")
-    guide = annotated.load_annotated(source_data(calibration.CALIBRATION_SET))
-    crops = guide.crops()
-    descriptors = calibration.describe(network, guide.images(crops, network.config.input_size))
-    start = clean.positions * model.scale
-    placed = calibration.slid(network, descriptors, start, clean.slide)
-    fitted = calibration.optimise_queries(
-        network, descriptors, annotated.to_crop(guide.points, crops), start, steps=400, placed=placed
-    )
-    mirror = clean.mirror_index()
-    if (mirror < 0).any():
+    if (clean.mirror_index() < 0).any():
         raise UserError("The layout ibug68 is not symmetric.", "Make it again with tools/learn_head.py.", "FQ530")
-    moved = symmetric(fitted / model.scale, mirror) - clean.positions
+    start = clean.positions * detector.units_per_metre
+    guide = calibration.Guide.of(detector.network, start, clean.slide, detector.mirror)
+    fitted = guide.fitted(detector.network, np.ones(len(guide.paths), bool), rounds=3)
+    moved = fitted / detector.units_per_metre - clean.positions
     length = np.linalg.norm(moved, axis=-1, keepdims=True)
     positions = clean.positions + moved * np.minimum(1.0, _FARTHEST / np.maximum(length, 1e-9))
     layout = QuerySet.from_positions(
@@ -57,7 +46,7 @@ def calibrated_layout(weights: Path | str) -> QuerySet:
     if slide is not None:  # the contour goes on sliding as the clean one does, beside it
         shift = (positions - clean.positions)[slide.indices]
         slide = replace(slide, positions=(slide.positions + shift).astype(np.float32))
-    samples = card.get("metrics", {}).get("samples", "unknown")
+    samples = detector.card.get("metrics", {}).get("samples", "unknown")
     return replace(
         layout,
         slide=slide,

@@ -64,7 +64,8 @@ def evaluate(
         )  # fmt: skip
     each = np.broadcast_to(positions, (len(chosen.paths), *positions.shape))
     if calibrate:
-        each = calibrated_queries(detector.network, chosen, positions * detector.units_per_metre, follows)
+        start = positions * detector.units_per_metre
+        each = calibrated_queries(detector.network, chosen, start, follows, detector.mirror)
         each = each / np.float32(detector.units_per_metre)
     extra: dict[str, Any] = {}
     if crop == "points":

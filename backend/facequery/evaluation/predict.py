@@ -101,7 +101,8 @@ def plain_and_calibrated(detector: Detector, chosen: AnnotatedSet) -> tuple[NDAr
     optimised on the calibration set (see `calibrated_queries`); and how they slide."""
     layout = load_layout("ibug68")
     start = layout.positions * detector.units_per_metre
-    placed = calibrated_queries(detector.network, chosen, start, layout.slide) / detector.units_per_metre
+    placed = calibrated_queries(detector.network, chosen, start, layout.slide, detector.mirror)
+    placed = placed / np.float32(detector.units_per_metre)
     both = np.concatenate([np.broadcast_to(layout.positions, placed.shape), placed], axis=1).astype(np.float32)
     return both, None if layout.slide is None else layout.slide.repeated(len(layout))
 
