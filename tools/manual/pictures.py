@@ -1,8 +1,8 @@
 """All pictures of the manual that depend on weights: python -m tools.manual.pictures [--job JOB].
 
 Tracks the sample shot (or takes a finished job of it, as `facequery demo` leaves one), and draws docs/sample.jpg,
-docs/images/preview.webp, docs/images/decal.jpg, docs/images/detector.svg and, where the source data of training is
-there, docs/images/failures.jpg. Screenshots of Blender are not among them.
+docs/images/preview.webp, docs/images/decal.jpg, docs/images/mattes.jpg, docs/images/detector.svg and, where the source
+data of training is there, docs/images/failures.jpg. Screenshots of Blender are not among them.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from facequery.pipeline.run import open_shots
 from facequery.shots.shot import open_shot
 from numpy.typing import NDArray
 
-from tools.manual import diagram, failures
+from tools.manual import diagram, failures, mattes
 from tools.manual.source import ROOT
 
 DOCS: Final = ROOT / "docs"
@@ -60,6 +60,8 @@ def main() -> None:
         IMAGES / "preview.webp",
         [preview_frame(painter, shot.display(i), decal[i], i) for i in range(0, len(decal), _STEP)],
     )
+
+    _write(IMAGES / "mattes.jpg", mattes.picture(load_request(job), job, DECAL.frame or SHOWN, WINDOW))
 
     card = load_weights(asset("weights/landmarks.safetensors"))[1]
     (IMAGES / "detector.svg").write_text(diagram.detector(card), encoding="utf-8")
