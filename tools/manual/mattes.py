@@ -37,5 +37,5 @@ def picture(request: JobRequest, job: Path, frame: int, window: tuple[slice, sli
 def _coloured(plate: NDArray, mattes: NDArray) -> NDArray[np.uint8]:
     shown = plate.astype(np.float32)
     for matte, colour in zip(mattes, _COLOURS, strict=True):
-        shown += 0.55 * matte[..., None] * (np.float32(colour) - shown)
+        shown += 0.55 * matte[..., None] * (np.array(colour, np.float32) - shown)
     return shown.clip(0, 255).astype(np.uint8)
