@@ -15,6 +15,7 @@ from facequery.pipeline.job import JobRequest, load_request
 from facequery.pipeline.pick import PlateMark, run_pick
 from facequery.pipeline.project import ProjectRequest, run_project, side_by_side
 from facequery.pipeline.segment import SegmentRequest, run_segment
+from facequery.pipeline.stmap import MapRequest, write_maps
 from facequery.shots.images import read_picture
 from read_cryptomatte import read_cryptomatte
 
@@ -147,3 +148,21 @@ def test_what_cannot_be_projected_is_told(job, tmp_path, wanted, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError):
         run_project(request_of(job), job.folder, wanted)
+
+
+def test_maps_without_a_fit_carry_the_plate_to_the_atlas_and_back(job, tmp_path):
+    directions = ("pixel-to-uv", "pixel-to-reference")
+    wanted = MapRequest(directions, 512, "tracks", reference=1001, mean=True, out=tmp_path / "maps")
+    files = {file.name: file for file in write_maps(job.folder, wanted)}
+    still = read_picture(files["pixel-to-reference.1001.exr"], "map")
+    y, x = np.mgrid[:540, :960] + 0.5
+    here = still[..., 3] > 0
+    off = still[..., :2] * [960, -540] + [0, 540] - np.stack([x, y], -1)
+    assert np.abs(off[here]).max() < 0.02
+    assert 0.05 < here.mean() < 0.4
+    back = MapRequest((), 512, "tracks", put_back=files["mean.exr"], out=tmp_path / "back")
+    put = {file.name: file for file in write_maps(job.folder, back)}["put_back.1001.exr"]
+    layer = read_picture(put, "layer")
+    solid = cv2.erode((layer[..., 3] > 0.99).astype(np.uint8), np.ones((9, 9))) > 0
+    assert solid.mean() > 0.04
+    assert np.abs(layer[..., :3] - plate(1001) / 255)[solid].mean() < 0.03
