@@ -35,7 +35,7 @@ PAPERS = {
     "space": Paper(
         "Canonical space", "CLD, section 3.2",
         "queries may be 3D positions or UV coordinates; 3D is what reaches points off the skin.",
-        "UV holds the skin alone, so its dense error leaves out what is not skin.",
+        "both rows are asked for points of the skin alone, which is all that UV has.",
     ),
     "data": Paper(
         "Queries of the training data", "CLD, figure 6",
