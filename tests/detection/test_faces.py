@@ -1,6 +1,14 @@
 import numpy as np
 import pytest
-from facequery.detection.faces import Face, choose_face, face_from_points, link_faces, steady_crops
+from facequery.detection.faces import (
+    Face,
+    FacePath,
+    choose_face,
+    face_from_points,
+    link_faces,
+    restless_spans,
+    steady_crops,
+)
 from facequery.errors import UserError
 from facequery.geometry.crops import crop_from_similarity, crop_parameters
 
@@ -95,3 +103,16 @@ def test_very_short_shots(count):
     crops = crop_from_similarity(np.zeros((count, 2)), np.full(count, 10.0))
     np.testing.assert_allclose(steady_crops(crops, 10), crops, atol=1e-6)
     assert np.isnan(steady_crops(crops * np.nan, 10)).all()
+
+
+def test_a_steady_way_needs_no_search_between_and_a_turn_does():
+    def path(x: np.ndarray) -> FacePath:
+        crops = crop_from_similarity(np.stack([x, np.full(len(x), 200.0)], -1), np.full(len(x), 50.0))
+        seen = np.ones(len(x), bool)
+        return FacePath(crops, seen, np.ones(len(x)))
+
+    keys, t = np.arange(0, 49, 8), np.arange(49.0)
+    assert restless_spans(path(2.0 * t), keys) == []  # a third of the face's half size a step, at one pace
+    spans = restless_spans(path(2.0 * np.abs(t - 24)), keys)
+    assert spans == [(16, 24), (24, 32)]
+    assert len(restless_spans(path(6.0 * t), keys)) == 6  # a face a step is too far to be believed

@@ -6,6 +6,7 @@ crops do not depend on how a job was cut into pieces. Coordinates are *square* p
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -28,7 +29,7 @@ _ZOOM = 0.45  # largest change of size (natural logarithm)
 _LINK_GAP = 12  # frames that a face may be missing for and still be linked by motion alone
 _JUNK_FRAMES = 3  # shorter tracklets are kept only when there is nothing better
 _SMOOTH_FRAMES = 1.2  # standard deviation of the crop's smoothing over time
-_CALM = (0.15, 0.06, 0.08)  # change between searched frames that may be bridged: half sizes, ln of size, radians
+_CALM = (0.15, 0.06, 0.08)  # change between searched frames, or of its pace, that is bridged: half sizes, ln, radians
 _FOLLOWED = 0.6  # half sizes, or radians, between searched frames that the landmarks alone can follow
 _CUT = 1.2  # a jump of the crop's centre between two frames, in half sizes, that no head makes
 
@@ -41,6 +42,12 @@ class Face:
     points: NDArray[np.float64]
     score: float
     box: tuple[float, float, float, float]
+
+    @cached_property
+    def place(self) -> tuple[NDArray[np.float64], float]:
+        """Centre (2,) and half size of its crop."""
+        centre, half, _ = crop_parameters(crop_from_points(self.points))
+        return centre, float(half)
 
 
 def face_from_points(points: NDArray, score: float) -> Face:
@@ -77,8 +84,7 @@ class _Tracklet:
     faces: list[Face]
 
     def crop(self, which: int) -> tuple[NDArray[np.float64], float]:
-        centre, half, _ = crop_parameters(crop_from_points(self.faces[which].points))
-        return centre, float(half)
+        return self.faces[which].place
 
     def expected(self, frame: int) -> tuple[NDArray[np.float64], float]:
         """Centre and half size at `frame` if the face goes on moving, ever slower, as it did last."""
@@ -138,20 +144,40 @@ def restless_spans(path: FacePath, searched: NDArray) -> list[tuple[int, int]]:
     """Which gaps between `searched` frames (ascending indices) must be searched too: pairs (a, b), to be read as
     a < frame < b.
 
-    Those at whose ends the face moved, grew or turned much, and those where it came into the picture or left it.
+    Those in which a straight way from one end to the other may be wrong: because the face moved, grew or turned much
+    and not as steadily as before and after, and those where it came into the picture or left it.
     """
+    centre, half, roll = crop_parameters(path.crops[searched])
+    state = np.column_stack([centre, np.log(half), np.unwrap(np.nan_to_num(roll))])
     spans = []
-    centre, half, roll = crop_parameters(path.crops)
-    for a, b in pairwise(searched):
+    for k, (a, b) in enumerate(pairwise(searched)):
         if b - a < 2 or not (path.detected[a] or path.detected[b]):
             continue
         if path.detected[a] and path.detected[b]:
-            moved = float(np.linalg.norm(centre[b] - centre[a])) / min(half[a], half[b])
-            turned = abs(np.angle(np.exp(1j * (roll[b] - roll[a]))))
-            if moved < _CALM[0] and abs(np.log(half[b] / half[a])) < _CALM[1] and turned < _CALM[2]:
+            size = float(min(half[k], half[k + 1]))
+            step = _in_sizes(state[k + 1] - state[k], size)
+            bends = [_bend(state, searched, i) for i in (k, k + 1) if 0 < i < len(searched) - 1]
+            known = [_in_sizes(bend, size) for bend in bends if np.isfinite(bend).all()]
+            if _is_calm(step) or (known and all(map(_is_calm, known)) and np.linalg.norm(step[:2]) < _FOLLOWED):
                 continue
         spans.append((int(a), int(b)))
     return spans
+
+
+def _bend(state: NDArray, frames: NDArray, k: int) -> NDArray[np.float64]:
+    """How far a state (F, 4) is from the straight way between its neighbours. Between frames at the same distance the
+    straight way from one to the next is wrong by a quarter of that at most."""
+    share = (frames[k] - frames[k - 1]) / (frames[k + 1] - frames[k - 1])
+    return state[k] - state[k - 1] - share * (state[k + 1] - state[k - 1])
+
+
+def _in_sizes(change: NDArray, size: float) -> NDArray[np.float64]:
+    return change / [size, size, 1.0, 1.0]
+
+
+def _is_calm(change: NDArray) -> bool:
+    """Of centre (x and y, half sizes), logarithm of the size, and roll."""
+    return bool(np.linalg.norm(change[:2]) < _CALM[0] and abs(change[2]) < _CALM[1] and abs(change[3]) < _CALM[2])
 
 
 def expected_faces(path: FacePath, searched: NDArray) -> dict[int, Face]:
@@ -176,8 +202,7 @@ def expected_faces(path: FacePath, searched: NDArray) -> dict[int, Face]:
 
 def moved(one: Face, other: Face) -> float:
     """How far a face is from another, in half crop sizes of the first."""
-    (a, half, _), (b, _, _) = (crop_parameters(crop_from_points(face.points)) for face in (one, other))
-    return float(np.linalg.norm(b - a) / half)
+    return float(np.linalg.norm(other.place[0] - one.place[0]) / one.place[1])
 
 
 def points_of_crop(crop: NDArray) -> NDArray[np.float64]:
@@ -242,7 +267,7 @@ def _link(detections: Sequence[Sequence[Face]]) -> list[_Tracklet]:
 def _distance(tracklet: _Tracklet, face: Face, frame: int) -> float:
     """0 exactly where expected, 1 at the limit of what is believed."""
     expected, size = tracklet.expected(frame)
-    centre, half, _ = crop_parameters(crop_from_points(face.points))
+    centre, half = face.place
     reach = (_REACH + _REACH_PER_FRAME * (frame - tracklet.frames[-1])) * size
     return float(np.hypot(np.linalg.norm(centre - expected) / reach, abs(np.log(half / size)) / _ZOOM))
 
