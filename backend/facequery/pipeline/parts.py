@@ -1,6 +1,6 @@
 """A job in pieces, for render farms: searching and tracking by chunks of frames, and what has to be done in one.
 
-    find i/n      searches every fourth frame of its chunks for faces
+    find i/n      looks for faces in every eighth frame of its chunks
     link          joins what was found to one person's path (and searches where the face moves quickly)
     track i/n     tracks its chunks; without a link before it, it does that itself
     finish        joins the tracks, smooths, fits, previews: what `facequery run` does with all chunks there
