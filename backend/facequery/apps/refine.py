@@ -53,7 +53,7 @@ class Refinement:
 
     def save(self, path: Path) -> None:
         """Write the .npz."""
-        values = {"controls": self.controls, "shift": self.shift, "score": self.score}
+        values: dict[str, NDArray] = {"controls": self.controls, "shift": self.shift, "score": self.score}
         save_arrays(path, **values, references=np.array(self.references))
 
     @staticmethod
