@@ -53,8 +53,9 @@ class Refinement:
 
     def save(self, path: Path) -> None:
         """Write the .npz."""
-        values: dict[str, NDArray] = {"controls": self.controls, "shift": self.shift, "score": self.score}
-        save_arrays(path, **values, references=np.array(self.references))
+        save_arrays(
+            path, controls=self.controls, shift=self.shift, score=self.score, references=np.array(self.references)
+        )
 
     @staticmethod
     def load(path: Path) -> "Refinement":
