@@ -31,7 +31,7 @@ class FitSettings:
     expression_spread: float = 0.7  # standard deviation of the quadratic prior on top of it
     gaze_prior: float = 0.07  # radians: eyes against what the eyeLook weights say
     # smoothness
-    rotation_jerk: float = 0.004  # radians
+    rotation_jerk: float = 0.002  # radians
     translation_jerk: float = 0.001  # metres
     expression_jerk: float = 0.03
     gaze_jerk: float = 0.03  # radians
