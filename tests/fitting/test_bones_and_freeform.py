@@ -77,7 +77,7 @@ def test_a_fit_keeps_the_jaw_out_of_the_skull(model: HeadModel) -> None:
     identity_ = np.zeros(len(model.identity_basis), np.float32)
     person = ToyActor("known", identity_, None)
     fit = fit_shot(model, [tracks_of(points, queries, 0.2)], [CAMERA], FitSettings(), person)
-    contact = JawContact(model, np.asarray(model.vertices(), np.float64), identity_)
+    contact = JawContact(model, np.asarray(model.vertices(), np.float64), identity_.astype(np.float64))
     names = ("jawOpen", "jawForward", "jawLeft", "jawRight")
     found = fit.face.expression[:, [model.expression_names.index(n) for n in names]]
     assert max(contact.depth(o, f, left - right) for o, f, left, right in found) < 0.0007
