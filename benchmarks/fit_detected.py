@@ -101,7 +101,7 @@ class Watcher:
 
     def __init__(self, weights: str = "landmarks") -> None:
         self.finder = FaceFinder.from_pretrained()
-        self.detector = Detector.from_pretrained(weights)
+        self.detector = Detector.from_pretrained(weights, mirror=False)  # as films are tracked
 
     def track(self, plates: str, queries: QuerySet) -> Tracks:
         """Tracks of the largest face in a shot."""

@@ -1,7 +1,7 @@
 """Folders of photographs with points set by hand. Evaluation only, never training."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -21,12 +21,14 @@ FIRST_CENTRE = {"lfpw": 1.0, "afw": 1.0, "london": 0.5, "canada": 0.5}
 
 @dataclass(frozen=True)
 class AnnotatedSet:
-    """Pictures (paths) with points (n, N, 2) of one layout, continuous pixels (top-left pixel's centre (0.5, 0.5))."""
+    """Pictures (paths) with points (n, N, 2) of one layout, continuous pixels (top-left pixel's centre (0.5, 0.5));
+    `first_centre` is what that centre's coordinates are taken to be in the file."""
 
     name: str
     layout: str
     paths: tuple[Path, ...]
     points: NDArray[np.float64]
+    first_centre: float = 0.0
 
     @property
     def ocular(self) -> NDArray[np.float64]:
@@ -36,7 +38,8 @@ class AnnotatedSet:
     def subset(self, chosen: NDArray | slice) -> "AnnotatedSet":
         """The pictures at `chosen`: numbers, booleans or a slice."""
         index = np.arange(len(self.paths))[chosen]
-        return AnnotatedSet(self.name, self.layout, tuple(self.paths[i] for i in index), self.points[index])
+        paths = tuple(self.paths[i] for i in index)
+        return replace(self, paths=paths, points=self.points[index])
 
     def crops(self) -> NDArray[np.float64]:
         """(n, 2, 3) crop_to_image from the tight box of the annotation, as the 300-W protocol has it.
@@ -64,11 +67,12 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     return np.ascontiguousarray(image[..., ::-1])
 
 
-def load_annotated(folder: Path) -> AnnotatedSet:
+def load_annotated(folder: Path, first_centre: float | None = None) -> AnnotatedSet:
     """Read a folder with pictures and `landmarks.json`: a list of `{image, layout, points}`.
 
-    The file has pixel centres on integers, the first at 0 unless the folder's name is in FIRST_CENTRE: that is mended.
-    Raises UserError for a missing or malformed file, an unknown layout, or more than one layout.
+    `first_centre`: where the file puts the centre of the top-left pixel, both coordinates; by default 0, but for the
+    folders named in FIRST_CENTRE. Raises UserError for a missing or malformed file, an unknown layout, or more than one
+    layout.
     """
     file = folder / "landmarks.json"
     if not file.exists():
@@ -84,7 +88,8 @@ def load_annotated(folder: Path) -> AnnotatedSet:
         raise UserError(
             f'"{file}" must hold one of the layouts {", ".join(OUTER_EYE_CORNERS)}.', "Split it by layout.", "FQ523"
         )
-    return AnnotatedSet(folder.name, layouts.pop(), paths, points + 0.5 - FIRST_CENTRE.get(folder.name, 0.0))
+    first = FIRST_CENTRE.get(folder.name, 0.0) if first_centre is None else first_centre
+    return AnnotatedSet(folder.name, layouts.pop(), paths, points + 0.5 - first, first)
 
 
 def to_crop(points: NDArray, crops: NDArray) -> NDArray[np.float64]:

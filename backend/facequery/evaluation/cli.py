@@ -16,6 +16,10 @@ def evaluate(
     layout: Annotated[str | None, typer.Option(help="Query positions; by default the set's own layout.")] = None,
     calibrate: Annotated[bool, typer.Option("--calibrate", help="Optimise the 68 queries on lfpw first.")] = False,
     fixed: Annotated[bool, typer.Option("--fixed", help="No point slides with the head's yaw.")] = False,
+    first_centre: Annotated[
+        float | None,
+        typer.Option(help="Where the files put the first pixel's centre: 0, or 1 as 300-W. [default: by set]"),
+    ] = None,
     curves: Annotated[Path | None, typer.Option(metavar="PNG", help="Plot cumulative errors by yaw.")] = None,
     finder: Annotated[str, typer.Option(help="Weights of the face finder, for --crop auto.")] = "finder",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "cpu",
@@ -39,7 +43,9 @@ def evaluate(
         if has_clips(folder):
             figures = clip_figures(folder, weights)
         else:
-            found = measure(folder, detector, crop, layout, calibrate, faces, not fixed)  # type: ignore[arg-type]
+            found = measure(
+                folder, detector, crop, layout, calibrate, faces, not fixed, first_centre,  # type: ignore[arg-type]
+            )  # fmt: skip
             figures = found.figures
             done[str(figures["set"])] = found
         if as_json:

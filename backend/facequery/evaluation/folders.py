@@ -42,7 +42,7 @@ def evaluate_folder(
 
 def evaluate(
     folder: Path, detector: Detector, crop: Literal["points", "auto"] = "points", layout: str | None = None,
-    calibrate: bool = False, finder: FaceFinder | None = None, slide: bool = True,
+    calibrate: bool = False, finder: FaceFinder | None = None, slide: bool = True, first_centre: float | None = None,
 ) -> Evaluation:  # fmt: skip
     """Figures of a detector on one folder of annotated pictures (see `load_annotated` for its form).
 
@@ -51,9 +51,9 @@ def evaluate(
     a missed face counts as an error of 100 %. `layout`: the query positions, by default the set's own layout.
     `calibrate`: queries are optimised on `real_dev/lfpw` first; on that set itself in two folds, so that no face is
     scored with points placed on it. `finder` replaces the shipped face finder. `slide`: points
-    of layouts that say so follow the head's yaw.
+    of layouts that say so follow the head's yaw. `first_centre`: see `load_annotated`.
     """
-    chosen = load_annotated(folder)
+    chosen = load_annotated(folder, first_centre)
     name = layout or chosen.layout
     queries = load_layout(name)
     positions, follows = queries.positions, queries.slide if slide else None
@@ -77,7 +77,8 @@ def evaluate(
     if is_rendered(folder):
         extra |= dense_figures(detector, CyclesSet.open(folder))
     title = name + ("+calibrated" if calibrate else "") + ("+fixed" if queries.slide and not slide else "")
-    return summarised(chosen, prediction, {"set": chosen.name, "crop": crop, "layout": title}, extra)
+    head = {"set": chosen.name, "crop": crop, "layout": title, "first_centre": chosen.first_centre}
+    return summarised(chosen, prediction, head, extra)
 
 
 def summarised(chosen: AnnotatedSet, prediction: Prediction, head: dict[str, Any], extra: dict[str, Any]) -> Evaluation:
