@@ -143,6 +143,7 @@ def project(
 
     The project keeps where the picture lies on the head in print.npz, which goes onto another shot with --picture.
     """
+    from facequery.pipeline.lock import results_lock
     from facequery.pipeline.project import ProjectRequest, run_project, side_by_side
 
     place = None
@@ -161,7 +162,8 @@ def project(
     with progress_bars() as report:
         files = run_project(request, folder, wanted, report, device)
         if beside is not None:
-            files += side_by_side(beside, folder / name, folder / name / "side", report)
+            with results_lock(folder / name):
+                files += side_by_side(beside, folder / name, folder / name / "side", report)
     _print_folders(files)
 
 

@@ -58,13 +58,15 @@ def refine_job(params: dict[str, Any], context: "Context") -> dict[str, Any]:
     `params`: "folder"; "anchor": frame number whose landmarks are exact, or null; "references": frame numbers, or null;
     "view", "device". Returns {"references": frame numbers, "found": share of patches found per frame}.
     """
+    from facequery.pipeline.lock import job_lock
     from facequery.pipeline.refine import reference_frames, shot_refinement
 
     seen = _seen(params, context)
     anchor, numbers = params.get("anchor"), params.get("references")
     chosen = reference_frames(seen, _list(params, "references")) if numbers else None
     index = None if anchor is None else reference_frames(seen, [anchor])[0]
-    made = shot_refinement(seen, index, chosen, _checked(context))
+    with job_lock(seen.folder):
+        made = shot_refinement(seen, index, chosen, _checked(context))
     found = [float((row > 0).mean()) for row in made.score]
     return {"references": [int(seen.shot.frame_numbers[r]) for r in made.references], "found": found}
 

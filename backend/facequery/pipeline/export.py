@@ -15,6 +15,7 @@ from facequery.geometry.cameras import Camera
 from facequery.pipeline.cameras import load_camera
 from facequery.pipeline.fit import camera_file
 from facequery.pipeline.job import JobRequest, load_request
+from facequery.pipeline.lock import results_lock
 from facequery.pipeline.run import view_folder
 
 Progress = Callable[[str, int, int], None]  # step, done, in all
@@ -76,7 +77,8 @@ def export_job(
             say(f'{"Overwriting" if target.exists() else "Writing"} "{target}".')
         if len(targets) > 5:
             say(f"... and {len(targets) - 5} more.")
-    files = chosen.write(source, path)
+    with results_lock(path):
+        files = chosen.write(source, path)
     return Exported(files, _notes(source) if chosen.drops_hidden else [])
 
 

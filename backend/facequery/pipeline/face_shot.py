@@ -1,6 +1,7 @@
 """A shot with its face found, ready for whatever is done to it frame by frame."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from facequery.pipeline.cameras import camera_for
 from facequery.pipeline.find import Region, find_face
 from facequery.pipeline.fit import camera_file
 from facequery.pipeline.job import JobRequest, open_job
+from facequery.pipeline.lock import job_lock
 from facequery.pipeline.run import Progress, open_shots
 from facequery.shots.shot import Shot
 
@@ -140,8 +142,27 @@ def load_face_shot(
 ) -> FaceShot:
     """Open the shot of a request and find its face, or read where it was found before, in the job's folder.
 
-    Raises UserError on bad input, and when the folder holds another job.
+    Raises UserError on bad input, when the folder holds another job, and when the face is still to be found while
+    another process holds the job.
     """
+    with _opened(request, folder, progress, device, view, hold=False) as seen:
+        return seen
+
+
+@contextmanager
+def held_face_shot(
+    request: JobRequest, folder: Path, progress: Progress | None = None, device: str = "auto"
+) -> Iterator[FaceShot]:
+    """`load_face_shot`, with the job held while the block runs, for what writes into its folder."""
+    with _opened(request, folder, progress, device, 0, hold=True) as seen:
+        yield seen
+
+
+@contextmanager
+def _opened(
+    request: JobRequest, folder: Path, progress: Progress | None, device: str, view: int, hold: bool
+) -> Iterator[FaceShot]:
+    # Everything that can be wrong with the input is looked at before the folder is made, and then held.
     shots = open_shots(request)
     detector = Detector.from_pretrained(request.weights, device, request.mirror)
     open_job(folder, request)
@@ -153,5 +174,6 @@ def load_face_shot(
 
     finder = FaceFinder.from_pretrained(device=str(pick_device(device)))
     regions = [Region.parse(text) for text in request.regions]
-    path = find_face(shots[view], finder, detector, own, request.face, regions, report)
-    return FaceShot(shots[view], path, DenseHead(detector), folder, own / "work")
+    with job_lock(folder) if hold or not (own / "faces.npz").is_file() else nullcontext():
+        path = find_face(shots[view], finder, detector, own, request.face, regions, report)
+        yield FaceShot(shots[view], path, DenseHead(detector), folder, own / "work")

@@ -13,18 +13,21 @@ from facequery.errors import UserError
 from facequery.files import save_arrays, save_text
 from facequery.fitting.corrections import Corrections, corrections_from_dict
 from facequery.fitting.fit import fit_shot
-from facequery.fitting.results import FaceFit, RigidFit, ShotFit
+from facequery.fitting.results import FaceFit, FitQuality, RigidFit, ShotFit
 from facequery.fitting.settings import FitSettings
 from facequery.geometry.cameras import Camera
 from facequery.head.actor import Actor
 from facequery.head.model import HeadModel
 from facequery.head.queries import QuerySet
+from facequery.pipeline.cameras import load_camera
 from facequery.pipeline.own_meshes import MeshFile, in_place_of_ours, person_of, with_bones
+from facequery.pipeline.preview import Overlay
 
 FITS = ("face", "skull", "jaw")
 LAYOUTS = ("ibug68", "dense520", "eyes", "teeth", "skull", "jaw")  # tracked beside the user's own, for the fits
 POINTS = ("fit", "own", "both")  # which tracks a fit uses: those of LAYOUTS, the user's own, or both
 CORRECTIONS = "corrections.json"
+_FITTED = "work/fitted"  # a mark in a job: its fit belongs to its tracks, and their visibility to the fit
 
 
 def parse_fits(text: str) -> tuple[str, ...]:
@@ -169,6 +172,7 @@ def write_fit(
 
     Files of an earlier fit that would not belong to it go.
     """
+    mark_fitted(folder, False)
     fit, head, triangles = in_place_of_ours(HeadModel.load(), fit, meshes)
     parts: dict[str, FaceFit | RigidFit] = {"face": fit.face, "skull": fit.skull, "jaw": fit.jaw}
     for name, part in parts.items():
@@ -184,6 +188,50 @@ def write_fit(
         save_camera(camera, camera_file(folder, view), frames[view])
     save_text(folder / "fit.json", json.dumps(fit.quality.to_dict() | {"settings": dict(settings)}))
     return fit
+
+
+def is_fitted(folder: Path) -> bool:
+    """Whether a job's folder holds a fit that was finished, by `run_job` or by `facequery fit`."""
+    return (folder / _FITTED).is_file() and (folder / "fit.json").is_file()
+
+
+def mark_fitted(folder: Path, done: bool = True) -> None:
+    """Say in a job's folder that its fit is finished, or, not `done`, that it no longer fits the tracks."""
+    mark = folder / _FITTED
+    if done:
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+    else:
+        mark.unlink(missing_ok=True)
+
+
+def kept_overlay(folder: Path, tracks: Tracks, view: int) -> Overlay:
+    """What a preview shows of a view (from 0) with the fit that is in a job's folder, whichever parts that has.
+
+    Raises UserError when it cannot be read.
+    """
+    first, own = (load_camera(camera_file(folder, v)).for_frames(tracks.frames) for v in (0, view))
+    face = folder / "face.npz"
+    skull, jaw = (folder / f"{name}.npz" for name in ("skull", "jaw"))
+    return Overlay(
+        tracks,
+        own.relative_to(own if view == 0 else first),
+        FaceFit.load(face) if face.is_file() else None,
+        RigidFit.load(skull) if skull.is_file() else None,
+        RigidFit.load(jaw) if jaw.is_file() else None,
+        read_quality(folder),
+    )
+
+
+def read_quality(folder: Path) -> FitQuality | None:
+    """How good the fit in a folder is, from its fit.json; None where there is none. Raises UserError."""
+    path = folder / "fit.json"
+    if not path.is_file():
+        return None
+    try:
+        return FitQuality.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(f'"{path}" cannot be read ({error}).', "Fit the shot again.", "FQ401") from None
 
 
 def camera_file(folder: Path, view: int) -> Path:

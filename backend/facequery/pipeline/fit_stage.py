@@ -18,6 +18,7 @@ from facequery.pipeline import fit as fits
 from facequery.pipeline.cameras import camera_at
 from facequery.pipeline.find import load_path
 from facequery.pipeline.job import JobRequest, load_request
+from facequery.pipeline.lock import results_lock
 from facequery.pipeline.own_meshes import read_mesh_file
 from facequery.pipeline.preview import Overlay, write_preview
 from facequery.pipeline.run import JobResult, Progress, open_shots, overlay_of, result_files, view_folder
@@ -47,11 +48,18 @@ def run_fit(
 ) -> JobResult:
     """Fit the tracks of a job's folder, or of folders with tracks (one a view), and write the results.
 
-    They go to `out`, by default the job's folder or the first of the folders. Raises UserError.
+    They go to `out`, by default the job's folder or the first of the folders; a job is held meanwhile, and its fit is
+    from then on what `run_job` keeps. Raises UserError.
     """
     job = _job(sources)
+    with results_lock(out or sources[0]):
+        return _fit(sources, job, request, out or sources[0], progress)
+
+
+def _fit(
+    sources: Sequence[Path], job: JobRequest | None, request: FitRequest, folder: Path, progress: Progress | None
+) -> JobResult:
     views = [view_folder(sources[0], v, len(job.shots)) for v in range(len(job.shots))] if job else list(sources)
-    folder = out or sources[0]
     document: Mapping[str, Any] | None = request.corrections
     if document is None:
         document = fits.read_corrections(sources[0] / fits.CORRECTIONS)
@@ -87,6 +95,7 @@ def run_fit(
         progress("Fit", _STEPS, _STEPS)
     if job and folder == sources[0]:
         _update_tracks(views, result)
+        fits.mark_fitted(folder)
     notes = [] if request.points == "own" or (views[0] / "fit").is_dir() else [_OWN_POINTS]
     for view in {folder, *(views if folder == sources[0] else ())}:
         (view / "preview.mp4").unlink(missing_ok=True)  # it would show the earlier fit

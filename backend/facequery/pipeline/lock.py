@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from facequery_protocol import job as documents
+
 from facequery.errors import UserError
 from facequery.files import sweep
 
@@ -39,6 +41,21 @@ def job_lock(folder: Path, shared: bool = False) -> Iterator[None]:
                 sweep(view)
                 for part in ("tracks", "fit", "work"):
                     sweep(view / part, below=True)
+        yield
+
+
+@contextmanager
+def results_lock(out: Path) -> Iterator[None]:
+    """Hold the job in whose folder `out` lies, or that it is, while results are written there; elsewhere nothing.
+
+    Not around what holds the job itself, as `run_job` does. Raises UserError FQ372 when another process holds it.
+    """
+    place = out.resolve()
+    job = next((folder for folder in (place, *place.parents) if (folder / documents.FILE).is_file()), None)
+    if job is None:
+        yield
+        return
+    with job_lock(job):
         yield
 
 

@@ -12,7 +12,8 @@ from facequery.errors import UserError
 from facequery.head.actor import Actor
 from facequery.head.model import HeadModel
 from facequery.head.queries import QuerySet
-from facequery.pipeline.face_shot import FaceShot, load_face_shot
+from facequery.pipeline.face_shot import FaceShot, held_face_shot
+from facequery.pipeline.fit import mark_fitted
 from facequery.pipeline.job import JobRequest
 from facequery.pipeline.refine import ANCHORED, reference_frames, shot_refinement
 from facequery.pipeline.run import JobResult, Progress, run_job
@@ -103,15 +104,15 @@ def run_pick(
     """
     layout = folder / FILE
     request = replace(request, layouts=(str(layout),))
-    seen = load_face_shot(request, folder, progress, device)
-    picks = pick_in_shot(seen, marks)
-    queries = replace(picks.queries, description="Points picked in " + seen.shot.name)
-    if not _same_layout(layout, queries):
-        queries.save(layout)
-        _forget_tracks(folder, seen.work)
-    if request.refine:  # the frame of the marks is exact: refined tracks go through them
-        anchor, chosen = seen.shot.index_of(marks[0].frame), reference_frames(seen, request.references)
-        shot_refinement(seen, anchor, chosen, progress, ANCHORED)
+    with held_face_shot(request, folder, progress, device) as seen:
+        picks = pick_in_shot(seen, marks)
+        queries = replace(picks.queries, description="Points picked in " + seen.shot.name)
+        if not _same_layout(layout, queries):
+            queries.save(layout)
+            _forget_tracks(folder, seen.work)
+        if request.refine:  # the frame of the marks is exact: refined tracks go through them
+            anchor, chosen = seen.shot.index_of(marks[0].frame), reference_frames(seen, request.references)
+            shot_refinement(seen, anchor, chosen, progress, ANCHORED)
     if actor is not None:
         keep_in_actor(actor, queries)
     result = run_job(request, folder, progress, device)
@@ -144,6 +145,7 @@ def _forget_tracks(folder: Path, work: Path) -> None:
     """Remove tracks of other points, so that they are not taken for finished ones."""
     (work / ANCHORED).unlink(missing_ok=True)
     (folder / "preview.mp4").unlink(missing_ok=True)
+    mark_fitted(folder, False)
     for place in (folder, work / "raw", work / "refined"):
         for path in (place / "tracks.json", place / "tracks.npz", *place.glob("tracks/*.npy")):
             path.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
 """A texture or a decal carried onto a shot: an RGBA layer and the composite, frame by frame."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from facequery.apps.prints import Print, decal_print, texture_print
 from facequery.apps.project import BLENDS, Shutter, composite, project_print, shading, skin_level
 from facequery.apps.visibility import not_covered
 from facequery.errors import UserError
-from facequery.pipeline.face_shot import FaceShot, load_face_shot
+from facequery.pipeline.face_shot import FaceShot, held_face_shot
 from facequery.pipeline.find import unsqueeze
 from facequery.pipeline.job import JobRequest
 from facequery.pipeline.pictures_out import open_output, picture_name
@@ -85,11 +85,21 @@ def run_project(
     picture = None if given.suffix.lower() == ".npz" else read_print_picture(given, wanted.space)
     if picture is None and wanted.at is not None:
         raise UserError("A print already has its place.", "Leave --at away, or give its picture.", "FQ626")
-    seen = load_face_shot(request, folder, progress, device)
-    shot, target = seen.shot, folder / wanted.name
+    with held_face_shot(request, folder, progress, device) as seen:
+        return _write(seen, wanted, picture, wanted.references or request.references, progress)
+
+
+def _write(
+    seen: FaceShot,
+    wanted: ProjectRequest,
+    picture: NDArray | None,
+    references: Sequence[int],
+    progress: Progress | None,
+) -> list[Path]:
+    shot, target = seen.shot, seen.folder / wanted.name
     reference = _reference(seen, wanted)
     anchor = reference if wanted.at is not None else None
-    source = seen.source(wanted.refine, wanted.fit, progress, anchor, wanted.references or request.references)
+    source = seen.source(wanted.refine, wanted.fit, progress, anchor, references)
     face = source.face(reference)
     if face is None:
         number = int(shot.frame_numbers[reference])

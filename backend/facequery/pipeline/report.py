@@ -2,7 +2,6 @@
 
 import base64
 import importlib.metadata
-import json
 import platform
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +19,7 @@ from facequery.errors import UserError
 from facequery.export.files import check_targets, write_text
 from facequery.fitting.results import GOOD, FaceFit, FitQuality
 from facequery.pipeline.export import job_camera, shot_name
-from facequery.pipeline.fit import CORRECTIONS, read_corrections
+from facequery.pipeline.fit import CORRECTIONS, read_corrections, read_quality
 from facequery.pipeline.job import JobRequest, load_request
 from facequery.pipeline.preview import Overlay, Painter
 from facequery.pipeline.report_page import Figure, Plot, Still, page
@@ -48,7 +47,7 @@ def write_report(
     path = out or folder / "report.html"
     check_targets([path], overwrite)
     tracks = Tracks.load(view_folder(folder, view - 1, len(job.shots)))
-    quality = _quality(folder)
+    quality = read_quality(folder)
     measures = Measures(tracks)
     states = _states(tracks, quality)
     strips, problem = _strips(folder, job, view, tracks, quality, measures, progress)
@@ -104,16 +103,6 @@ class Measures:
                     self.jitter[row - 1] = np.median(np.linalg.norm(gap, axis=1))
             before, previous = previous, (xy, seen)
         self.size = float(np.median(sizes)) if sizes else float("nan")
-
-
-def _quality(folder: Path) -> FitQuality | None:
-    path = folder / "fit.json"
-    if not path.is_file():
-        return None
-    try:
-        return FitQuality.from_dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UserError(f'"{path}" cannot be read ({error}).', "Fit the shot again.", "FQ401") from None
 
 
 def _states(tracks: Tracks, quality: FitQuality | None) -> list[str]:

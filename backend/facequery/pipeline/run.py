@@ -56,10 +56,15 @@ class JobResult:
         return counts
 
 
+_KEPT = "The fit that is there is kept; `facequery fit` makes it anew."
+
+
 def run_job(request: JobRequest, folder: Path, progress: Progress | None = None, device: str = "auto") -> JobResult:
     """Do what a request asks for, in `folder`, going on from whatever is finished there.
 
-    Raises UserError on bad input, and when the folder holds another job.
+    A finished fit of finished tracks is kept as it is, also where `facequery fit` made it; the result's `fit` is then
+    None if the folder has not all of face, skull and jaw. Raises UserError on bad input, and when the folder holds
+    another job.
     """
     # Everything that can be wrong with the input is looked at before the folder is made.
     load_queries(request.layouts)
@@ -71,6 +76,10 @@ def run_job(request: JobRequest, folder: Path, progress: Progress | None = None,
     open_job(folder, request)
     with job_lock(folder):
         views = [view_folder(folder, index, len(shots)) for index in range(len(shots))]
+        # A fit that is there stays, also one that `facequery fit` made with other settings than the request's.
+        kept = fits.is_fitted(folder) and all((view / "tracks.json").is_file() for view in views)
+        if not kept:
+            fits.mark_fitted(folder, False)
         finder: FaceFinder | None = None
         writers: list[TrackWriter] = []
         crops: list[NDArray] = []
@@ -89,7 +98,10 @@ def run_job(request: JobRequest, folder: Path, progress: Progress | None = None,
             crops.append(path.crops)
 
         result = None
-        if request.fits:
+        if kept:
+            notes.append(_KEPT)
+            result = ShotFit.load(folder) if all((folder / f"{part}.npz").is_file() for part in fits.FITS) else None
+        elif request.fits:
             report = _steps(progress, "Fit")
             report(0, 1)
             document = fits.read_corrections(folder / fits.CORRECTIONS)
@@ -102,6 +114,7 @@ def run_job(request: JobRequest, folder: Path, progress: Progress | None = None,
                 camera = result.camera(index, writer.frames)
                 with stage("hidden by shape"):
                     update_visibility(writer, crops[index], result.face, camera)
+            fits.mark_fitted(folder)
             report(1, 1)
         else:
             for index, given in enumerate(cameras):
@@ -111,7 +124,11 @@ def run_job(request: JobRequest, folder: Path, progress: Progress | None = None,
         if request.preview:
             for index, (shot, view) in enumerate(zip(shots, views, strict=True)):
                 if not (view / "preview.mp4").is_file():
-                    overlay = overlay_of(Tracks.load(view, MOST_POINTS), result, index, request.fits)
+                    own_tracks = Tracks.load(view, MOST_POINTS)
+                    if kept:
+                        overlay = fits.kept_overlay(folder, own_tracks, index)
+                    else:
+                        overlay = overlay_of(own_tracks, result, index, request.fits)
                     label = f" {index + 1}" if len(shots) > 1 else ""
                     with stage("preview"):
                         write_preview(view / "preview.mp4", shot, overlay, _steps(progress, f"Preview{label}"))

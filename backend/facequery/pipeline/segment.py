@@ -12,7 +12,7 @@ from facequery.apps.mattes import face_mattes, id_picture
 from facequery.apps.regions import STANDARD, Region, load_regions, standard_regions
 from facequery.apps.visibility import not_covered
 from facequery.errors import UserError
-from facequery.pipeline.face_shot import FaceShot, load_face_shot
+from facequery.pipeline.face_shot import FaceShot, held_face_shot
 from facequery.pipeline.job import JobRequest
 from facequery.pipeline.pictures_out import open_output, picture_name
 from facequery.pipeline.run import Progress
@@ -70,10 +70,14 @@ def run_segment(
         raise UserError(f'Mattes are not written as "{wanted.suffix}".', "Use exr or png.", "FQ613")
     if wanted.ids and wanted.cryptomatte:
         raise UserError("Ids and a Cryptomatte were asked for at once.", "Give each a --name of its own.", "FQ613")
-    seen = load_face_shot(request, folder, progress, device)
+    with held_face_shot(request, folder, progress, device) as seen:
+        return _write(seen, wanted, wanted.references or request.references, progress)
+
+
+def _write(seen: FaceShot, wanted: SegmentRequest, references: Sequence[int], progress: Progress | None) -> list[Path]:
     regions = chosen_regions(wanted.regions, seen)
     names = [region.name for region in regions]
-    target = folder / wanted.name
+    target = seen.folder / wanted.name
     settings = {
         "regions": list(wanted.regions), "suffix": wanted.suffix, "ids": wanted.ids, "cut": wanted.cut,
         "refine": wanted.refine, "fit": wanted.fit, "names": names, "cryptomatte": wanted.cryptomatte,
@@ -81,7 +85,7 @@ def run_segment(
     }  # fmt: skip
     open_output(target, settings, wanted.overwrite)
     shot, written = seen.shot, []
-    source = seen.source(wanted.refine, wanted.fit, progress, references=wanted.references or request.references)
+    source = seen.source(wanted.refine, wanted.fit, progress, references=references)
     head = seen.head
     zones = HeadZones.of(head.model, head.triangles, head.count)
     for index, plate in shot.frames():

@@ -14,6 +14,7 @@ from facequery.fitting.results import FaceFit
 from facequery.pipeline.export import job_camera
 from facequery.pipeline.find import load_path
 from facequery.pipeline.job import JobRequest, load_request
+from facequery.pipeline.lock import results_lock
 from facequery.pipeline.run import open_shots, view_folder
 from facequery.shots.images import read_picture, write_picture
 from facequery.shots.shot import Shot
@@ -89,39 +90,40 @@ def write_maps(
     if say:
         for name in [*(f"{kind}.####.exr" for kind in kinds), *(["mean.exr"] if request.mean else [])]:
             say(f'{"Overwriting" if request.overwrite else "Writing"} "{out / name}", {len(rows)} frames.')
-    out.mkdir(parents=True, exist_ok=True)
+    with results_lock(out):
+        out.mkdir(parents=True, exist_ok=True)
 
-    maps = HeadMaps(request.size)
-    first = heads.at(reference) if "pixel-to-reference" in request.directions else None
-    mean: TextureMean | None = None
-    for done, (row, head) in enumerate(heads.each(rows), 1):
-        surface = maps.surface(head)
+        maps = HeadMaps(request.size)
+        first = heads.at(reference) if "pixel-to-reference" in request.directions else None
+        mean: TextureMean | None = None
+        for done, (row, head) in enumerate(heads.each(rows), 1):
+            surface = maps.surface(head)
 
-        def save(kind: str, picture: np.ndarray, half: bool = False, row: int = row) -> None:
-            write_picture(out / f"{kind}.{numbers[row]:04d}.exr", picture, half=half, compression="zip")
+            def save(kind: str, picture: np.ndarray, half: bool = False, row: int = row) -> None:
+                write_picture(out / f"{kind}.{numbers[row]:04d}.exr", picture, half=half, compression="zip")
 
-        if "pixel-to-uv" in request.directions or texture is not None:
-            to_uv = maps.pixel_to_uv(head, surface)
-            if "pixel-to-uv" in request.directions:
-                save("pixel-to-uv", to_uv)
-            if texture is not None:
-                save("put_back", _laid(texture, to_uv), half=True)
-        if first is not None:
-            save("pixel-to-reference", maps.pixel_to_reference(head, first, surface))
-        if "uv-to-pixel" in request.directions or request.unwrap or request.mean:
-            to_pixel, slope = maps.uv_to_pixel(head, surface)
-            if "uv-to-pixel" in request.directions:
-                save("uv-to-pixel", to_pixel)
-            if request.unwrap or request.mean:
-                unwrapped = sampled(shot.plate(row), to_pixel)
-                if request.unwrap:
-                    save("unwrapped", np.concatenate([unwrapped[..., :3], to_pixel[..., 3:]], axis=-1), half=True)
-                mean = mean or TextureMean(request.size, unwrapped.shape[-1])
-                mean.add(unwrapped, slope)
-        if progress:
-            progress("ST maps", done, len(rows))
-    if request.mean and mean is not None:
-        write_picture(out / "mean.exr", mean.texture(), half=False, compression="zip")
+            if "pixel-to-uv" in request.directions or texture is not None:
+                to_uv = maps.pixel_to_uv(head, surface)
+                if "pixel-to-uv" in request.directions:
+                    save("pixel-to-uv", to_uv)
+                if texture is not None:
+                    save("put_back", _laid(texture, to_uv), half=True)
+            if first is not None:
+                save("pixel-to-reference", maps.pixel_to_reference(head, first, surface))
+            if "uv-to-pixel" in request.directions or request.unwrap or request.mean:
+                to_pixel, slope = maps.uv_to_pixel(head, surface)
+                if "uv-to-pixel" in request.directions:
+                    save("uv-to-pixel", to_pixel)
+                if request.unwrap or request.mean:
+                    unwrapped = sampled(shot.plate(row), to_pixel)
+                    if request.unwrap:
+                        save("unwrapped", np.concatenate([unwrapped[..., :3], to_pixel[..., 3:]], axis=-1), half=True)
+                    mean = mean or TextureMean(request.size, unwrapped.shape[-1])
+                    mean.add(unwrapped, slope)
+            if progress:
+                progress("ST maps", done, len(rows))
+        if request.mean and mean is not None:
+            write_picture(out / "mean.exr", mean.texture(), half=False, compression="zip")
     shot.close()
     return targets
 
