@@ -1,10 +1,11 @@
-"""`facequery farm`, `run --chunk` and `merge` as programs: exit codes, progress, fits, tasks that break once."""
+"""`facequery farm`, `run --chunk` and `merge` as programs: exit codes, progress, Ctrl-C, tasks that break once."""
 
 import os
 import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -82,6 +83,26 @@ def test_a_task_that_breaks_once_is_tried_again(asked, tmp_path, start):
     assert [m[1] for m in steps] == ["Farm"] * 10 and steps[-1][2] == steps[-1][3] == "24"
     for job in jobs:
         same(job, whole)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_ctrl_c_stops_the_farm_and_the_same_command_goes_on(asked, tmp_path, start):
+    pytest.importorskip("distributed")
+    whole = run_job(asked, tmp_path / "whole").tracks[0]
+    job = tmp_path / "job"
+    open_job(job, asked)
+    farm = start("farm", job, "--workers", 2, FACEQUERY_TEST_PAUSE="0.5")
+    deadline = time.monotonic() + 600
+    while not (job / "tracks").is_dir() and time.monotonic() < deadline and farm.poll() is None:
+        time.sleep(0.05)
+    farm.send_signal(signal.SIGINT)
+    _, err = farm.communicate(timeout=120)
+    assert farm.returncode == 130 and "goes on from here" in err
+    assert not (job / "tracks.json").exists()
+    again = start("farm", job, "--workers", 1)
+    out, err = again.communicate(timeout=600)
+    assert again.returncode == 0 and "done" in out, err
+    same(job, whole)
 
 
 def test_fits_follow_the_tracks(sequence, tmp_path, start):

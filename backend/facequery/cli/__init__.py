@@ -22,6 +22,7 @@ app = typer.Typer(
 for _commands in (apps, fit, jobs, results, about):
     _commands.register(app)
 _TRAINING = ("train", "eval")
+_EXIT_INTERRUPTED = 130
 _EXIT_BUSY = 75  # sysexits' "temporary failure": another process holds the job; farms may try again
 
 
@@ -56,12 +57,21 @@ def main(arguments: list[str] | None = None) -> None:
         mount_training()
     try:
         app(args=words, standalone_mode=True)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as stop:
+        if not _interrupted(stop):
+            raise
         print("facequery: Stopped. The same command goes on from here.", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(_EXIT_INTERRUPTED)
     except Exception as error:
         user = told(error)
         if user is None:
             raise
         print(f"facequery: {user} ({user.code})", file=sys.stderr)
         sys.exit(_EXIT_BUSY if user.code == BUSY else 2)
+
+
+def _interrupted(stop: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind an exception: Typer makes an exit of it, with a code that depends on its version."""
+    while stop is not None and not isinstance(stop, KeyboardInterrupt):
+        stop = stop.__cause__ or stop.__context__
+    return stop is not None
