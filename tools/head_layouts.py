@@ -190,7 +190,7 @@ def aflw21_points(model: HeadModel, ibug: NDArray) -> NDArray[np.float64]:
     )  # fmt: skip
 
 
-def mediapipe478_points(model: HeadModel, hints: Hints, lids: NDArray) -> NDArray[np.float64]:
+def mediapipe478_points(model: HeadModel, hints: Hints) -> NDArray[np.float64]:
     """MediaPipe's 468 mesh points, symmetrised by its own pairing, and the 10 iris points (468-472 the right eye)."""
     points = hints["mediapipe468"]
     error = np.array(hints.start["mediapipe468_error"], float)
@@ -254,7 +254,7 @@ def all_layouts(model: HeadModel, hints: Hints, frl: FrlMean) -> list[QuerySet]:
     """Every layout that ships."""
     base = base68_points(model, hints, frl)
     outline = Outline(model)
-    media = mediapipe478_points(model, hints, base[36:48])
+    media = mediapipe478_points(model, hints)
     ibug = ibug68_points(model, base, media, outline.contour())
     names68, groups68 = grouped_names(IBUG_GROUPS)
     names98, groups98 = grouped_names(WFLW_GROUPS)

@@ -48,11 +48,6 @@ class Context:
         self._last: tuple[str, float] = ("", 0.0)
         self.begun = False  # whether the method has come to its first look; before, it loads libraries and networks
 
-    @property
-    def cancelled(self) -> bool:
-        """Whether the request was cancelled."""
-        return self._cancelled.is_set()
-
     def check(self) -> None:
         """Raise Cancelled if the request was cancelled; to be called several times a second."""
         self.begun = True

@@ -103,7 +103,6 @@ class ClipState(bpy.types.PropertyGroup):
         name="Face", description="The face that is tracked, corrected and exported", update=redraw_all
     )
     views: CollectionProperty(type=OtherView)
-    active_view: IntProperty()
     camera: PointerProperty(
         name="Camera",
         description="A matchmove camera of the scene, which is never changed; empty: the camera is solved",

@@ -170,9 +170,7 @@ class AddView(NeedsClip):
 
     @reports_errors
     def execute(self, context: bpy.types.Context) -> set[str]:
-        state = clip_state(edited_clip(context))
-        state.views.add()
-        state.active_view = len(state.views) - 1
+        clip_state(edited_clip(context)).views.add()
         return {"FINISHED"}
 
 

@@ -8,7 +8,8 @@ from facequery.apps.mattes import face_mattes, id_picture
 from facequery.apps.prints import decal_print, texture_print
 from facequery.apps.project import Shutter, composite, project_print, skin_level
 from facequery.apps.regions import STANDARD, Region, load_regions, standard_regions
-from facequery.apps.visibility import landmark_visibility
+from facequery.apps.visibility import self_visibility
+from facequery.detection.visibility import visible_from_sigma
 from facequery.errors import UserError
 from facequery.head.binding import Binding
 from flat_head import SIZE, true_face
@@ -159,9 +160,11 @@ def test_the_far_side_of_a_turned_head_is_hidden(head):
     places = np.array([[0.07, -0.01, -0.01], [-0.07, -0.01, -0.01], [0, -0.02, 0.065]])
     vertices = np.array([int(np.argmin(np.linalg.norm(head.positions[:10721] - p, axis=1))) for p in places])
     binding = Binding(head.positions[vertices], vertices[:, None].astype(np.int32), np.ones((3, 1), np.float32))
-    left = landmark_visibility(true_face(head, 60), head.triangles, binding, np.full(3, 3.0))
-    right = landmark_visibility(true_face(head, -60), head.triangles, binding, np.full(3, 3.0))
+    left = self_visibility(true_face(head, 60), head.triangles, binding)
+    right = self_visibility(true_face(head, -60), head.triangles, binding)
     assert abs(left[0] - left[1]) > 0.6
     np.testing.assert_allclose(left[[0, 1]], right[[1, 0]], atol=0.15)
-    vague = landmark_visibility(true_face(head, 0), head.triangles, binding, np.full(3, 60.0))
-    assert vague.max() < 0.1  # what the network cannot see is not seen, whatever the shape
+
+
+def test_what_the_network_cannot_see_is_not_seen(head):
+    assert visible_from_sigma(60.0 / true_face(head, 0).scale) < 0.1

@@ -42,7 +42,7 @@ def _broken() -> None:
     raise RuntimeError("no data here")
 
 
-def test_a_maker_that_fails_ends_the_wait(capfd):
+def test_a_maker_that_fails_ends_the_wait():
     stream = SharedStream(_broken, (), [1.0], SIZE, QUERIES, 32, 2.0, 1, 0)  # type: ignore[arg-type]
     try:
         with pytest.raises(UserError, match="ended early"):

@@ -38,12 +38,6 @@ def self_visibility(face: DenseFace, triangles: NDArray, binding: Binding) -> ND
     return (front * free).astype(np.float32)
 
 
-def landmark_visibility(face: DenseFace, triangles: NDArray, binding: Binding, sigma: NDArray) -> NDArray[np.float32]:
-    """Probability (N,) that points are seen: by the face's own shape, and by what `sigma` (N,), plate pixels, tells of
-    things in front."""
-    return self_visibility(face, triangles, binding) * visible_from_sigma(np.asarray(sigma) / face.scale)
-
-
 def not_covered(face: DenseFace) -> NDArray[np.float32]:
     """(V,) how much of a dense face's vertices to keep in a picture that is cut where things are in front.
 

@@ -12,12 +12,8 @@ from numpy.typing import NDArray
 
 from facequery.geometry.rasterize import rasterize
 
-# The 68 points of the rest head in canonical metres, right half and middle; the left half is the mirror image. They
-# steer what is painted; labels never use them.
-JAW = [(-0.0736, 0.0006, -0.0421), (-0.0728, -0.0212, -0.0394), (-0.0694, -0.0408, -0.0333),
-       (-0.0656, -0.0597, -0.0269),
-       (-0.0572, -0.081, -0.0174), (-0.043, -0.0982, -0.0052), (-0.0305, -0.1053, 0.0091), (-0.0154, -0.1087, 0.0241),
-       (0.0, -0.1118, 0.0257)]  # fmt: skip
+# Some of the 68 points of the rest head in canonical metres, right half and middle; the left half is the mirror image.
+# They steer what is painted; labels never use them.
 EYE_RIGHT = [(-0.0446, -0.0018, 0.0074), (-0.0387, 0.0026, 0.015), (-0.0278, 0.0032, 0.0167),
              (-0.0184, -0.0036, 0.0133),
              (-0.0273, -0.0053, 0.0155), (-0.0386, -0.0054, 0.0136)]  # fmt: skip
@@ -28,7 +24,6 @@ LIPS_OUTER = [(-0.0253, -0.0713, 0.0232), (-0.017, -0.0639, 0.0336), (-0.0073, -
               (0.0073, -0.0604, 0.0386), (0.017, -0.0639, 0.0336), (0.0253, -0.0713, 0.0232), (0.018, -0.0767, 0.0303),
               (0.0103, -0.0792, 0.0352), (0.0, -0.0799, 0.0368), (-0.0103, -0.0792, 0.0352),
               (-0.018, -0.0767, 0.0303)]  # fmt: skip
-NOSE_TIP = (0.0, -0.0321, 0.052)
 
 
 @dataclass(frozen=True)
