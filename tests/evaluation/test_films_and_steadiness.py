@@ -1,12 +1,11 @@
 import cv2
 import numpy as np
 import pytest
+from dot_picture import dot_picture, dots_in
 from facequery.evaluation.annotated import AnnotatedSet
 from facequery.evaluation.errors import box_size
 from facequery.evaluation.films import Film, moved_films
 from facequery.evaluation.stability import residual_change, stability
-
-from tests.evaluation.dots import dot_picture, dots_in
 
 
 def film(truth, name="film"):

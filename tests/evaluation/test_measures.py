@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from dot_picture import dot_picture, dots_in
 from facequery.errors import UserError
 from facequery.evaluation.annotated import AnnotatedSet, load_annotated, to_crop
 from facequery.evaluation.canvas import place_on_canvas
@@ -9,8 +10,6 @@ from facequery.evaluation.errors import area_under_curve, normalised_errors, spe
 from facequery.evaluation.predict import Prediction
 from facequery.evaluation.sigma import sigma_figures
 from facequery.geometry.crops import apply_affine
-
-from tests.evaluation.dots import dot_picture, dots_in
 
 
 def annotated(points, layout="ibug68"):
