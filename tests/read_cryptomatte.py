@@ -13,7 +13,8 @@ def read_cryptomatte(path):
     spec = source.spec()
     pixels = source.read_image("float")
     source.close()
-    metadata = {a.name: a.value for a in spec.extra_attribs if a.name.startswith("cryptomatte/")}
+    assert pixels is not None
+    metadata = {a.name: str(a.value) for a in spec.extra_attribs if a.name.startswith("cryptomatte/")}
     (layer,) = [value for name, value in metadata.items() if name.endswith("/name")]
     (manifest,) = [json.loads(value) for name, value in metadata.items() if name.endswith("/manifest")]
     assert {name.rsplit("/", 1)[1] for name in metadata} == {"name", "hash", "conversion", "manifest"}

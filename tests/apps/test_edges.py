@@ -29,12 +29,12 @@ def portrait(head, regions):
     mattes = {r.name: m for r, m in zip(regions, face_mattes(face, head.model, regions, SIZE, SIZE), strict=True)}
     picture = np.full((SIZE, SIZE, 3), WALL, np.float32)
     for matte, colour in ((whole, SKIN), (mattes["lips"], LIPS)):
-        picture += matte[..., None] * (np.float32(colour) - picture)
+        picture += matte[..., None] * (np.asarray(colour, np.float32) - picture)
     hair = cv2.dilate(whole, np.ones((25, 25)))
     brow = face.xy[np.flatnonzero(head.model.region_mask("brow_left")), 1].min()
     hair[int(brow) - 12 :] = 0
     hair = hair.astype(np.float32)
-    picture += hair[..., None] * (np.float32(HAIR) - picture)
+    picture += hair[..., None] * (np.asarray(HAIR, np.float32) - picture)
     picture += np.random.default_rng(0).normal(0, 4, picture.shape)
     return picture.clip(0, 255).astype(np.uint8), {name: m * (1 - hair) for name, m in mattes.items()}
 

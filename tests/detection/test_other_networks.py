@@ -11,7 +11,7 @@ from facequery.head.layouts import load_layout
 from facequery.models.landmarks import LandmarkConfig, LandmarkNet
 from facequery.models.weights import save_weights
 
-KINDS = {
+KINDS: dict[str, dict] = {
     "spatial transformer": {"spatial": True},
     "UV": {"query_dims": 2},
     "3D head": {"space": "3d"},
@@ -22,7 +22,7 @@ KINDS = {
 }
 
 
-@pytest.fixture(params=KINDS.values(), ids=KINDS.keys())
+@pytest.fixture(params=list(KINDS.values()), ids=list(KINDS))
 def detector(request, tmp_path) -> Detector:
     torch.manual_seed(0)
     config = LandmarkConfig(encoder="resnet_dense", input_size=64, region=96, reduced=16, local=16, **request.param)
