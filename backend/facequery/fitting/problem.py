@@ -20,6 +20,7 @@ from facequery.fitting.arrow import ArrowSystem
 from facequery.fitting.points import JawMotion, PointBasis, evaluate, eye_angles, frame_jacobian, jaw_motion
 from facequery.fitting.rows import fill_rows
 from facequery.fitting.settings import FitSettings
+from facequery.fitting.smoothness import grouped, second_differences
 from facequery.fitting.state import EXPRESSION, EYES, PER_FRAME, State, View
 from facequery.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 
@@ -70,7 +71,7 @@ class Problem:
         self.shared = at
         self._columns: list[NDArray[np.float32]] = []
         self._gaze = self._gaze_map()
-        self._stencil = _second_differences(self.times)
+        self._stencil = second_differences(self.times)
 
     @property
     def frames(self) -> int:
@@ -171,7 +172,7 @@ class Problem:
                 cost += 0.5 * self._focal_residual(state, v) ** 2
                 cost += float(np.log(state.focal[v])) * (self.focal_tilt[v] if self.focal_tilt else 0.0)
         bends, weights = self._bends(state)
-        return cost + 0.5 * float(np.log1p(self._grouped(bends**2 * weights)).sum())
+        return cost + 0.5 * float(np.log1p(grouped(bends**2 * weights)).sum())
 
     def _focal_residual(self, state: State, v: int) -> float:
         view, s = self.views[v], self.settings
@@ -201,17 +202,6 @@ class Problem:
         steps = matrix_to_axis_angle(state.rotation[1:] @ np.swapaxes(state.rotation[:-1], 1, 2))
         bends[:, :3] = after * steps[1:] - before * steps[:-1]
         return bends, weights
-
-    @staticmethod
-    def _grouped(squares: Array) -> Array:
-        """Sums (F, 58) of normalised squares (F, 62): rotation, translation, every expression, each eye.
-
-        What belongs together moves together, so that one weight holds for it.
-        """
-        return np.concatenate(
-            [squares[:, :3].sum(1, keepdims=True), squares[:, 3:6].sum(1, keepdims=True), squares[:, EXPRESSION],
-             squares[:, 58:60].sum(1, keepdims=True), squares[:, 60:62].sum(1, keepdims=True)], axis=1
-        )  # fmt: skip
 
     def _smooth_translation(self, state: State) -> Array:
         """Translation with its depth divided by the solved focal factor: smoothness must not prefer a focal length."""
@@ -327,7 +317,7 @@ class Problem:
         bends, weights = self._bends(state)
         if not len(bends):
             return
-        relief = 1.0 / (1.0 + self._grouped(bends**2 * weights))
+        relief = 1.0 / (1.0 + grouped(bends**2 * weights))
         weights = weights * np.repeat(relief, [3, 3, *[1] * 52, 2, 2], axis=1)
         index = np.arange(PER_FRAME)
         for k in range(3):
@@ -393,16 +383,3 @@ class Problem:
 @cache
 def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_THREADS, "facequery-fit")
-
-
-def _second_differences(times: Array) -> Array:
-    """(F - 2, 3) coefficients of the second difference about each inner frame, for any spacing; (1, -2, 1) at 1.
-
-    Wide gaps weigh less: over a gap of h frames an acceleration adds up, so the coefficient is a mean one.
-    """
-    if len(times) < 3:
-        return np.zeros((0, 3))
-    first, second = np.diff(times)[:-1], np.diff(times)[1:]
-    middle = 0.5 * (first + second)
-    before, after = 1.0 / (first * middle), 1.0 / (second * middle)
-    return np.stack([before, -(before + after), after], -1)
