@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from facequery.files import load_arrays, save_arrays
 from facequery.head.layouts import load_layout
 from facequery.head.model import HeadModel
 from facequery.head.query_space import QuerySpace
@@ -36,11 +37,8 @@ def kept(path: Path, make: Callable[[], Arrays]) -> Arrays:
     """The arrays in `path`, made and written if they are not there."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part.npz")
-        np.savez(part, **make())
-        part.replace(path)
-    with np.load(path, allow_pickle=False) as data:
-        return {name: data[name] for name in data.files}
+        save_arrays(path, **make())
+    return load_arrays(path)
 
 
 def pool_and_sparse() -> tuple[NDArray[np.float32], int]:

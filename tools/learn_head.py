@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from facequery.assets import source_data
+from facequery.files import save_arrays
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
@@ -43,14 +44,6 @@ class Piece:
     expression: NDArray
     jaw: NDArray
     mirror: NDArray  # indices within the piece, or (eyes) within the partner piece; -1 without partner
-
-
-def write_arrays(path: Path, **arrays: NDArray) -> None:
-    """Write a compressed .npz through a temporary file, so that nobody reads half of it."""
-    temporary = path.with_name(path.name + ".part")
-    with open(temporary, "wb") as file:
-        np.savez_compressed(file, **arrays)
-    temporary.replace(path)
 
 
 def _inner_piece(source: Source, regions: list[str]) -> tuple[Piece, NDArray]:
@@ -152,7 +145,7 @@ def _assemble(pieces: dict[str, Piece], folder: Path) -> tuple[dict[str, NDArray
     triangles, triangles_uv, face = triangulated(all_quads, all_quads_uv, rest)
     bounds = np.searchsorted(face, np.r_[0, np.cumsum(quad_ranges)])
     uv_source = np.concatenate([p.uv_source for p in pieces.values()])
-    write_arrays(folder / "render.npz", uv_source=uv_source[triangles_uv].astype(np.float32))
+    save_arrays(folder / "render.npz", compressed=True, uv_source=uv_source[triangles_uv].astype(np.float32))
     return {
         "part_names": np.array(list(pieces)),
         "part_vertices": np.array([(s.start, s.stop) for s in spans.values()], np.int32),
@@ -248,7 +241,7 @@ def learn_head(source: Source, folder: Path) -> None:
         "source_vertex": np.r_[skin_source, np.full(len(arrays["rest"]) - len(skin_source), -1)].astype(np.int32),
         "source_origin": source.origin,
     }  # fmt: skip
-    write_arrays(folder / "head.npz", **arrays)
+    save_arrays(folder / "head.npz", compressed=True, **arrays)
     print(f"{len(arrays['rest'])} vertices, skin {spans['skin'].stop}, jaw residual {residual * 1e6:.0f} um")
 
 
@@ -313,8 +306,9 @@ def learn_bones(source: Source, data: Path, folder: Path) -> None:
     image = basis[:, mirror] * [-1.0, 1.0, 1.0]
     half = _stored_half(rest, mirror)
     triangles = np.concatenate([bones[0].triangles, bones[1].triangles + start])
-    write_arrays(
+    save_arrays(
         folder / "bones.npz",
+        compressed=True,
         version=np.array(VERSION, np.int32),
         part_names=np.array(["cranium", "mandible"]),
         part_vertices=np.array([(0, start), (start, len(rest))], np.int32),

@@ -1,10 +1,10 @@
 """Writing exports: say what is written, never overwrite unasked, and leave whole files only."""
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from facequery import files
 from facequery.errors import UserError
 
 
@@ -25,15 +25,12 @@ def whole_file(path: Path) -> Iterator[Path]:
 
     Raises UserError when the folder cannot be made or written to.
     """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        os.replace(temporary, path)
+        with files.whole_file(path) as temporary:
+            yield temporary
     except (PermissionError, NotADirectoryError, FileNotFoundError) as error:
         raise UserError(f'"{path}" cannot be written ({error.strerror}).', "Give another --out.", "FQ502") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

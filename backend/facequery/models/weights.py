@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from facequery.assets import asset
 from facequery.errors import UserError
+from facequery.files import whole_file
 from facequery.models.dense import DenseConfig, DenseRegressor
 from facequery.models.encoders import channels_last
 from facequery.models.finder import FinderConfig, FinderNet
@@ -30,10 +31,9 @@ def save_weights(path: Path, state: dict[str, Tensor], card: dict[str, Any]) -> 
         name: (value.half() if value.is_floating_point() else value).contiguous().cpu() for name, value in state.items()
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    save_file(half, temporary, metadata={"card": json.dumps(card, sort_keys=True)})
-    temporary.chmod(0o644)  # safetensors makes files that their owner alone may read
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        save_file(half, temporary, metadata={"card": json.dumps(card, sort_keys=True)})
+        temporary.chmod(0o644)  # safetensors makes files that their owner alone may read
 
 
 def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

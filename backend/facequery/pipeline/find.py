@@ -37,7 +37,7 @@ from facequery.detection.finder import FaceFinder
 from facequery.detection.tracks import CHUNK
 from facequery.errors import DAMAGED, UserError
 from facequery.files import check_shapes, load_arrays, save_arrays
-from facequery.geometry.crops import compose, crop_from_box, sample_crop
+from facequery.geometry.crops import apply_affine, compose, crop_from_box, sample_crop
 from facequery.head.model import HeadModel
 from facequery.pipeline.crew import in_order
 from facequery.pipeline.memory import in_smaller_parts
@@ -296,18 +296,12 @@ def _in_region(finder: FaceFinder, picture: NDArray, box: NDArray) -> list[Face]
     window = sample_crop(picture, wide, side)
     best, overlap = None, 0.0
     for face in finder.find(window):
-        points = compose_points(wide, face.points, side)
+        points = apply_affine(wide, face.points * (2 / side) - 1)
         candidate = face_from_points(points, face.score)
         share = _overlap(candidate.box, (x, y, w, h))
         if share > max(overlap, 0.2):
             best, overlap = candidate, share
     return [best or face_from_points(points_of_crop(crop), 0.5)]
-
-
-def compose_points(crop: NDArray, pixels: NDArray, side: int) -> NDArray[np.float64]:
-    """Pixels of a sampled crop of `side` pixels -> pixels of the picture it was cut from. (N, 2) -> (N, 2)."""
-    inside = np.asarray(pixels, dtype=np.float64) * (2 / side) - 1
-    return inside @ crop[:, :2].T + crop[:, 2]
 
 
 def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> float:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facequery.errors import UserError
+from facequery.files import save_arrays
 from facequery.geometry.rasterize import rasterize
 from facequery.head.model import HeadModel
 from facequery.head.queries import QuerySet
@@ -151,9 +152,7 @@ def write_position_maps(folder: Path, sampler: FaceSampler, count: int, size: in
             image, render = sampler.draw(rng, sampler.draw_scene(rng), size)
             images.append(image)
             maps.append(position_map(render, atlas).astype(np.float16))
-        part = path.with_suffix(".part.npz")
-        np.savez_compressed(part, images=np.stack(images), maps=np.stack(maps))
-        part.replace(path)
+        save_arrays(path, compressed=True, images=np.stack(images), maps=np.stack(maps))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from facequery.errors import UserError
+from facequery.files import whole_file
 from facequery.models.encoders import DescriptorHead
 
 
@@ -43,9 +44,8 @@ class MovingAverage:
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     """Write a checkpoint through a temporary name: killed at any moment, the last whole one remains."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    torch.save(content, temporary)
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        torch.save(content, temporary)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -98,6 +98,19 @@ class _AnyQuery:
         )  # fmt: skip
 
 
+def portrait_labels(file: Path) -> dict[str, NDArray]:
+    """What tools/label_portraits.py wrote of n portraits: the folder `root`, names `images` (n,) in it, `points`
+    (n, 478, 2) and their spread `sigma` (n, 478) in pixels, `mirror` (478,) the point's partner. Raises UserError when
+    there is none."""
+    if not file.exists():
+        raise UserError(
+            f'There are no portrait labels at "{file}".',
+            "Make them with tools/label_portraits.py, or train with data.portraits = 0.", "FQ502",
+        )  # fmt: skip
+    with np.load(file) as data:
+        return dict(data)
+
+
 class PortraitReader:
     """Portraits with pseudo-labels of MediaPipe's mesh, as tools/label_portraits.py writes them.
 
@@ -107,14 +120,9 @@ class PortraitReader:
     dataset = PORTRAITS
 
     def __init__(self, labels: Path, positions: NDArray, space: QuerySpace, rare: bool = True) -> None:
-        if not labels.exists():
-            raise UserError(
-                f'There are no portrait labels at "{labels}".',
-                "Make them with tools/label_portraits.py, or train with data.portraits = 0.", "FQ502",
-            )  # fmt: skip
-        with np.load(labels) as data:
-            self.root, self.names = Path(str(data["root"])), [str(name) for name in data["images"]]
-            self.points, self.sigma, mirror = data["points"].astype(np.float64), data["sigma"], data["mirror"]
+        data = portrait_labels(labels)
+        self.root, self.names = Path(str(data["root"])), [str(name) for name in data["images"]]
+        self.points, self.sigma, mirror = data["points"].astype(np.float64), data["sigma"], data["mirror"]
         if positions.shape != (self.points.shape[1], 3):
             raise ValueError(f"positions must be ({self.points.shape[1]}, 3), not {positions.shape}")
         self.layout = _Layout(positions, mirror.astype(np.int64), space)

@@ -16,7 +16,7 @@ from facequery.geometry.crops import apply_affine
 from facequery.training import augment
 from facequery.training.configs import DataConfig
 from facequery.training.examples import PORTRAITS, RENDERS, Example
-from facequery.training.readers import normalisation_points
+from facequery.training.readers import normalisation_points, portrait_labels
 
 MOST_FACES = 4
 SMALLEST, LARGEST = 0.08, 0.60  # height of a face (brows to chin) over the picture's
@@ -55,14 +55,9 @@ class PastedPortraitSource:
     """
 
     def __init__(self, labels: Path, size: int, config: DataConfig) -> None:
-        if not labels.exists():
-            raise UserError(
-                f'There are no portrait labels at "{labels}".',
-                "Make them with tools/label_portraits.py, or train with data.portraits = 0.", "FQ502",
-            )  # fmt: skip
-        with np.load(labels) as data:
-            root, names = Path(str(data["root"])), [str(name) for name in data["images"]]
-            points = data["points"]
+        data = portrait_labels(labels)
+        root, names = Path(str(data["root"])), [str(name) for name in data["images"]]
+        points = data["points"]
         self.size, self.config = size, config
         self.images: list[NDArray[Any]] = []
         self.faces: list[NDArray] = []
