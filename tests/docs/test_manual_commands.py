@@ -94,14 +94,14 @@ def run(folder: Path, words: list[str]) -> None:
 
 
 def play(page: Path, folder: Path) -> None:
-    """Run the blocks of a page in `folder`, in order."""
-    for block in blocks(page):
-        if block.title:
-            (folder / block.title).write_text(block.text, encoding="utf-8")
-        elif block.runs and block.language in SHELLS:
+    """Write the files that a page shows into `folder`, and run its other blocks in order."""
+    for block in (block for block in blocks(page) if block.title):
+        (folder / block.title).write_text(block.text, encoding="utf-8")
+    for block in (block for block in blocks(page) if block.runs and not block.title):
+        if block.language in SHELLS:
             for words in block.commands():
                 run(folder, words)
-        elif block.runs:
+        else:
             with pytest.MonkeyPatch.context() as patch:
                 patch.chdir(folder)
                 exec(compile(block.text, block.where, "exec"), {"__name__": "example"})
@@ -109,7 +109,7 @@ def play(page: Path, folder: Path) -> None:
 
 @pytest.mark.parametrize("page", MORNING, ids=lambda page: page.stem)
 def test_the_first_morning_goes_through(page, morning, request):
-    if page not in MORNING[:3]:
+    if page not in MORNING[:2]:
         request.getfixturevalue("finished")
     play(page, morning)
 
