@@ -193,7 +193,7 @@ class Detector:
             found = FaceFinder.from_pretrained(device=str(self.device)).find(image)
             faces = Anchors(self, HeadModel.load()).look_again([image], [found])[0]
             if not faces:
-                raise UserError("No face was found in the picture.", "Give a crop, or a region.", "FQ320")
+                raise UserError("No face was found in the picture.", "Give a crop, or a region.", "FQ294")
             crop = tightened(crop_from_points(faces[0].points))
         xy, sigma = self.look(sample_crop(image, crop, self.size)[None], queries.positions, queries.slide)
         return to_pixels(xy[0], sigma[0], crop)

@@ -132,10 +132,10 @@ def link_faces(detections: Sequence[Sequence[Face]]) -> list[FacePath]:
 def choose_face(paths: Sequence[FacePath], face: int = 1) -> FacePath:
     """The `face`-th of a shot's people, counted from 1 by size. Raises UserError when there is none, or not so many."""
     if not paths:
-        raise UserError("No face was found in the shot.", "Mark one with --region x,y,w,h.", "FQ320")
+        raise UserError("No face was found in the shot.", "Mark one with --region x,y,w,h.", "FQ294")
     if not 1 <= face <= len(paths):
         raise UserError(
-            f"There is no face {face}: the shot has {len(paths)}.", "--face counts from 1, the largest.", "FQ321"
+            f"There is no face {face}: the shot has {len(paths)}.", "--face counts from 1, the largest.", "FQ295"
         )
     return paths[face - 1]
 

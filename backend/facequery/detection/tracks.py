@@ -64,7 +64,7 @@ class Tracks:
         """The columns of one layout alone."""
         if name not in self.layouts:
             raise UserError(
-                f'The tracks have no layout "{name}".', f"They have {', '.join(self.layouts)}.", code="FQ310"
+                f'The tracks have no layout "{name}".', f"They have {', '.join(self.layouts)}.", code="FQ290"
             )
         start, stop = self.layouts[name]
         columns = slice(start, stop)
@@ -203,9 +203,9 @@ def read_header(folder: Path) -> dict[str, Any]:
     try:
         header = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{folder} holds no finished tracks.", "Run `facequery track` first.", "FQ311") from None
+        raise UserError(f"{folder} holds no finished tracks.", "Run `facequery track` first.", "FQ291") from None
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is damaged ({error}).", "Track again into a new folder.", "FQ312") from None
+        raise UserError(f"{path} is damaged ({error}).", "Track again into a new folder.", "FQ292") from None
     needed = {"frames", "chunk", "width", "height", "fps", "pixel_aspect", "layouts", "queries", "names"}
     if not isinstance(header, dict) or header.get("schema") != SCHEMA or not needed <= header.keys():
         raise _no_tracks(folder)
@@ -221,12 +221,12 @@ def read_header(folder: Path) -> dict[str, Any]:
     ):
         raise _no_tracks(folder)
     if header["version"] > VERSION:
-        raise UserError(f"{path} was written by a newer FaceQuery.", "Update FaceQuery.", "FQ313")
+        raise UserError(f"{path} was written by a newer FaceQuery.", "Update FaceQuery.", "FQ293")
     return header
 
 
 def _no_tracks(folder: Path) -> UserError:
-    return UserError(f"{Path(folder) / 'tracks.json'} holds no tracks.", "Track again into a new folder.", "FQ312")
+    return UserError(f"{Path(folder) / 'tracks.json'} holds no tracks.", "Track again into a new folder.", "FQ292")
 
 
 def read_chunks(folder: Path, name: str, header: dict[str, Any] | None = None) -> Iterator[NDArray]:
@@ -242,13 +242,13 @@ def read_chunks(folder: Path, name: str, header: dict[str, Any] | None = None) -
         try:
             part = np.load(path, mmap_mode="r", allow_pickle=False)
         except DAMAGED as error:
-            raise UserError(f"{path} cannot be read ({error}).", "Track again into a new folder.", "FQ312") from None
+            raise UserError(f"{path} cannot be read ({error}).", "Track again into a new folder.", "FQ292") from None
         expected: tuple[int, ...] = (min(chunk, total - start), columns, *((2,) if name == "xy" else ()))
         if part.shape != expected or part.dtype != np.float32:
             raise UserError(
                 f"{path} has shape {part.shape} and numbers {part.dtype}, not those that tracks.json gives.",
                 "Track again into a new folder.",
-                "FQ312",
+                "FQ292",
             )
         yield part
 

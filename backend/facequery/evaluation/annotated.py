@@ -63,7 +63,7 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     """(H, W, 3) uint8. Raises UserError when the file is no readable picture."""
     image = cv2.imread(str(path))
     if image is None:
-        raise UserError(f'The picture "{path}" cannot be read.', "Check the file.", "FQ520")
+        raise UserError(f'The picture "{path}" cannot be read.', "Check the file.", "FQ260")
     return np.ascontiguousarray(image[..., ::-1])
 
 
@@ -76,17 +76,17 @@ def load_annotated(folder: Path, first_centre: float | None = None) -> Annotated
     """
     file = folder / "landmarks.json"
     if not file.exists():
-        raise UserError(f'There is no "landmarks.json" in "{folder}".', "Give a folder of annotated pictures.", "FQ521")
+        raise UserError(f'There is no "landmarks.json" in "{folder}".', "Give a folder of annotated pictures.", "FQ261")
     try:
         rows = json.loads(file.read_text())
         layouts = {row["layout"] for row in rows}
         points = np.array([row["points"] for row in rows], dtype=np.float64)
         paths = tuple(folder / row["image"] for row in rows)
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f'"{file}" is malformed.', "It must list {image, layout, points}.", "FQ522") from error
+        raise UserError(f'"{file}" is malformed.', "It must list {image, layout, points}.", "FQ262") from error
     if len(layouts) != 1 or points.ndim != 3 or not layouts <= set(OUTER_EYE_CORNERS):
         raise UserError(
-            f'"{file}" must hold one of the layouts {", ".join(OUTER_EYE_CORNERS)}.', "Split it by layout.", "FQ523"
+            f'"{file}" must hold one of the layouts {", ".join(OUTER_EYE_CORNERS)}.', "Split it by layout.", "FQ263"
         )
     first = FIRST_CENTRE.get(folder.name, 0.0) if first_centre is None else first_centre
     return AnnotatedSet(folder.name, layouts.pop(), paths, points + 0.5 - first, first)

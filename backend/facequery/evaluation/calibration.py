@@ -117,7 +117,7 @@ def calibrated_queries(
     """
     if chosen.layout != "ibug68":
         raise UserError(
-            f'Queries are calibrated for "ibug68" alone, not "{chosen.layout}".', "Drop --calibrate.", "FQ525"
+            f'Queries are calibrated for "ibug68" alone, not "{chosen.layout}".', "Drop --calibrate.", "FQ265"
         )
     guide = Guide.of(network, start, slide, mirror)
     everyone = np.ones(len(guide.paths), bool)

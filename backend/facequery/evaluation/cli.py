@@ -35,7 +35,7 @@ def evaluate(
     from facequery.evaluation.stability import clip_figures
 
     if crop not in ("auto", "points"):
-        raise UserError(f'There is no crop "{crop}".', 'Use "auto" or "points".', "FQ526")
+        raise UserError(f'There is no crop "{crop}".', 'Use "auto" or "points".', "FQ266")
     detector = Detector.from_pretrained(weights, device)
     faces = FaceFinder.from_pretrained(finder, str(detector.device)) if crop == "auto" else None
     done: dict[str, Evaluation] = {}

@@ -60,7 +60,7 @@ def evaluate(
     if len(positions) != chosen.points.shape[1]:
         raise UserError(
             f'The layout "{name}" has {len(positions)} points, the pictures in "{folder}" have '
-            f"{chosen.points.shape[1]}.", f"Layouts: {', '.join(layout_names())}.", "FQ524",
+            f"{chosen.points.shape[1]}.", f"Layouts: {', '.join(layout_names())}.", "FQ264",
         )  # fmt: skip
     each = np.broadcast_to(positions, (len(chosen.paths), *positions.shape))
     if calibrate:

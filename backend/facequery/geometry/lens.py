@@ -63,7 +63,7 @@ class Lens:
 
     def __post_init__(self) -> None:
         if self.model not in MODELS:
-            raise UserError(f'"{self.model}" is no lens model.', f"Use one of {', '.join(MODELS)}.", "FQ110")
+            raise UserError(f'"{self.model}" is no lens model.', f"Use one of {', '.join(MODELS)}.", "FQ150")
         given = np.asarray(self.coefficients, dtype=np.float64)
         wanted = len(MODELS[self.model])
         if given.ndim not in (1, 2) or given.shape[-1] > wanted or not np.isfinite(given).all():
@@ -71,10 +71,10 @@ class Lens:
             raise UserError(
                 f'The lens model "{self.model}" takes {wanted} finite coefficients ({names}), not an array of shape '
                 f"{given.shape}.",
-                code="FQ111",
+                code="FQ151",
             )
         if self.model == "st" and self.st is None:
-            raise UserError('The lens model "st" needs an ST map.', code="FQ112")
+            raise UserError('The lens model "st" needs an ST map.', code="FQ152")
         padding = np.zeros((*given.shape[:-1], wanted - given.shape[-1]))
         object.__setattr__(self, "coefficients", np.concatenate([given, padding], axis=-1))
 
@@ -178,7 +178,7 @@ class Lens:
         """JSON-ready form. An ST map is stored by its path; raises UserError when it has none."""
         if self.model == "st":
             if self.st_file is None:
-                raise UserError("This ST map is not stored in a file, so the camera cannot be saved.", code="FQ113")
+                raise UserError("This ST map is not stored in a file, so the camera cannot be saved.", code="FQ153")
             return {"model": "st", "file": self.st_file}
         return {"model": self.model, "coefficients": self.coefficients.tolist()}
 
@@ -194,9 +194,9 @@ def lens_from_st_map(
     """
     st = np.asarray(st_map, dtype=np.float64)
     if st.ndim != 3 or st.shape[2] < 2 or min(st.shape[:2]) < 2:
-        raise UserError(f"An ST map must be a picture with two channels, this one has shape {st.shape}.", code="FQ112")
+        raise UserError(f"An ST map must be a picture with two channels, this one has shape {st.shape}.", code="FQ152")
     if not np.isfinite(st[..., :2]).all():
-        raise UserError("The ST map has pixels that are not numbers.", code="FQ112")
+        raise UserError("The ST map has pixels that are not numbers.", code="FQ152")
     scale = np.array([fx, fy])
     plate = np.stack([st[..., 0] * width, (1.0 - st[..., 1]) * height], axis=-1)
     pixel = np.array([width / st.shape[1], height / st.shape[0]])  # one map pixel in plate pixels
@@ -208,15 +208,15 @@ def lens_from_st_map(
 def lens_from_dict(document: Any, st: Lens | None = None) -> Lens:
     """Lens from `Lens.to_dict`'s form; for model "st" pass the lens made from the map. Raises UserError."""
     if not isinstance(document, dict) or not isinstance(document.get("model"), str):
-        raise UserError('The camera\'s lens must have a "model".', f"Use one of {', '.join(MODELS)}.", "FQ110")
+        raise UserError('The camera\'s lens must have a "model".', f"Use one of {', '.join(MODELS)}.", "FQ150")
     if document["model"] == "st":
         if st is None or st.st is None:
-            raise UserError(f'The ST map "{document.get("file")}" of the camera\'s lens was not read.', code="FQ112")
+            raise UserError(f'The ST map "{document.get("file")}" of the camera\'s lens was not read.', code="FQ152")
         return st
     try:
         coefficients = np.array(document.get("coefficients", []), dtype=np.float64)
     except (TypeError, ValueError):
-        raise UserError("The lens coefficients must be numbers.", code="FQ111") from None
+        raise UserError("The lens coefficients must be numbers.", code="FQ151") from None
     return Lens(document["model"], coefficients)
 
 

@@ -50,7 +50,7 @@ def uniform(
             raise ValueError(f"weights must be one per vertex of {part}, not {local.shape}")
         area = area * local[model.part_triangles(part)].mean(1)
     if not area.sum() > 0:
-        raise UserError(f'No part of "{part}" has a weight above zero.', "Paint some of it.", "FQ120")
+        raise UserError(f'No part of "{part}" has a weight above zero.', "Paint some of it.", "FQ160")
     chosen = rng.choice(len(area), count, p=area / area.sum())
     a, b = np.sqrt(rng.random(count)), rng.random(count)
     bary = np.stack([1 - a, a * (1 - b), a * b], 1)
@@ -65,7 +65,7 @@ def poisson_disk(
     mask: (V of the part,) where points may lie. Dart throwing over a dense uniform sample; distances are straight.
     """
     if not radius > 0:
-        raise UserError("The spacing of points must be more than zero.", "Give it in metres.", "FQ121")
+        raise UserError("The spacing of points must be more than zero.", "Give it in metres.", "FQ161")
     weights = None if mask is None else np.asarray(mask, np.float64)
     probe = uniform(model, 1, rng, part, weights)  # raises when there is nowhere to sample
     span = model.parts[part]
@@ -102,7 +102,7 @@ def by_weight(
     grows with 1 / sqrt(weight). Raises UserError when nothing is painted.
     """
     if count < 1:
-        raise UserError("At least one point must be asked for.", "", "FQ122")
+        raise UserError("At least one point must be asked for.", "", "FQ162")
     candidates = uniform(model, count * OVERSAMPLING, rng, part, weights)
     span = model.parts[part]
     local = np.asarray(weights, np.float64)
@@ -146,7 +146,7 @@ def farthest_points(candidates: NDArray, count: int, existing: NDArray | None = 
     """Indices (count,) into `candidates` (N, 3), each the one farthest from `existing` (M, 3) and those before it."""
     points = np.asarray(candidates, np.float64)
     if count > len(points):
-        raise UserError(f"{count} points cannot be chosen from {len(points)}.", "Ask for fewer.", "FQ123")
+        raise UserError(f"{count} points cannot be chosen from {len(points)}.", "Ask for fewer.", "FQ163")
     if existing is None or len(existing) == 0:
         distance = np.full(len(points), np.inf)
         distance[np.linalg.norm(points - points.mean(0), axis=1).argmax()] = np.inf
@@ -195,7 +195,7 @@ def delaunay_centroids(
     """
     points = on_surface(model, seeds)
     if len(points.triangle) < 3:
-        raise UserError("Delaunay sampling needs at least three seed points.", "Place or select more.", "FQ124")
+        raise UserError("Delaunay sampling needs at least three seed points.", "Place or select more.", "FQ164")
     for _ in range(rounds):
         if space == "uv":
             uv = skin_uv(model, points)
@@ -296,7 +296,7 @@ def volume_delaunay(
     """
     outer, inner = np.asarray(skin, np.float64), np.asarray(bone, np.float64)
     if len(outer) < 3 or len(inner) < 1:
-        raise UserError("Volume sampling needs points on the skin and on the bone.", "Sample both surfaces.", "FQ125")
+        raise UserError("Volume sampling needs points on the skin and on the bone.", "Sample both surfaces.", "FQ165")
     added = np.zeros((0, 3))
     for _ in range(rounds):
         points = np.concatenate([outer, inner, added])

@@ -39,7 +39,7 @@ class DenseRegressor(nn.Module):
         super().__init__()
         self.config = config = config or DenseConfig()
         if config.encoder not in ENCODERS:
-            raise UserError(f'There is no encoder "{config.encoder}".', f"Known: {', '.join(ENCODERS)}.", "FQ401")
+            raise UserError(f'There is no encoder "{config.encoder}".', f"Known: {', '.join(ENCODERS)}.", "FQ421")
         self.encoder = make_encoder(config.encoder)
         channels = self.encoder.channels[-1]
         self.widen: nn.Module = nn.Identity()

@@ -42,7 +42,7 @@ class Encoder(Protocol):
 def make_encoder(name: str) -> Any:
     """A new encoder (a module that is an `Encoder`) with random weights. Raises UserError for an unknown name."""
     if name not in ENCODERS:
-        raise UserError(f'There is no encoder "{name}".', f"Known encoders: {', '.join(ENCODERS)}.", "FQ401")
+        raise UserError(f'There is no encoder "{name}".', f"Known encoders: {', '.join(ENCODERS)}.", "FQ421")
     return ENCODERS[name]()
 
 

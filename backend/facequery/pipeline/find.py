@@ -155,7 +155,7 @@ def load_path(file: Path) -> FacePath:
         check_shapes(data, crops="F 2 3 f", detected="F b", score="F f")
         return FacePath(data["crops"], data["detected"], data["score"])
     except DAMAGED as error:
-        raise UserError(f"{file} is damaged.", "Delete it and run the job again.", "FQ323") from error
+        raise UserError(f"{file} is damaged.", "Delete it and run the job again.", "FQ326") from error
 
 
 def boxes_at(regions: Sequence[Region], shot: Shot) -> NDArray[np.float64] | None:
@@ -170,7 +170,7 @@ def boxes_at(regions: Sequence[Region], shot: Shot) -> NDArray[np.float64] | Non
             raise UserError(
                 f"The region {region.x:g},{region.y:g},{region.width:g},{region.height:g} lies outside the plate.",
                 f"The plate has {shot.width} x {shot.height} pixels.",
-                "FQ324",
+                "FQ327",
             )
     keys = sorted(regions, key=lambda r: shot.frame_numbers[0] if r.frame is None else r.frame)
     numbers = [float(shot.frame_numbers[0] if r.frame is None else r.frame) for r in keys]

@@ -57,12 +57,12 @@ def load_portrait_skins(folder: Path, identity_size: int, expression_size: int) 
         names = [str(name) for name in data["names"]]
         mean, identity, expression = data["mean"], data["identity"], data["expression"]
     if identity.shape[1] != identity_size or expression.shape[1] != expression_size:
-        raise UserError(f'The portrait skins in "{folder}" belong to another head.', remedy, "FQ330")
+        raise UserError(f'The portrait skins in "{folder}" belong to another head.', remedy, "FQ287")
     skins = []
     for k, name in enumerate(names):
         image = cv2.imread(str(folder / f"{name}.jpg"))
         if image is None or image.shape[:2] != (SIDE, 2 * SIDE):
-            raise UserError(f'The portrait skin "{name}" in "{folder}" cannot be read.', remedy, "FQ331")
+            raise UserError(f'The portrait skin "{name}" in "{folder}" cannot be read.', remedy, "FQ288")
         texture = np.ascontiguousarray(image[..., ::-1])
         skins.append(PortraitSkin(name, texture, mean[k], identity[k], expression[k]))
     return skins

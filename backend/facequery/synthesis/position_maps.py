@@ -47,7 +47,7 @@ class Atlas:
         off = [n for n, k, t in zip(queries.ids, queries.kinds, queries.triangle, strict=True) if k != "skin" or t < 0]
         if off:
             raise UserError(
-                f'A position map holds skin only; "{off[0]}" is not on it.', "Take a layout of skin points.", "FQ140"
+                f'A position map holds skin only; "{off[0]}" is not on it.', "Take a layout of skin points.", "FQ170"
             )
         return np.einsum("nk,nkc->nc", queries.bary, self._corners[queries.triangle - skin.start])
 
@@ -81,7 +81,7 @@ class Atlas:
             )
             raise UserError(
                 f"{int((weights <= 0).sum())} points lie between the skin's pieces at {self.side} texels.",
-                "Use a larger position map.", "FQ141",
+                "Use a larger position map.", "FQ171",
             )  # fmt: skip
         return (total / weights).astype(np.float32)
 
@@ -138,7 +138,7 @@ def write_position_maps(folder: Path, sampler: FaceSampler, count: int, size: in
     described = folder / _INDEX
     if described.exists() and {"split": "train"} | json.loads(described.read_text()) != index:
         raise UserError(
-            f'"{folder}" holds another set of position maps.', "Choose another folder, or delete it.", "FQ142"
+            f'"{folder}" holds another set of position maps.', "Choose another folder, or delete it.", "FQ172"
         )
     described.write_text(json.dumps(index, indent=1))
     atlas = Atlas(sampler.model, side)
@@ -176,12 +176,12 @@ class PositionMapSet:
             index = json.loads((folder / _INDEX).read_text())
             size, side, count = int(index["size"]), int(index["side"]), int(index["count"])
         except (OSError, ValueError, KeyError) as error:
-            raise UserError(f'"{folder}" holds no position maps.', "Write some first.", "FQ143") from error
+            raise UserError(f'"{folder}" holds no position maps.', "Write some first.", "FQ173") from error
         made_of = index.get("split", "train")
         if made_of != split:
             raise UserError(
                 f'The position maps in "{folder}" were made of the split "{made_of}", not "{split}".',
-                "Write a set of the other split.", "FQ144",
+                "Write a set of the other split.", "FQ174",
             )  # fmt: skip
         return PositionMapSet(folder, size, side, count, flip, Atlas(model, side))
 

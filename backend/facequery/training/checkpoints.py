@@ -51,11 +51,11 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint (tensors and plain values only). Raises UserError when there is none or it is damaged."""
     if not path.exists():
-        raise UserError(f'There is no checkpoint at "{path}".', "Start without --resume.", "FQ505")
+        raise UserError(f'There is no checkpoint at "{path}".', "Start without --resume.", "FQ245")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a file that is no checkpoint makes the unpickler raise anything
-        raise UserError(f'The checkpoint "{path}" is damaged.', "Start without --resume.", "FQ506") from error
+        raise UserError(f'The checkpoint "{path}" is damaged.', "Start without --resume.", "FQ246") from error
 
 
 def start_from(module: nn.Module, path: Path) -> None:
@@ -78,7 +78,7 @@ def start_from(module: nn.Module, path: Path) -> None:
     own = module.state_dict()
     fitting = {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
     if len(fitting) < len(state):
-        raise UserError(f'"{path}" holds weights of another network.', "Start without --init.", "FQ512")
+        raise UserError(f'"{path}" holds weights of another network.', "Start without --init.", "FQ252")
     module.load_state_dict(fitting, strict=False)
 
 

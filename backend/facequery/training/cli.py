@@ -57,7 +57,7 @@ def start(config: TrainConfig, folder: Path, resume: bool, device: str, initial:
         "landmarks": LandmarkTask, "finder": FinderTask, "dense520": DenseTask,
     }  # fmt: skip
     if config.network not in tasks:
-        raise UserError(f'There is no network "{config.network}" to train.', f"Known: {', '.join(tasks)}.", "FQ511")
+        raise UserError(f'There is no network "{config.network}" to train.', f"Known: {', '.join(tasks)}.", "FQ251")
     task = tasks[config.network](config, resume or initial is not None)
     return Trainer(config, task, folder, resume, device, initial)
 

@@ -126,7 +126,7 @@ CONFIGS: dict[str, TrainConfig] = {
 def config_by_name(name: str, **changes: Any) -> TrainConfig:
     """A configuration, with fields replaced. Raises UserError for an unknown name."""
     if name not in CONFIGS:
-        raise UserError(f'There is no training configuration "{name}".', f"Known: {', '.join(CONFIGS)}.", "FQ501")
+        raise UserError(f'There is no training configuration "{name}".', f"Known: {', '.join(CONFIGS)}.", "FQ241")
     return replace(CONFIGS[name], **changes)
 
 
@@ -137,7 +137,7 @@ def changed(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:
     for setting in settings:
         path, equals, text = setting.partition("=")
         if not equals:
-            raise UserError(f'"{setting}" sets nothing.', "Write FIELD=VALUE, as in data.renders=0.5.", "FQ513")
+            raise UserError(f'"{setting}" sets nothing.', "Write FIELD=VALUE, as in data.renders=0.5.", "FQ253")
         config = _replaced(config, path.strip().split("."), text.strip(), path)
     return config
 
@@ -145,11 +145,11 @@ def changed(config: TrainConfig, settings: Sequence[str]) -> TrainConfig:
 def _replaced(config: Any, names: list[str], text: str, path: str) -> Any:
     known = {f.name: f for f in fields(config)}
     if names[0] not in known:
-        raise UserError(f'There is no field "{path}".', f"Known here: {', '.join(known)}.", "FQ513")
+        raise UserError(f'There is no field "{path}".', f"Known here: {', '.join(known)}.", "FQ253")
     old = getattr(config, names[0])
     if is_dataclass(old):
         if len(names) == 1:
-            raise UserError(f'"{path}" has fields of its own.', f"Set one of them: {path}.FIELD=VALUE.", "FQ513")
+            raise UserError(f'"{path}" has fields of its own.', f"Set one of them: {path}.FIELD=VALUE.", "FQ253")
         return replace(config, **{names[0]: _replaced(old, names[1:], text, path)})
     if names[0] == "sets":
         new: Any = _sets(text)
@@ -162,9 +162,9 @@ def _replaced(config: Any, names: list[str], text: str, path: str) -> Any:
         except (ValueError, SyntaxError):
             new = None
         if isinstance(old, bool) != isinstance(new, bool) or not isinstance(new, (int, float)):
-            raise UserError(f'"{path}" cannot be "{text}".', f"It is {old!r}; give the same kind of value.", "FQ513")
+            raise UserError(f'"{path}" cannot be "{text}".', f"It is {old!r}; give the same kind of value.", "FQ253")
         if isinstance(old, int) and not isinstance(old, bool) and new != int(new):
-            raise UserError(f'"{path}" cannot be "{text}".', "Give a whole number.", "FQ513")
+            raise UserError(f'"{path}" cannot be "{text}".', "Give a whole number.", "FQ253")
         new = type(old)(new)
     return replace(config, **{names[0]: new})
 
@@ -176,7 +176,7 @@ def _sets(text: str) -> tuple[SetConfig, ...]:
             return tuple(SetConfig(**entry) for entry in ast.literal_eval(text))
         except (ValueError, SyntaxError, TypeError) as error:
             raise UserError(
-                "The data sets cannot be read.", "Write [{'folder': '...', 'weight': 0.2}].", "FQ513"
+                "The data sets cannot be read.", "Write [{'folder': '...', 'weight': 0.2}].", "FQ253"
             ) from error
     found = []
     for entry in filter(None, text.split(",")):
@@ -184,5 +184,5 @@ def _sets(text: str) -> tuple[SetConfig, ...]:
         try:
             found.append(SetConfig(folder or weight, float(weight) if folder else 1.0))
         except ValueError as error:
-            raise UserError(f'"{weight}" is no weight.', "Write FOLDER:WEIGHT.", "FQ513") from error
+            raise UserError(f'"{weight}" is no weight.', "Write FOLDER:WEIGHT.", "FQ253") from error
     return tuple(found)

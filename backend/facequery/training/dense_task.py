@@ -37,7 +37,7 @@ class DenseLearner(nn.Module):
         super().__init__()
         self.kind = config.loss.kind
         if self.kind not in ("wing", "l2", "hybrid"):
-            raise UserError(f'The regressor has no loss "{self.kind}".', "Use wing, l2 or hybrid.", "FQ518")
+            raise UserError(f'The regressor has no loss "{self.kind}".', "Use wing, l2 or hybrid.", "FQ258")
         self.network = DenseRegressor(DenseConfig(config.model.encoder, config.model.input_size))
 
     def forward(self, images: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

@@ -34,7 +34,7 @@ class LandmarkTask:
         self.encoder = self.module.network.encoder
         if config.imagenet and not checkpointed:
             if not isinstance(self.encoder, MobileNetV2):
-                raise UserError("ImageNet weights exist for mobilenet_v2 alone.", "Set imagenet to false.", "FQ510")
+                raise UserError("ImageNet weights exist for mobilenet_v2 alone.", "Set imagenet to false.", "FQ250")
             self.encoder.load_imagenet(source_data(IMAGENET))
         for stage in self.encoder.stages()[: config.frozen_stages]:
             stage.requires_grad_(False)

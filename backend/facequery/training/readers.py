@@ -105,7 +105,7 @@ def portrait_labels(file: Path) -> dict[str, NDArray]:
     if not file.exists():
         raise UserError(
             f'There are no portrait labels at "{file}".',
-            "Make them with tools/label_portraits.py, or train with data.portraits = 0.", "FQ502",
+            "Make them with tools/label_portraits.py, or train with data.portraits = 0.", "FQ242",
         )  # fmt: skip
     with np.load(file) as data:
         return dict(data)
@@ -161,10 +161,10 @@ class AnnotatedReader:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(
                 f'"{folder}" is no data set.',
-                "Give a folder with landmarks.json, a set rendered by Cycles, or one of position maps.", "FQ514",
+                "Give a folder with landmarks.json, a set rendered by Cycles, or one of position maps.", "FQ254",
             ) from error  # fmt: skip
         if not rows:
-            raise UserError(f'The data set "{folder}" is empty.', "Give another folder.", "FQ514")
+            raise UserError(f'The data set "{folder}" is empty.', "Give another folder.", "FQ254")
         self.dataset, self.names = number, names
         self.chances = np.full(len(rows), 1 / len(rows))
         model = HeadModel.load()
@@ -173,12 +173,12 @@ class AnnotatedReader:
         self.layouts: dict[str, tuple[_Layout, NDArray]] = {}
         for name in sorted(set(names)):
             if name.endswith("_300w"):
-                raise UserError(f'"{name}" is placed on research-only annotations.', "Take the clean layout.", "FQ515")
+                raise UserError(f'"{name}" is placed on research-only annotations.', "Take the clean layout.", "FQ255")
             queries = load_layout(name)
             self.layouts[name] = _Layout(queries.positions, queries.mirror_index(), space), queries.positions
         for path, name, points in zip(self.paths, names, self.points, strict=True):
             if points.shape != (len(self.layouts[name][1]), 2):
-                raise UserError(f'"{path.name}" has not the points of "{name}".', "Mend landmarks.json.", "FQ514")
+                raise UserError(f'"{path.name}" has not the points of "{name}".', "Mend landmarks.json.", "FQ254")
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -209,7 +209,7 @@ class CyclesReader:
         if json.loads((folder / "cycles.json").read_text(encoding="utf-8")).get("split") != "train":
             raise UserError(
                 f'"{folder}" holds people and materials that are kept for tests.',
-                "Render one with --split train.", "FQ516",
+                "Render one with --split train.", "FQ256",
             )  # fmt: skip
         self.pool = _AnyQuery(query_pool(self.model, np.random.default_rng(0), _POOL), space)
         self.binding = self.model.bind(self.pool.positions)
@@ -257,7 +257,7 @@ class PositionMapReader:
                 images.append(data["images"])
                 maps.append(data["maps"])
         if not images:
-            raise UserError(f'"{folder}" holds no position maps yet.', "Write some first.", "FQ143")
+            raise UserError(f'"{folder}" holds no position maps yet.', "Write some first.", "FQ173")
         self.images, self.maps, self.atlas = np.concatenate(images), np.concatenate(maps), found.atlas
         part = model.parts["skin"]
         triangles = model.triangles[part.triangles]
@@ -312,7 +312,7 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 RGB. Raises UserError when the file is no readable picture."""
     image = cv2.imread(str(path))
     if image is None:
-        raise UserError(f'The picture "{path}" cannot be read.', "Check the data set.", "FQ503")
+        raise UserError(f'The picture "{path}" cannot be read.', "Check the data set.", "FQ243")
     return np.ascontiguousarray(image[..., ::-1])
 
 
@@ -323,4 +323,4 @@ def refuse_evaluation_sets(folder: Path) -> None:
     except UserError:
         return
     if kept in folder.resolve().parents or kept == folder.resolve():
-        raise UserError(f'"{folder}" is kept for evaluation.', "Train on other pictures.", "FQ517")
+        raise UserError(f'"{folder}" is kept for evaluation.', "Train on other pictures.", "FQ257")

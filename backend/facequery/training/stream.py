@@ -190,7 +190,7 @@ class SharedStream:
     def _alive(self) -> None:
         if not all(maker.is_alive() for maker in self.makers):
             raise UserError(
-                "A process that makes training images ended early.", "Its message stands above; mend that.", "FQ504"
+                "A process that makes training images ended early.", "Its message stands above; mend that.", "FQ244"
             )
 
     def close(self) -> None:

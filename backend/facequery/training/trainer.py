@@ -208,7 +208,7 @@ class Trainer:
             self.bad += 1
             if self.bad >= MOST_BAD_STEPS:
                 raise UserError(
-                    f"The loss is not a number since {self.bad} steps.", "Resume with a lower learning rate.", "FQ507"
+                    f"The loss is not a number since {self.bad} steps.", "Resume with a lower learning rate.", "FQ247"
                 )
         return {"loss": float(loss.detach()), "gradient": float(norm), **{k: float(v) for k, v in parts.items()}}
 
@@ -254,7 +254,7 @@ class Trainer:
                 group["peak"] = peak  # a changed learning rate counts
         except (RuntimeError, ValueError) as error:
             raise UserError(
-                f'The checkpoint in "{self.folder}" is of another network.', "Start without --resume.", "FQ508"
+                f'The checkpoint in "{self.folder}" is of another network.', "Start without --resume.", "FQ248"
             ) from error
         self.average.load_state_dict(saved["average"])
         counters = saved["counters"]

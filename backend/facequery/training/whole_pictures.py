@@ -64,7 +64,7 @@ class PastedPortraitSource:
         for name, own in zip(names, points, strict=True):
             image = cv2.imread(str(root / name))
             if image is None:
-                raise UserError(f'The portrait "{root / name}" is missing.', "Label the portraits again.", "FQ503")
+                raise UserError(f'The portrait "{root / name}" is missing.', "Label the portraits again.", "FQ243")
             scale = min(1.0, 320 / max(image.shape))
             small = cv2.resize(image[..., ::-1], None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
             self.images.append(np.ascontiguousarray(small))

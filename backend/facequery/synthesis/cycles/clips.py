@@ -87,7 +87,7 @@ def open_clips(folder: Path) -> list[CyclesClip]:
         raise UserError(
             f'There is no rendered clip in "{folder}".',
             f"Make one: python -m facequery.synthesis.cycles --out {folder} --clips 1 --frames 24.",
-            "FQ305",
+            "FQ285",
         )
     return found
 
@@ -119,7 +119,7 @@ def make_clips(
     description = out / DESCRIPTION
     if description.exists() and json.loads(description.read_text(encoding="utf-8")) != settings:
         raise UserError(
-            f'"{out}" holds clips with other settings.', "Choose another folder, or the same settings.", "FQ306"
+            f'"{out}" holds clips with other settings.', "Choose another folder, or the same settings.", "FQ286"
         )
     description.write_text(json.dumps(settings, indent=1), encoding="utf-8")
     model = HeadModel.load()

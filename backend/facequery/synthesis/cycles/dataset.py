@@ -46,7 +46,7 @@ class CyclesSet:
             raise UserError(
                 f'There is no rendered set in "{folder}".',
                 f"Make one: python -m facequery.synthesis.cycles --out {folder} --count 24.",
-                "FQ305",
+                "FQ285",
             )
         return CyclesSet(folder)
 
@@ -111,7 +111,7 @@ def make_set(
     description = out / DESCRIPTION
     if description.exists() and json.loads(description.read_text(encoding="utf-8")) != settings:
         raise UserError(
-            f'"{out}" holds a set with other settings.', "Choose another folder, or the same settings.", "FQ306"
+            f'"{out}" holds a set with other settings.', "Choose another folder, or the same settings.", "FQ286"
         )
     description.write_text(json.dumps(settings, indent=1), encoding="utf-8")
     model = HeadModel.load()

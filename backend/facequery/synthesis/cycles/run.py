@@ -32,7 +32,7 @@ def render_take(
     """
     if not available():
         raise UserError(
-            "Rendering with Cycles needs the bpy module.", 'Install it: pip install "facequery[blender]".', "FQ301"
+            "Rendering with Cycles needs the bpy module.", 'Install it: pip install "facequery[blender]".', "FQ281"
         )
     with tempfile.TemporaryDirectory(prefix="facequery-take-") as folder:
         take.save(Path(folder))
@@ -65,10 +65,10 @@ def render_take(
                     progress(int(done), int(total))
         code = process.wait()
     if late.is_set():
-        raise UserError(f"Cycles took more than {seconds_per_frame:.0f} s for a frame.", "Lower the samples.", "FQ302")
+        raise UserError(f"Cycles took more than {seconds_per_frame:.0f} s for a frame.", "Lower the samples.", "FQ282")
     if code != 0:
         told = next((line for line in reversed(lines) if line), "no output")
-        raise UserError(f"Cycles ended with code {code}: {told}", "See the lines above it with --verbose.", "FQ303")
+        raise UserError(f"Cycles ended with code {code}: {told}", "See the lines above it with --verbose.", "FQ283")
 
 
 def blender_pixels(take: Take, points: np.ndarray, seconds: float = 60.0) -> np.ndarray:

@@ -98,7 +98,7 @@ class SampleTruth:
                 values = {item.name: data[item.name] for item in fields(SampleTruth)}
         except (OSError, ValueError, KeyError) as error:
             raise UserError(
-                f'The truth file "{path}" cannot be read ({error}).', "Install FaceQuery again.", "FQ304"
+                f'The truth file "{path}" cannot be read ({error}).', "Install FaceQuery again.", "FQ284"
             ) from error
         scalars = {"width": int(values["width"]), "height": int(values["height"]), "fps": float(values["fps"])}
         return SampleTruth(**(values | scalars))
