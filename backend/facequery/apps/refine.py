@@ -23,11 +23,11 @@ from facequery.head.sampling import farthest_points
 
 CONTROLS = 260
 REFERENCES = 4
-_NEIGHBOURS = 16
+_NEIGHBOURS = 32
 _REACH = 0.07  # crop units that a patch may be from where the landmarks have it
 _COARSEST = 0.09  # crop units that half a patch spans at the coarsest level
 _LEAST_SCORE = 0.55
-_FIELD = ((0.045, 0.016), (0.012, 0.006))  # metres over which shifts go together, and their size in crop units
+_FIELD = ((0.045, 0.016), (0.012, 0.004))  # metres over which shifts go together, and their size in crop units
 _FLOOR = 0.2  # pixels: no patch is believed more exactly
 _OUTLIER = 1.5  # pixels off the field at which a patch counts half
 
