@@ -118,7 +118,7 @@ class _Maker:
             rng = np.random.default_rng([seed, 3])
         expression = _talk(rng, self.sampler, frames)
         views = self._views(rng, scene, expression, helmet)
-        dots, overlay = self._dots(rng) if kind == "helmet_dots" else (np.zeros(0, np.int64), None)
+        dots, overlay = self._dots() if kind == "helmet_dots" else (np.zeros(0, np.int64), None)
         passing = _PassingHand(rng, frames) if kind == "hand" else None
         background = draw_background(rng, self.sampler.library, scene.light.environment, SIDE, SIDE)
         gain, grade, found = None, int(rng.integers(2**31)), []
@@ -166,7 +166,7 @@ class _Maker:
             for r, t in poses
         ]
 
-    def _dots(self, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    def _dots(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         """Some 40 vertices of the face that are well apart, and dots on the texture there."""
         from facequery.head.sampling import farthest_points
         from scipy.spatial import cKDTree

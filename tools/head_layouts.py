@@ -127,7 +127,7 @@ def base68_points(model: HeadModel, hints: Hints, frl: FrlMean) -> NDArray[np.fl
     return moved
 
 
-def face68_3d_points(model: HeadModel, hints: Hints, ibug: NDArray) -> NDArray[np.float64]:
+def face68_3d_points(hints: Hints, ibug: NDArray) -> NDArray[np.float64]:
     """The 68 points with the contour where it lies in 3D, along the jaw's edge (as in 300W-LP and AFLW2000-3D)."""
     points = ibug.copy()
     points[:17] = hints.points[hints.jaw]
@@ -258,7 +258,7 @@ def all_layouts(model: HeadModel, hints: Hints, frl: FrlMean) -> list[QuerySet]:
     ibug = ibug68_points(model, base, media, outline.contour())
     names68, groups68 = grouped_names(IBUG_GROUPS)
     names98, groups98 = grouped_names(WFLW_GROUPS)
-    solid = face68_3d_points(model, hints, base)
+    solid = face68_3d_points(hints, base)
     aflw = aflw21_points(model, base)
     aflw_groups = [n.split("_")[0] for n in AFLW_NAMES]
     london = "brows after the mean of the Face Research Lab London Set (CC BY 4.0)"

@@ -25,7 +25,7 @@ def shifted(model: HeadModel, points: NDArray) -> NDArray[np.float64]:
     """The 68 points (68, 3) of ibug68, canonical metres on the skin, moved by the table; the left mirrors the right."""
     part = model.parts["skin"]
     triangles = model.triangles[part.triangles]
-    uv = source_uv(model)[part.triangles].astype(np.float64)  # (T, 3, 2)
+    uv = source_uv()[part.triangles].astype(np.float64)  # (T, 3, 2)
     a, ab, ac = uv[:, 0], uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0]
     area = ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0]
     out = np.array(points, np.float64)

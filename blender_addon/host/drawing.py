@@ -56,7 +56,7 @@ def point_colors(obj: bpy.types.Object, table: PointTable) -> tuple[NDArray, NDA
     return color.astype(np.float32), outline
 
 
-def _state_key(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> tuple[Any, ...]:
+def _state_key(obj: bpy.types.Object) -> tuple[Any, ...]:
     """What the batch depends on; the number of geometry changes comes from the depsgraph handler."""
     groups = tuple((tuple(g.color), g.hide) for g in object_state(obj).groups)
     return (
@@ -104,7 +104,7 @@ def _forget(*_: Any) -> None:
 
 def _batch(obj: bpy.types.Object, context: bpy.types.Context) -> Any:
     depsgraph = context.evaluated_depsgraph_get()
-    key = _state_key(obj, depsgraph)
+    key = _state_key(obj)
     found = _cache.get(obj.session_uid)
     if found and found[0] == key:
         return found[1]

@@ -4,7 +4,7 @@ import bpy
 
 from ..host import jobs
 from ..host.clip import MANY_TRACKS
-from ..host.clip_state import FaceState, active_face, clip_state
+from ..host.clip_state import active_face, clip_state
 from ..host.points import has_points, summary
 from ..host.registration import registration
 from ..host.state import scene_state
@@ -27,7 +27,7 @@ class TrackPanel(HasPresets, ClipPanel, bpy.types.Panel):
         clip = edited_clip(context)
         face = active_face(clip) if clip is not None else None
         if clip is not None:
-            self._draw_tracking(context, clip, face)
+            self._draw_tracking(context, clip)
         for run in jobs.orphans():
             column = layout.column(align=True)
             column.label(text=f"Ready, but its clip is gone: {run.folder.parent.name} {run.folder.name}", icon="INFO")
@@ -53,7 +53,7 @@ class TrackPanel(HasPresets, ClipPanel, bpy.types.Panel):
         column.prop(state, "color_by")
         column.prop(state, "point_size")
 
-    def _draw_tracking(self, context: bpy.types.Context, clip: bpy.types.MovieClip, face: FaceState | None) -> None:
+    def _draw_tracking(self, context: bpy.types.Context, clip: bpy.types.MovieClip) -> None:
         layout, state, run = self.layout, clip_state(clip), jobs.run_of(clip)
         if run is not None and run.active:
             draw_run(layout, run)

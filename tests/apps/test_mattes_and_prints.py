@@ -65,7 +65,7 @@ def test_own_regions_by_vertices_and_by_picture(head, front, tmp_path):
     }
     file = tmp_path / "own.json"
     file.write_text(json.dumps(document))
-    mine, everywhere = load_regions(file, head.model, head.count)
+    mine, everywhere = load_regions(file, head.count)
     mattes = mattes_of(head, front, [mine, everywhere, *standard_regions(head.model, head.count)[:2]])
     assert np.minimum(mattes[0], mattes[3]).sum() > 0.9 * np.maximum(mattes[0], mattes[3]).sum()
     assert (mattes[1] >= mattes[2] - 0.02).all()  # all skin is on the UVs
@@ -90,7 +90,7 @@ def test_bad_regions_are_told(head, tmp_path, change):
     file = tmp_path / "own.json"
     file.write_text(json.dumps(document))
     with pytest.raises(UserError):
-        load_regions(file, head.model, head.count)
+        load_regions(file, head.count)
 
 
 def stamp():

@@ -44,7 +44,7 @@ def project_print(
     total = np.zeros((height, width, 4), np.float32)
     if not len(vertices):
         return total
-    moments = _moments(face, shutter, vertices)
+    moments = _moments(shutter, vertices)
     level = _at_resolution(printed, face, triangles, samples)
     for moment in moments:
         here = face if moment == 0 else replace(face, xy=face.xy + np.float32(moment) * shutter.velocity)  # type: ignore[union-attr]
@@ -53,7 +53,7 @@ def project_print(
     return total / np.float32(len(moments))
 
 
-def _moments(face: DenseFace, shutter: Shutter | None, vertices: NDArray) -> list[float]:
+def _moments(shutter: Shutter | None, vertices: NDArray) -> list[float]:
     if shutter is None or shutter.open <= 0:
         return [0.0]
     fastest = float(np.nanmax(np.linalg.norm(shutter.velocity[vertices], axis=1))) * shutter.open

@@ -74,8 +74,8 @@ def _averaging(model: HeadModel):  # type: ignore[no-untyped-def]
     return diags(1 / np.asarray(links.sum(1)).ravel()) @ links
 
 
-def load_regions(path: Path, model: HeadModel, count: int) -> list[Region]:
-    """A user's regions from a JSON file, or one from a picture on the UV atlas.
+def load_regions(path: Path, count: int) -> list[Region]:
+    """A user's regions of a head with `count` vertices from a JSON file, or one from a picture on the UV atlas.
 
     JSON: {"schema": "facequery.regions", "version": 1, "regions": [{"name": "scar", "vertices": [17, ...], "weights":
     [1.0, ...]}, {"name": "cheek", "uv": "cheek.png"}]}: vertices of the head with weights (1 without), as Blender's

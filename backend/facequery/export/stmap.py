@@ -112,7 +112,7 @@ class HeadMaps:
         """(T,) cosine between every triangle's outside and the way to the camera, negative when turned away."""
         xy = head.xy.astype(np.float64)
         # Metres across: a pixel's size at the head's distance does not matter for the sign, and little for the size.
-        scale = _metres_a_pixel(head, self.triangles, self.model)
+        scale = _metres_a_pixel(head, self.model)
         points = np.concatenate([xy * scale, head.depth[:, None]], axis=1)
         a, b, c = (points[self.triangles[:, k]] for k in range(3))
         normal = np.cross(b - a, c - a)
@@ -190,7 +190,7 @@ def _on_screen(seen: Surface, head: HeadOnPlate, triangles: NDArray) -> NDArray[
     return weight / np.where(seen.triangle >= 0, weight.sum(-1), 1.0)[..., None]
 
 
-def _metres_a_pixel(head: HeadOnPlate, triangles: NDArray, model: HeadModel) -> NDArray[np.float64]:
+def _metres_a_pixel(head: HeadOnPlate, model: HeadModel) -> NDArray[np.float64]:
     """(2,) metres a pixel across and down at the head's distance, from how far its skin spreads in both."""
     edges = _skin_edges(model)
     flat = head.xy[edges[:, 0]].astype(np.float64) - head.xy[edges[:, 1]]

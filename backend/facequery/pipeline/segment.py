@@ -49,7 +49,7 @@ def chosen_regions(names: Sequence[str], seen: FaceShot) -> list[Region]:
         if name in standard:
             regions.append(standard[name])
         elif Path(name).suffix:
-            regions += load_regions(Path(name), head.model, head.count)
+            regions += load_regions(Path(name), head.count)
         else:
             raise UserError(f'There is no region "{name}".', f"Regions: {', '.join(STANDARD)}, or a file.", "FQ612")
     if len({region.name for region in regions}) < len(regions):

@@ -156,7 +156,7 @@ class Library:
 
 def _surface(model: HeadModel) -> Surface:
     part = model.parts["skin"]
-    corner_uv = source_uv(model)[part.triangles] * np.array([0.5, 1.0])
+    corner_uv = source_uv()[part.triangles] * np.array([0.5, 1.0])
     ears = np.zeros(len(model.rest), np.float32)
     ears[part.vertices] = model.region_mask("ear_left") | model.region_mask("ear_right")
     return bake(model.rest, model.triangles[part.triangles], corner_uv, TEXTURE_SIDE, ears)

@@ -67,7 +67,7 @@ class HeadMesh:
             pieces[name] = pieces[name][~behind]
         triangles = np.concatenate(list(pieces.values())).astype(np.int32)
         material = np.repeat([HEAD_ROWS[n] for n in names], [len(p) for p in pieces.values()]).astype(np.int32)
-        source = source_uv(model)
+        source = source_uv()
         corner_uv = np.zeros((len(triangles), 3, 2), np.float32)
         count = int((material == 0).sum())
         corner_uv[:count] = source[:count] * [0.5, 1.0]
@@ -87,8 +87,8 @@ def _lip_rims(model: HeadModel) -> NDArray[np.int32]:
     return np.array([[lips[int(np.argmin(((rest - p) ** 2).sum(1)))] for p in row] for row in (upper, lower)], np.int32)
 
 
-def source_uv(model: HeadModel) -> NDArray[np.float32]:
-    """Corner UVs (T, 3, 2) of the model's triangles on the source's tiles, u = tile + fraction, v up."""
+def source_uv() -> NDArray[np.float32]:
+    """Corner UVs (T, 3, 2) of the head's triangles on the source's tiles, u = tile + fraction, v up."""
     with np.load(asset("head/render.npz"), allow_pickle=False) as data:
         return data["uv_source"].astype(np.float32)
 

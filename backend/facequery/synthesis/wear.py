@@ -257,13 +257,9 @@ class Wardrobe:
             return
         outfit.extras.append(shell)
         if kind == "cap" or (kind == "helmet" and rng.random() < 0.3):
-            outfit.extras.append(
-                self._visor(rng, scene, vertices, tilt, float(np.median(y[np.abs(rim) < 0.004])), material)
-            )
+            outfit.extras.append(self._visor(rng, scene, vertices, material))
 
-    def _visor(
-        self, rng: np.random.Generator, scene: Scene, vertices: NDArray, tilt: float, level: float, material: NDArray
-    ) -> Extra:
+    def _visor(self, rng: np.random.Generator, scene: Scene, vertices: NDArray, material: NDArray) -> Extra:
         turn = np.linspace(-1.25, 1.25, 13)
         skin = vertices[: len(self._rest)]
         forehead = skin[(np.abs(self._rest[:, 1] - 0.06) < 0.008) & (np.abs(self._rest[:, 0]) < 0.01)]
