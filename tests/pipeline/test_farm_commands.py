@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from facequery.cli import main
 from facequery.detection.tracks import Tracks
-from facequery.fitting.results import ShotFit
+from facequery.fitting.results import FaceFit, RigidFit
 from facequery.pipeline import find, parts, track
+from facequery.pipeline.fit import read_quality
 from facequery.pipeline.job import JobRequest, open_job
 from facequery.pipeline.lock import job_lock
 from facequery.pipeline.run import run_job
@@ -114,11 +115,11 @@ def test_fits_follow_the_tracks(sequence, tmp_path, start):
     farm = start("farm", job, "--workers", 1)
     out, err = farm.communicate(timeout=600)
     assert farm.returncode == 0 and "done" in out, err
-    found = ShotFit.load(job)
-    assert whole is not None
-    np.testing.assert_allclose(found.face.vertices, whole.face.vertices, atol=1e-6)  # metres
-    np.testing.assert_allclose(found.jaw.translation, whole.jaw.translation, atol=1e-6)
-    assert found.quality.status == whole.quality.status
+    face, jaw, quality = FaceFit.load(job / "face.npz"), RigidFit.load(job / "jaw.npz"), read_quality(job)
+    assert whole is not None and quality is not None
+    np.testing.assert_allclose(face.vertices, whole.face.vertices, atol=1e-6)  # metres
+    np.testing.assert_allclose(jaw.translation, whole.jaw.translation, atol=1e-6)
+    assert quality.status == whole.quality.status
 
 
 def code(*words: object) -> int:
