@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from facequery_protocol.job import FITS
 
 from facequery.detection.tracks import Tracks
 from facequery.errors import UserError
@@ -23,7 +24,6 @@ from facequery.pipeline.cameras import load_camera
 from facequery.pipeline.own_meshes import MeshFile, in_place_of_ours, person_of, with_bones
 from facequery.pipeline.preview import Overlay
 
-FITS = ("face", "skull", "jaw")
 LAYOUTS = ("ibug68", "dense520", "eyes", "teeth", "skull", "jaw")  # tracked beside the user's own, for the fits
 POINTS = ("fit", "own", "both")  # which tracks a fit uses: those of LAYOUTS, the user's own, or both
 CORRECTIONS = "corrections.json"
