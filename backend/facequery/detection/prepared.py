@@ -21,7 +21,7 @@ from facequery.models.predictors import MLPPredictor
 from facequery.models.refine import REACH, LocalMaps, Refiner
 
 N = TypeVar("N", bound=nn.Module)
-_AT_ONCE = 8  # pictures that go through the encoder together: their large early maps fit the cache
+_AT_ONCE = 4  # pictures that go through the encoder together: their large early maps fit the cache
 
 
 def prepared(network: N, half: bool) -> N:

@@ -1,9 +1,9 @@
 """First pass over a shot: faces in every frame, the wanted person's crop in every frame.
 
 Every 32nd frame is searched, and the landmarks follow its faces to every eighth. Where the wanted one moves they look
-for it in the frames between, about where it is expected. Where they lose it the picture is searched. What was found is
-kept in the job's `work` folder, chunk by chunk; what follows from all of it (who is who, steady crops) is computed at
-the end and stored in `faces.npz`.
+for it half way between, and so on, about where it is expected. Where they lose it the picture is searched. What was
+found is kept in the job's `work` folder, chunk by chunk; what follows from all of it (who is who, steady crops) is
+computed at the end and stored in `faces.npz`.
 """
 
 import itertools
@@ -104,12 +104,13 @@ def find_face(
     # a person who came while others were followed was not looked for until the next search
     searched = np.concatenate([part[:: search.at_once] for part in _by_chunk(keys, count)])
     keys = keys[path.detected[keys] | np.isin(keys, searched)]
-    between = [np.arange(a + 1, b) for a, b in restless_spans(path, keys)]
-    if between:
-        search.frames(np.concatenate(between), "between", detections, expected_faces(path, keys))
+    for name, step in (("halves", STRIDE // 2), ("quarters", STRIDE // 4), ("between", 1)):
+        gaps = [np.arange(a + step, b, step) for a, b in restless_spans(path, keys)]
+        if gaps:
+            search.frames(np.concatenate(gaps), name, detections, expected_faces(path, keys))
+            path, keys = choose_face(link_faces(detections), wanted), np.union1d(keys, np.concatenate(gaps))
     if report:
         report(count, count)
-    path = choose_face(link_faces(detections), wanted)
     gap = max(round(shot.fps), 12)
     steady = tightened(steady_crops(path.crops, gap))
     squeeze = np.array([[1 / shot.pixel_aspect, 0, 0], [0, 1, 0]])

@@ -46,9 +46,7 @@ def _hue_rotation(angle: float) -> NDArray[np.float32]:
     return cv2.Rodrigues(vector)[0].astype(np.float32)
 
 
-def degrade(
-    rng: np.random.Generator, image: NDArray[Any], grain: np.random.Generator | None = None
-) -> NDArray[Any]:
+def degrade(rng: np.random.Generator, image: NDArray[Any], grain: np.random.Generator | None = None) -> NDArray[Any]:
     """What cameras and codecs do: fewer pixels, blur, motion, noise, compression.
 
     `grain` draws the noise itself, so that the frames of a clip share all of `rng` but not their noise.
@@ -116,9 +114,7 @@ def cover(rng: np.random.Generator, image: NDArray[Any]) -> NDArray[Any]:
     return image
 
 
-def second_face(
-    rng: np.random.Generator, image: NDArray[Any], points: NDArray, other: NDArray[Any]
-) -> NDArray[Any]:
+def second_face(rng: np.random.Generator, image: NDArray[Any], points: NDArray, other: NDArray[Any]) -> NDArray[Any]:
     """Put another face beside or behind the one that is labelled: posters, and people cheek to cheek.
 
     `image` (S, S, 3) with the labelled face's `points` (n, 2) in [-1, 1], `other` (S, S, 3) a crop of another face. The

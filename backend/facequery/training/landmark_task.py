@@ -133,8 +133,11 @@ def landmark_card(config: TrainConfig, metrics: dict[str, Any]) -> dict[str, Any
     return {
         "kind": "landmarks",
         "architecture": config.model.to_dict(),
-        "preprocessing": (f"square region with the face in it, {config.model.region} px" if config.model.spatial
-                          else f"square crop by four points, {config.model.input_size} px")
+        "preprocessing": (
+            f"square region with the face in it, {config.model.region} px"
+            if config.model.spatial
+            else f"square crop by four points, {config.model.input_size} px"
+        )
         + ", sRGB, value / 127.5 - 1",
         "query_scale": "canonical metres * HeadModel.scale" if config.model.query_dims == 3 else "atlas, [-1, 1]",
         "data": data,
