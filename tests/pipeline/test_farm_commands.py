@@ -92,9 +92,9 @@ def test_ctrl_c_stops_the_farm_and_the_same_command_goes_on(asked, tmp_path, sta
     whole = run_job(asked, tmp_path / "whole").tracks[0]
     job = tmp_path / "job"
     open_job(job, asked)
-    farm = start("farm", job, "--workers", 2, FACEQUERY_TEST_PAUSE="0.5")
+    farm = start("farm", job, "--workers", 2, FACEQUERY_TEST_PAUSE="1")
     deadline = time.monotonic() + 600
-    while not (job / "tracks").is_dir() and time.monotonic() < deadline and farm.poll() is None:
+    while not any((job / "work").glob("*")) and time.monotonic() < deadline and farm.poll() is None:
         time.sleep(0.05)
     farm.send_signal(signal.SIGINT)
     _, err = farm.communicate(timeout=120)
