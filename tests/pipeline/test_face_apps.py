@@ -13,6 +13,7 @@ from facequery.head.actor import Actor
 from facequery.pipeline.app_methods import pick_points_in_job, segment_job
 from facequery.pipeline.job import JobRequest, load_request
 from facequery.pipeline.pick import PlateMark, run_pick
+from facequery.pipeline.pictures_out import open_output
 from facequery.pipeline.project import ProjectRequest, run_project, side_by_side
 from facequery.pipeline.segment import SegmentRequest, run_segment
 from facequery.pipeline.stmap import MapRequest, write_maps
@@ -166,3 +167,15 @@ def test_maps_without_a_fit_carry_the_plate_to_the_atlas_and_back(job, tmp_path)
     solid = cv2.erode((layer[..., 3] > 0.99).astype(np.uint8), np.ones((9, 9))) > 0
     assert solid.mean() > 0.04
     assert np.abs(layer[..., :3] - plate(1001) / 255)[solid].mean() < 0.03
+
+
+def test_what_was_refused_does_not_bar_the_next_attempt(tmp_path):
+    """A folder with settings and no pictures is free; one with pictures is not."""
+    folder = tmp_path / "project"
+    open_output(folder, {"at": [30, 30]}, overwrite=False)
+    open_output(folder, {"at": [430, 310]}, overwrite=False)
+    (folder / "rgba").mkdir()
+    (folder / "rgba" / "rgba.1001.exr").write_bytes(b"x")
+    open_output(folder, {"at": [430, 310]}, overwrite=False)  # goes on
+    with pytest.raises(UserError, match="other pictures"):
+        open_output(folder, {"at": [1, 1]}, overwrite=False)

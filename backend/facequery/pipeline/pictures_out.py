@@ -20,7 +20,7 @@ def open_output(folder: Path, settings: dict[str, Any], overwrite: bool) -> None
     there = folder / SETTINGS
     if there.is_file() and there.read_text(encoding="utf-8") == text and not overwrite:
         return
-    if folder.exists() and any(folder.iterdir()):
+    if any(path.is_file() and path != there for path in folder.rglob("*")):  # settings alone: nothing came of it
         if not overwrite or not there.is_file():
             raise UserError(
                 f'"{folder}" holds other pictures already.', "Give another --name, or --overwrite.", "FQ620"
