@@ -42,7 +42,11 @@ def dask_setup(worker: Any) -> None:
 
 
 if __name__ == "__main__":
+    import signal
+
     from facequery.cli import main
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
 
     stand_in()
     main(sys.argv[1:])
