@@ -16,10 +16,13 @@ def pictures(count: int, side: int) -> torch.Tensor:
 
 
 @needs_kernels
-@pytest.mark.parametrize("refine", [0, 2])
-def test_landmarks_are_the_same(refine):
+@pytest.mark.parametrize("refine,anchors", [(0, 0), (2, 0), (2, 7)])
+def test_landmarks_are_the_same(refine, anchors):
     torch.manual_seed(0)
-    network = LandmarkNet(LandmarkConfig(input_size=96, refine=refine)).eval()
+    network = LandmarkNet(LandmarkConfig(input_size=96, refine=refine, blocks=anchors // 7, anchors=anchors)).eval()
+    for parameter in network.parameters():
+        if parameter.ndim > 1 and not parameter.any():  # branches that begin with nothing
+            torch.nn.init.normal_(parameter.data, std=0.05)
     images, queries = pictures(10, 96), torch.rand(300, 3) * 2 - 1
     with torch.inference_mode():
         xy, log_sigma = network(images, queries)

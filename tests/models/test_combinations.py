@@ -11,7 +11,7 @@ from facequery.models.weights import load_landmark_net, save_weights
 
 SIZE, REGION, BATCH, QUERIES = 64, 80, 2, 9
 PARTS = list(
-    itertools.product(("flatten", "pool"), ("mlp", "transformer"), ("2d", "3d"), (False, True), (3, 2), (0, 2))
+    itertools.product(("flatten", "pool"), ("mlp", "transformer"), ("2d", "3d"), (False, True), (3, 2), ("", "refine", "second look"))
 )
 _ENCODERS: dict[str, torch.nn.Module] = {}
 
@@ -30,14 +30,19 @@ def one_encoder_each(monkeypatch):
     monkeypatch.setattr(landmarks, "make_encoder", cached)
 
 
-def network(encoder, head, predictor, space, spatial, dims, refine=0) -> LandmarkNet:
+def network(encoder, head, predictor, space, spatial, dims, refine="") -> LandmarkNet:
     torch.manual_seed(0)
+    twice = refine == "second look"
     config = LandmarkConfig(
         encoder=encoder, input_size=SIZE, head=head, levels=1, reduced=16, descriptor=48, hidden=32,
         query_dims=dims, predictor=predictor, space=space, spatial=spatial, region=REGION,
-        refine=refine, local=16,
+        refine=2 if refine else 0, local=16, blocks=1 if twice else 0, anchors=5 if twice else 0,
     )  # fmt: skip
-    return LandmarkNet(config)
+    net = LandmarkNet(config)
+    for parameter in net.parameters():
+        if parameter.ndim > 1 and not parameter.any():  # branches that begin with nothing
+            torch.nn.init.normal_(parameter.data, std=0.1)
+    return net
 
 
 def inputs(net, count=QUERIES):
@@ -57,7 +62,8 @@ def test_every_combination(one_encoder_each, encoder, head, predictor, space, sp
     xy, log_sigma = net.decode(descriptor, queries)
     # shapes, and numbers
     local = 16 * (SIZE // 8) ** 2 + 8 * (SIZE // 4) ** 2 if refine else 0
-    assert descriptor.shape == (BATCH, 48 + local + 4 * spatial)
+    before = 48 if refine == "second look" else 0
+    assert descriptor.shape == (BATCH, 48 + before + local + 4 * spatial)
     assert xy.shape == (BATCH, QUERIES, 2) and log_sigma.shape == (BATCH, QUERIES)
     assert torch.isfinite(xy).all() and torch.isfinite(log_sigma).all()
     # every parameter gets a gradient
@@ -108,7 +114,7 @@ def test_saved_and_read_again_the_output_is_equal(tmp_path, head, predictor, spa
 
 def test_weights_of_before_these_switches_still_load(tmp_path):
     net = network("resnet_dense", "flatten", "mlp", "2d", False, 3)
-    later = ("space", "spatial", "region", "refine", "local")
+    later = ("space", "spatial", "region", "refine", "local", "blocks", "anchors")
     old = {k: v for k, v in net.config.to_dict().items() if k not in later}
     save_weights(tmp_path / "old.safetensors", net.state_dict(), {"kind": "landmarks", "architecture": old})
     assert load_landmark_net(tmp_path / "old.safetensors")[0].config.space == "2d"

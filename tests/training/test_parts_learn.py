@@ -72,14 +72,15 @@ def train(model, images, query, xy, steps, rate=3e-3, unit=1.0):
         {"head": "pool"},
         {"query_dims": 2},
         {"refine": 2},
+        {"refine": 2, "blocks": 1, "anchors": 70},
     ],
-    ids=["plain", "transformer", "3d", "spatial", "pool", "uv", "refine"],
+    ids=["plain", "transformer", "3d", "spatial", "pool", "uv", "refine", "second look"],
 )
 def test_one_batch_is_learned_by_heart_and_its_mirror_too(changes):
     model = learner(**changes)
     images, query, xy = blobs(2, model.config.model.picture)
     first = train(model, images, query, xy, 1)
-    steps = 60 if changes.keys() <= {"head", "query_dims", "refine"} else 100  # attention, camera and crop take longer
+    steps = 60 if changes.keys() <= {"head", "query_dims", "refine", "blocks", "anchors"} else 100  # attention, camera and crop take longer
     assert train(model, images, query, xy, steps) < min(1.5, 0.1 * first)
     with torch.no_grad():
         model.train()  # batch normalisation as it was trained

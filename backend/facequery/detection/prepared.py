@@ -19,6 +19,7 @@ from facequery.models.encoders import DescriptorHead
 from facequery.models.mobilenet_v2 import Convolution, MobileNetV2
 from facequery.models.predictors import MLPPredictor
 from facequery.models.refine import REACH, LocalMaps, Refiner
+from facequery.models.second_look import MOVE, SecondLook
 
 N = TypeVar("N", bound=nn.Module)
 _AT_ONCE = 4  # pictures that go through the encoder together: their large early maps fit the cache
@@ -160,12 +161,31 @@ class _Refiner(nn.Module):
         self.prepare = _Linear(refiner.from_query, kind, "none")
         self.from_map, self.second = _Linear(refiner.from_map, kind, "none"), _Linear(refiner.second, kind)
         self.from_fine = _Linear(refiner.from_fine, kind, "none")
+        self.wide = None if refiner.wide is None else _Linear(refiner.wide, kind)
+        self.back = None if refiner.back is None else _Linear(refiner.back, kind, "none")
 
     def forward(self, local: list[Tensor], known: Tensor, xy: Tensor, log_sigma: Tensor) -> tuple[Tensor, Tensor]:
         coarse, fine = (sampled(each, xy) for each in local)
         x = F.gelu(self.from_map(coarse).add_(self.from_fine(fine)).add_(known))
-        step = self.last(self.second(x).float())
+        x = self.second(x)
+        if self.wide is not None and self.back is not None:
+            x = x + self.back(self.wide(x))
+        step = self.last(x.float())
         return xy + REACH * step[..., :2], log_sigma + step[..., 2]
+
+
+class _SecondLook(nn.Module):
+    """The second look; what is added to the descriptor is computed in `kind`."""
+
+    def __init__(self, look: SecondLook, kind: torch.dtype) -> None:
+        super().__init__()
+        self.anchors, self.each, self.joined = look.anchors, _Linear(look.each, kind), _Linear(look.joined, kind)
+        self.last = _Linear(look.last, kind, "none")
+
+    def forward(self, local: list[Tensor], descriptor: Tensor, first: Tensor, refined: Tensor) -> Tensor:
+        seen = self.each(torch.cat([sampled(each, refined) for each in local], -1)).float()
+        known = torch.cat([seen, refined, MOVE * (refined - first)], -1)
+        return descriptor + self.last(self.joined(torch.cat([known.flatten(1), descriptor], 1))).float()
 
 
 def sampled(local: Tensor, xy: Tensor) -> Tensor:
@@ -206,6 +226,7 @@ _READY: dict[type, Callable[[Any, torch.dtype], nn.Module]] = {
     LocalMaps: _LocalMaps,
     MLPPredictor: _MLPPredictor,
     Refiner: _Refiner,
+    SecondLook: _SecondLook,
     nn.Conv2d: _in_kind,
     nn.ModuleList: _in_kind,
 }

@@ -17,6 +17,7 @@ from facequery.models.canonical import CameraHead, HeadCamera, Lifted
 from facequery.models.encoders import DescriptorHead, make_encoder
 from facequery.models.predictors import MLPPredictor, PositionEncoder, TransformerPredictor
 from facequery.models.refine import LocalMaps, Refiner
+from facequery.models.second_look import SecondLook
 from facequery.models.spatial_transformer import SIMILARITY, Localiser, carry_back, resample
 
 MIN_LOG_SIGMA, MAX_LOG_SIGMA = math.log(1e-3), math.log(1.0)  # crop units: 0.08 to 80 pixels of a 160-pixel crop
@@ -41,6 +42,8 @@ class LandmarkConfig:
     region: int = 256  # side of that picture, pixels; without the transformer the picture is the crop
     refine: int = 0  # how often landmarks look again at the picture where they are (`refine`); 0: never
     local: int = 64  # channels of the coarser of the maps that they look at
+    blocks: int = 0  # residual blocks on that map, with a deeper network that reads it; 0: neither
+    anchors: int = 0  # points at whose first places the descriptor is read again (`second_look`); needs `refine`
 
     @property
     def picture(self) -> int:
@@ -59,8 +62,9 @@ class LandmarkNet(nn.Module):
     unit. `encode` once and `decode` as often as wanted, with any number of queries.
 
     A picture is a normalised crop of side `input_size`, or, with the spatial transformer, a region of side `region`
-    with the face anywhere in it. What `encode` gives is one row of numbers a picture: the d of the descriptor, with
-    local refinement those of its maps, and with the spatial transformer the four of the crop that was found.
+    with the face anywhere in it. What `encode` gives is one row of numbers a picture: the d of the descriptor, with a
+    second look the d that it had before, with local refinement those of its maps, and with the spatial transformer the
+    four of the crop that was found.
     """
 
     attention_chunk = 512  # the transformer attends within chunks of this many queries
@@ -89,8 +93,14 @@ class LandmarkNet(nn.Module):
         self.local = self.refiner = None
         if config.refine:
             maps = list(self.encoder.channels), list(self.encoder.strides)
-            self.local = LocalMaps(*maps, config.input_size, config.local)
-            self.refiner = Refiner(config.local, config.hidden)
+            self.local = LocalMaps(*maps, config.input_size, config.local, config.blocks)
+            self.refiner = Refiner(config.local, config.hidden, deeper=config.blocks > 0)
+        self.second_look = None
+        if config.anchors:
+            if not config.refine:
+                raise UserError("A second look needs local refinement.", "Set refine to 1 or more.", "FQ426")
+            seen = config.local + config.local // 2
+            self.second_look = SecondLook(config.anchors, config.query_dims, seen, config.descriptor)
 
     def encode(self, images: Tensor) -> Tensor:
         """Pictures (B, 3, S, S), RGB in [-1, 1] -> descriptors (B, D): see the class."""
@@ -104,10 +114,33 @@ class LandmarkNet(nn.Module):
         maps = self.encoder(images)
         parts = [self.descriptor(maps)]
         if self.local is not None:
-            parts += [found.flatten(1) for found in self.local(maps)]
+            local = self.local(maps)
+            if self.second_look is not None:
+                parts.insert(0, self._look_again(parts[0], local))
+            parts += [found.flatten(1) for found in local]
         if similarity is not None:
             parts.append(similarity)
         return torch.cat([part.float() for part in parts], 1) if len(parts) > 1 else parts[0]
+
+    def _look_again(self, descriptor: Tensor, local: list[Tensor]) -> Tensor:
+        """The descriptor (B, d) after the second look."""
+        assert self.second_look is not None
+        with torch.no_grad():  # where the anchors are is given: they shall not walk to where the maps are easier to read
+            prepared = self.predictor.prepare(descriptor)
+            camera = self.camera(descriptor) if self.camera is not None else None
+            answers, _ = self._decode_part(prepared, camera, local, self.second_look.anchors[None])
+        return self.second_look(local, descriptor, answers[0][0], answers[-1][0])
+
+    def before_second_look(self, descriptor: Tensor, queries: Tensor) -> tuple[Tensor, Tensor] | None:
+        """As `decode` from the descriptor as it was before the second look, without local refinement, for training;
+        None where there is no second look."""
+        if self.second_look is None:
+            return None
+        features = descriptor[:, self.config.descriptor : 2 * self.config.descriptor]
+        camera = self.camera(features) if self.camera is not None else None
+        answers, _ = self._decode_part(self.predictor.prepare(features), camera, None, queries)
+        similarity = self.crop(descriptor)
+        return answers[0] if similarity is None else carry_back(similarity, *answers[0])
 
     def decode(self, descriptor: Tensor, queries: Tensor, chunk: int = 8192) -> tuple[Tensor, Tensor]:
         """Descriptors (B, d) and queries (B, N, 3) or (N, 3) -> xy (B, N, 2), log_sigma (B, N).
@@ -183,7 +216,7 @@ class LandmarkNet(nn.Module):
         """The maps (B, C, h, w) that local refinement samples, out of what `encode` gave; None without refinement."""
         if self.local is None:
             return None
-        first = self.config.descriptor
+        first = self.config.descriptor * (2 if self.second_look is not None else 1)
         return self.local.unpacked(descriptor[:, first : first + sum(self.local.numbers)])
 
     def forward(self, images: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:

@@ -18,9 +18,12 @@ REACH = 0.1  # what a correction of 1 means, crop units: 8 pixels of a 160-pixel
 
 
 class LocalMaps(nn.Module):
-    """Maps of an encoder (finest first) -> two maps for `Refiner`: (B, C, h, w) at stride 8, (B, C / 2, h, w) at 4."""
+    """Maps of an encoder (finest first) -> two maps for `Refiner`: (B, C, h, w) at stride 8, (B, C / 2, h, w) at 4.
 
-    def __init__(self, channels: list[int], strides: list[int], size: int, width: int) -> None:
+    With `blocks` the coarser map also knows stride 32, and passes so many residual blocks.
+    """
+
+    def __init__(self, channels: list[int], strides: list[int], size: int, width: int, blocks: int = 0) -> None:
         super().__init__()
         fine, middle, coarse = self.places = [strides.index(stride) for stride in (4, 8, 16)]
         self.shapes = [
@@ -36,6 +39,11 @@ class LocalMaps(nn.Module):
         self.down, self.side = nn.Conv2d(width, half, 1), nn.Conv2d(channels[fine], half, 1)
         self.around_fine = nn.Conv2d(half, half, 3, padding=1, groups=half)
         self.mix_fine = nn.Conv2d(half, half, 1)
+        self.coarsest = nn.Conv2d(channels[strides.index(32)], width, 1) if blocks else None
+        self.coarsest_place = strides.index(32) if blocks else -1
+        self.blocks = nn.ModuleList(MapBlock(width) for _ in range(blocks))
+        if self.coarsest is not None:
+            begins_with_nothing(self.coarsest)
 
     @property
     def numbers(self) -> list[int]:
@@ -45,7 +53,12 @@ class LocalMaps(nn.Module):
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
         fine, middle, coarse = (maps[i] for i in self.places)
         even = F.pad(fine, (0, fine.shape[-1] % 2, 0, fine.shape[-2] % 2))
-        x = F.gelu(self.fine(even) + self.middle(middle) + _larger(self.coarse(coarse), middle))
+        x = self.fine(even) + self.middle(middle) + _larger(self.coarse(coarse), middle)
+        if self.coarsest is not None:
+            x = x + _larger(self.coarsest(maps[self.coarsest_place]), middle)
+        x = F.gelu(x)
+        for block in self.blocks:
+            x = block(x)
         y = F.gelu(self.side(fine) + _larger(self.down(x), fine))
         return [self.mix(F.gelu(x + self.around(x))), self.mix_fine(F.gelu(y + self.around_fine(y)))]
 
@@ -53,6 +66,27 @@ class LocalMaps(nn.Module):
         """The maps out of rows (B, sum of `numbers`) in which they lie one after the other."""
         parts = numbers.split(self.numbers, 1)
         return [part.unflatten(1, shape) for part, shape in zip(parts, self.shapes, strict=True)]
+
+
+class MapBlock(nn.Module):
+    """A residual block on a map: what lies around (5 x 5), then a wider layer. Begins as the identity."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.around = nn.Conv2d(width, width, 5, padding=2, groups=width)
+        self.wide = nn.Conv2d(width, 2 * width, 1)
+        self.back = nn.Conv2d(2 * width, width, 1)
+        begins_with_nothing(self.back)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.back(F.gelu(self.wide(self.around(x))))
+
+
+def begins_with_nothing(layer: nn.Conv2d | nn.Linear) -> None:
+    """A branch whose last layer this is adds nothing at first: what was learned without it is not disturbed."""
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
 
 
 def _larger(x: Tensor, like: Tensor) -> Tensor:
@@ -69,14 +103,21 @@ def sampled(local: Tensor, xy: Tensor) -> Tensor:
 
 
 class Refiner(nn.Module):
-    """Corrections of landmarks from what the maps show at their places; the same weights in each step."""
+    """Corrections of landmarks from what the maps show at their places; the same weights in each step.
 
-    def __init__(self, width: int, hidden: int, inner: int = 128) -> None:
+    `deeper`: with one residual layer more.
+    """
+
+    def __init__(self, width: int, hidden: int, inner: int = 128, deeper: bool = False) -> None:
         super().__init__()
         self.from_map = nn.Linear(width, inner)
         self.from_fine = nn.Linear(width // 2, inner, bias=False)
         self.from_query = nn.Linear(hidden, inner, bias=False)
         self.second = nn.Linear(inner, inner)
+        self.wide = nn.Linear(inner, inner) if deeper else None
+        self.back = nn.Linear(inner, inner) if deeper else None
+        if self.back is not None:
+            begins_with_nothing(self.back)
         self.last = nn.Linear(inner, 3)
         with torch.no_grad():
             self.last.weight.mul_(0.1)  # begins with almost no correction
@@ -93,6 +134,8 @@ class Refiner(nn.Module):
         coarse, fine = (sampled(each, place) for each in local)
         x = F.gelu(self.from_map(coarse) + self.from_fine(fine) + prepared)
         x = F.gelu(self.second(x))
+        if self.wide is not None and self.back is not None:
+            x = x + self.back(F.gelu(self.wide(x)))
         with torch.autocast(xy.device.type, enabled=False):
             step = self.last(x.float())
         return xy + REACH * step[..., :2], log_sigma + step[..., 2]

@@ -101,7 +101,8 @@ class TrainConfig:
 
 CONFIGS: dict[str, TrainConfig] = {
     "default": TrainConfig(
-        model=LandmarkConfig(input_size=192, refine=3), learning_rate=6e-4, data=DataConfig(portrait_clips=0.1)
+        model=LandmarkConfig(input_size=192, refine=3, blocks=2, anchors=128), learning_rate=6e-4,
+        data=DataConfig(portrait_clips=0.1, queries=192),
     ),
     "finder": TrainConfig(
         name="finder", network="finder", frozen_stages=3, batch=16, minutes=25.0, ema=0.995,

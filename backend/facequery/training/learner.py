@@ -2,14 +2,22 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from facequery.head.layouts import load_layout
+from facequery.head.model import HeadModel
+from facequery.head.query_space import QuerySpace
+from facequery.head.sampling import farthest_points
 from facequery.models.correction import SemanticCorrection
 from facequery.models.landmarks import LandmarkNet, images_to_input
 from facequery.training.configs import TrainConfig
 from facequery.training.losses import landmark_loss
 from facequery.training.sources import dataset_names
+
+BEFORE = 64  # queries of each picture that are asked for before the second look: enough to keep that answer good
+FRONT = -0.06  # metres: what lies farther back on the head is no anchor
 
 
 class Learner(nn.Module):
@@ -20,18 +28,22 @@ class Learner(nn.Module):
         self.config = config
         self.names = list(names or dataset_names(config.data))  # of the data sets, by number
         self.network = LandmarkNet(config.model)
+        if self.network.second_look is not None:
+            self.network.second_look.place(anchor_points(config.model.anchors, config.model.query_dims))
         self.correction = SemanticCorrection(len(self.names), config.model.query_dims) if config.correction else None
 
     def predict(
         self, images: Tensor, query: Tensor, dataset: Tensor
     ) -> tuple[list[tuple[Tensor, Tensor]], Tensor, Tensor | None]:  # fmt: skip
         """Landmarks as the data sets of the pictures place them: xy (B, n, 2) and log sigma (B, n), one pair for each
-        step of local refinement, the last being the answer; the shift of the queries (B, n, dims), and with the 3D
+        step (the first, with a second look, for the first queries alone), the last being the answer; the shift of the queries (B, n, dims), and with the 3D
         head the offsets (B, n, 3)."""
         query = query[..., : self.config.model.query_dims]
         shift = torch.zeros_like(query) if self.correction is None else self.correction(query, dataset)
         descriptor = self.network.encode(images_to_input(images))
         answers, lifted = self.network.answers(descriptor, query + shift)
+        if (before := self.network.before_second_look(descriptor, (query + shift)[:, :BEFORE])) is not None:
+            answers.insert(0, before)
         return answers, shift, None if lifted is None else lifted.offset
 
     def forward(
@@ -45,7 +57,10 @@ class Learner(nn.Module):
         (predicted, log_sigma), earlier = answers[-1], answers[:-1]
         loss, parts = landmark_loss(predicted.float(), log_sigma.float(), xy, weight, size, config.loss, unit, clip)
         for before, spread in earlier:
-            first, other = landmark_loss(before.float(), spread.float(), xy, weight, size, config.loss, unit, clip)
+            n = before.shape[1]
+            first, other = landmark_loss(
+                before.float(), spread.float(), xy[:, :n], weight[:, :n], size, config.loss, unit, clip
+            )
             loss = loss + config.loss.earlier_weight * first
             parts.setdefault("first", other["error"])
         if self.correction is not None:
@@ -62,3 +77,15 @@ class Learner(nn.Module):
                 mask = weight * (dataset == number)[:, None]
                 parts[name] = (distance * mask).sum() / mask.sum().clamp(min=1e-6)
         return loss, parts
+
+
+def anchor_points(count: int, dims: int) -> Tensor:
+    """The anchors (count, dims) of a second look, network units: the points of `ibug68`, then skin of the front of
+    the head, each as far as can be from all before."""
+    model = HeadModel.load()
+    start = load_layout("ibug68").positions[:count]
+    skin = model.rest[model.parts["skin"].vertices]
+    skin = skin[skin[:, 2] > FRONT]
+    points = np.concatenate([start, skin[farthest_points(skin, count - len(start), start)]])
+    place, _ = QuerySpace(model, dims)(points)
+    return torch.as_tensor(place[:, :dims])
