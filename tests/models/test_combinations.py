@@ -11,7 +11,9 @@ from facequery.models.weights import load_landmark_net, save_weights
 
 SIZE, REGION, BATCH, QUERIES = 64, 80, 2, 9
 PARTS = list(
-    itertools.product(("flatten", "pool"), ("mlp", "transformer"), ("2d", "3d"), (False, True), (3, 2), ("", "refine", "second look"))
+    itertools.product(
+        ("flatten", "pool"), ("mlp", "transformer"), ("2d", "3d"), (False, True), (3, 2), ("", "refine", "second look")
+    )
 )
 _ENCODERS: dict[str, torch.nn.Module] = {}
 

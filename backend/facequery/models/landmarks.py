@@ -125,7 +125,7 @@ class LandmarkNet(nn.Module):
     def _look_again(self, descriptor: Tensor, local: list[Tensor]) -> Tensor:
         """The descriptor (B, d) after the second look."""
         assert self.second_look is not None
-        with torch.no_grad():  # where the anchors are is given: they shall not walk to where the maps are easier to read
+        with torch.no_grad():  # places are given: anchors shall not walk to where the maps are easier to read
             prepared = self.predictor.prepare(descriptor)
             camera = self.camera(descriptor) if self.camera is not None else None
             answers, _ = self._decode_part(prepared, camera, local, self.second_look.anchors[None])

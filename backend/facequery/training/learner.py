@@ -36,8 +36,8 @@ class Learner(nn.Module):
         self, images: Tensor, query: Tensor, dataset: Tensor
     ) -> tuple[list[tuple[Tensor, Tensor]], Tensor, Tensor | None]:  # fmt: skip
         """Landmarks as the data sets of the pictures place them: xy (B, n, 2) and log sigma (B, n), one pair for each
-        step (the first, with a second look, for the first queries alone), the last being the answer; the shift of the queries (B, n, dims), and with the 3D
-        head the offsets (B, n, 3)."""
+        step, the last being the answer, and with a second look, first of all, that of the first queries before it; the
+        shift of the queries (B, n, dims), and with the 3D head the offsets (B, n, 3)."""
         query = query[..., : self.config.model.query_dims]
         shift = torch.zeros_like(query) if self.correction is None else self.correction(query, dataset)
         descriptor = self.network.encode(images_to_input(images))
