@@ -59,6 +59,7 @@ _ACESCG: Final = np.array(
         [-0.02400336, -0.12896898, 1.15297233],
     ]
 )
+_BAND: Final = 4_000_000  # values of a picture that are converted at once
 _CINEON_BLACK, _CINEON_WHITE, _CINEON_STEP = 95.0, 685.0, 0.002 / 0.6  # code values; density per code over gamma
 
 
@@ -136,10 +137,20 @@ def to_display(picture: NDArray, space: str, exposure: float = 0.0) -> NDArray[n
     `exposure` in stops multiplies the light. Pictures that are ready for display (srgb, rec709, raw) come back as they
     are at exposure 0. Light beyond what the display shows is clipped, also infinite light; what is no number is black.
     """
+    if picture.dtype == np.uint8 and exposure == 0 and (space in _DISPLAY or space == "raw"):
+        return picture
+    shown = np.empty(picture.shape, np.uint8)
+    # Band by band, or floats of a very large picture would take many times its own memory.
+    rows = max(1, _BAND // max(1, picture[0].size))
+    with np.errstate(invalid="ignore"):  # what is no number may go through a matrix
+        for start in range(0, len(picture), rows):
+            shown[start : start + rows] = _shown(picture[start : start + rows], space, exposure)
+    return shown
+
+
+def _shown(picture: NDArray, space: str, exposure: float) -> NDArray[np.uint8]:
     ready = space in _DISPLAY or space == "raw"
     if ready and exposure == 0:
-        if picture.dtype == np.uint8:
-            return picture
         if picture.dtype == np.uint16:
             return ((picture.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
         return _to_bytes(as_float(picture))

@@ -18,6 +18,7 @@ from facequery.stages import stage
 _DEFAULT_RATE = 24.0
 _T = TypeVar("_T")
 _PQ = 16  # H.273's code of the transfer curve of HDR video
+_AHEAD = 2_000_000_000  # bytes that pictures may take that are read ahead, as 32-bit floats
 
 
 class _Reader(Protocol):
@@ -169,16 +170,18 @@ class Shot:
         self, indices: Sequence[int], make: Callable[[_Reader, int], _T]
     ) -> Generator[tuple[int, _T], None, None]:
         # A video is decoded in order by one thread; pictures are independent of each other.
-        workers = 1 if self.kind == "video" else min(4, os.cpu_count() or 1)
+        room = max(1, _AHEAD // (self.width * self.height * 12))
+        workers = 1 if self.kind == "video" else min(4, os.cpu_count() or 1, room)
+        ahead = min(workers + 2, room)
         reader = self._reader.clone()
         pool = ThreadPoolExecutor(workers, thread_name_prefix="facequery-decode")
         waiting: deque[Future[_T]] = deque()
         try:
-            for place in range(min(workers + 2, len(indices))):
+            for place in range(min(ahead, len(indices))):
                 waiting.append(pool.submit(make, reader, int(indices[place])))
             for place, index in enumerate(indices):
                 picture = waiting.popleft().result()
-                following = place + workers + 2
+                following = place + ahead
                 if following < len(indices):
                     waiting.append(pool.submit(make, reader, int(indices[following])))
                 yield int(index), picture
