@@ -52,6 +52,16 @@ def test_every_finding_that_is_not_good_says_what_to_do(capsys, quick, monkeypat
     assert "bad" in capsys.readouterr().out
 
 
+def test_narrow_terminals_and_brackets_leave_nothing_out(capsys, quick, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    place = "/a/folder/of/[many]/words/" + "x" * 90 + "/weights.safetensors"
+    monkeypatch.setattr(doctor, "_file", lambda name: doctor.Finding(name, place, False, "Get [it] again."))
+    assert told() == 1
+    lines = [line.split("│") for line in capsys.readouterr().out.splitlines()]
+    found = "".join(cells[3].strip() for cells in lines if len(cells) == 5)
+    assert found.count(place) == found.count("Get [it] again.") == len(doctor._FILES)
+
+
 def test_a_library_that_does_not_load_ends_the_examination_there(capsys, quick, monkeypatch):
     monkeypatch.setitem(doctor._LIBRARIES, "scipy", "no_such_module")
     found = findings(capsys, 1)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from facequery.cli.console import print_result, progress_bars
@@ -85,10 +86,12 @@ def doctor(
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings], indent=1))
         raise typer.Exit(int(any(finding.needed and not finding.good for finding in findings)))
-    table = Table("", "what", "found", "what to do")
+    table = Table("", "what")
+    table.add_column("found, and what to do", overflow="fold")  # a path is of use only whole
     for finding in findings:
         sign = "[green]ok[/]" if finding.good else ("[red]bad[/]" if finding.needed else "[yellow]--[/]")
-        table.add_row(sign, finding.what, finding.found, "" if finding.good else finding.advice)
+        advice = "" if finding.good else f"\n[bold]{escape(finding.advice)}[/]"
+        table.add_row(sign, escape(finding.what), escape(finding.found) + advice)
     Console().print(table)
     if any(finding.needed and not finding.good for finding in findings):
         raise typer.Exit(1)
