@@ -19,7 +19,7 @@ from facequery.models.encoders import DescriptorHead
 from facequery.models.mobilenet_v2 import Convolution, MobileNetV2
 from facequery.models.predictors import MLPPredictor
 from facequery.models.refine import REACH, LocalMaps, Refiner
-from facequery.models.second_look import MOVE, SecondLook
+from facequery.models.second_look import GAIN, MOVE, SecondLook
 
 N = TypeVar("N", bound=nn.Module)
 _AT_ONCE = 4  # pictures that go through the encoder together: their large early maps fit the cache
@@ -185,7 +185,7 @@ class _SecondLook(nn.Module):
     def forward(self, local: list[Tensor], descriptor: Tensor, first: Tensor, refined: Tensor) -> Tensor:
         seen = self.each(torch.cat([sampled(each, refined) for each in local], -1)).float()
         known = torch.cat([seen, refined, MOVE * (refined - first)], -1)
-        return descriptor + self.last(self.joined(torch.cat([known.flatten(1), descriptor], 1))).float()
+        return descriptor + GAIN * self.last(self.joined(torch.cat([known.flatten(1), descriptor], 1))).float()
 
 
 def sampled(local: Tensor, xy: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 STRIDES = (8, 4)  # of the maps that landmarks sample
+BLOCK_GAIN = 0.2  # of what a residual block adds
 REACH = 0.1  # what a correction of 1 means, crop units: 8 pixels of a 160-pixel crop
 
 
@@ -79,7 +80,7 @@ class MapBlock(nn.Module):
         begins_with_nothing(self.back)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.back(F.gelu(self.wide(self.around(x))))
+        return x + BLOCK_GAIN * self.back(F.gelu(self.wide(self.around(x))))
 
 
 def begins_with_nothing(layer: nn.Conv2d | nn.Linear) -> None:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from facequery.models.refine import begins_with_nothing, sampled
 
 EACH = 24  # numbers that are kept of what an anchor sees
+GAIN = 0.1  # of the correction: optimisers step by the same amount everywhere, and this path shall not run ahead
 MOVE = 10.0  # moves by local refinement are about a hundredth of the crop: times it they weigh like the places
 
 
@@ -46,4 +47,4 @@ class SecondLook(nn.Module):
         known = [F.gelu(self.each(seen)), refined, MOVE * (refined - first)]
         known = [x.to(descriptor.dtype) for x in known]
         joined = torch.cat([torch.cat(known, -1).flatten(1), descriptor], 1)
-        return descriptor + self.last(F.gelu(self.joined(joined)))
+        return descriptor + GAIN * self.last(F.gelu(self.joined(joined)))

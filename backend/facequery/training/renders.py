@@ -21,7 +21,7 @@ from facequery.training.sources import checkout_path
 
 POOL = 16_000  # points of the pool
 SKIN_SHARES = {
-    "face": 0.18, "lips": 0.20, "eye_left": 0.10, "eye_right": 0.10, "nose": 0.05, "brow_left": 0.03,
+    "face": 0.25, "lips": 0.18, "eye_left": 0.08, "eye_right": 0.08, "nose": 0.05, "brow_left": 0.03,
     "brow_right": 0.03, "": 0.05,
 }  # fmt: skip  # share of the pool on each region of the skin; "" is the whole skin, with ears, scalp and neck
 PART_SHARES = {
