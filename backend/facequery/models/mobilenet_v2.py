@@ -61,19 +61,20 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV2(nn.Module):
-    """Images (B, 3, H, W) in [-1, 1], RGB -> maps at strides 4, 8, 16 and 32."""
+    """Images (B, 3, H, W) in [-1, 1], RGB -> maps at strides 4, 8, 16 and 32; `last` < 16 leaves out the blocks after
+    that one, and with them the maps that they end in."""
 
     channels = (24, 32, 96, 320)
     strides = (4, 8, 16, 32)
     taps = (2, 5, 12, 16)  # index of the last block of each stride
 
-    def __init__(self) -> None:
+    def __init__(self, last: int = 16) -> None:
         super().__init__()
         self.stem = Convolution(3, 32, 3, stride=2)
         blocks: list[nn.Module] = []
         inputs = 32
         for expansion, outputs, repeats, stride in BLOCKS:
-            for i in range(repeats):
+            for i in range(min(repeats, last + 1 - len(blocks))):
                 blocks.append(InvertedResidual(inputs, outputs, expansion, stride if i == 0 else 1))
                 inputs = outputs
         self.blocks = nn.ModuleList(blocks)

@@ -14,38 +14,47 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from facequery.models.mobilenet_v2 import MobileNetV2
+
 SIMILARITY = 4  # numbers of a similarity
-SMALLEST, LARGEST = 0.1, 2.0  # half the crop's side over half the picture's
-_WIDTHS = (24, 48, 96, 128)
+SMALLEST, LARGEST = 0.02, 2.0  # half the crop's side over half the picture's
+_LAST_BLOCK = 12  # of MobileNetV2: the end of stride 16
 
 
 class Localiser(nn.Module):
-    """Pictures (B, 3, R, R) in [-1, 1] -> similarities (B, 4), seen at 64 x 64 pixels."""
+    """Pictures (B, 3, R, R) in [-1, 1] -> similarities (B, 4), seen at 96 x 96 pixels.
 
-    def __init__(self, side: int = 64, hidden: int = 128) -> None:
+    The cells of a map vote: each says where the crop's middle lies from itself, how large the crop is and which way it
+    is turned, and how much its vote counts. So a face is read in the same way wherever it lies.
+    """
+
+    def __init__(self, side: int = 96, width: int = 96) -> None:
         super().__init__()
         self.side = side
-        layers: list[nn.Module] = []
-        inputs = 3
-        for width in _WIDTHS:
-            layers += [nn.Conv2d(inputs, width, 3, 2, 1), nn.GroupNorm(8, width), nn.GELU()]
-            inputs = width
-        self.layers = nn.Sequential(*layers)
-        self.inner = nn.Linear(_WIDTHS[-1] * (side // 16) ** 2, hidden)
-        self.outer = nn.Linear(hidden, 5)
+        self.backbone = MobileNetV2(_LAST_BLOCK)
+        self.inner = nn.Conv2d(self.backbone.channels[2], width, 1)
+        self.around = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        self.outer = nn.Conv2d(width, 6, 1)
         with torch.no_grad():
             # begins with the whole picture, upright; the direction is a vector, because angles have a seam
             self.outer.weight.mul_(0.1)
-            self.outer.bias.copy_(torch.tensor([math.log(0.8), 1.0, 0.0, 0.0, 0.0]))
+            self.outer.bias.copy_(torch.tensor([0.0, 0.0, 0.0, math.log(0.8), 1.0, 0.0]))
 
     def forward(self, images: Tensor) -> Tensor:
         small = images
         if images.shape[-1] != self.side:
             small = F.interpolate(images, (self.side, self.side), mode="bilinear", antialias=True, align_corners=False)
-        x = F.gelu(self.inner(self.layers(small).flatten(1)))
+        x = F.gelu(self.inner(self.backbone(small.contiguous(memory_format=torch.channels_last))[-1]))
+        x = self.outer(F.gelu(x + self.around(x)))
         with torch.autocast(x.device.type, enabled=False):
-            log_scale, c, s, u, v = self.outer(x.float()).unbind(-1)
-            scale = log_scale.clamp(math.log(SMALLEST), math.log(LARGEST)).exp()
+            cells = (torch.arange(x.shape[-1], device=x.device) + 0.5) * (2 / x.shape[-1]) - 1
+            vote, u, v, log_scale, c, s = x.float().unbind(1)
+            says = torch.stack([u + cells, v + cells[:, None], log_scale, c, s], 1)
+            share = vote.flatten(1).softmax(-1)[:, None]
+            u, v, log_scale, c, s = (says.flatten(2) * share).sum(-1).unbind(-1)
+            # a direction that is unsure is a short vector and makes the crop small: landmarks that are laid over the
+            # face are then a linear function of (c, s), which is learned from any angle
+            scale = (log_scale.clamp(-5, 1).exp() * (c.square() + s.square() + 1e-8).sqrt()).clamp(SMALLEST, LARGEST)
             return torch.stack([scale, torch.atan2(s, c), u, v], -1)
 
 

@@ -36,6 +36,8 @@ class LandmarkTask:
             if not isinstance(self.encoder, MobileNetV2):
                 raise UserError("ImageNet weights exist for mobilenet_v2 alone.", "Set imagenet to false.", "FQ250")
             self.encoder.load_imagenet(source_data(IMAGENET))
+            if self.module.network.localiser is not None:
+                self.module.network.localiser.backbone.load_imagenet(source_data(IMAGENET))
         for stage in self.encoder.stages()[: config.frozen_stages]:
             stage.requires_grad_(False)
         self.stream: DirectStream | SharedStream

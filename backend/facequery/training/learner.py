@@ -14,6 +14,7 @@ from facequery.models.correction import SemanticCorrection
 from facequery.models.landmarks import LandmarkNet, images_to_input
 from facequery.training.configs import TrainConfig
 from facequery.training.losses import landmark_loss
+from facequery.training.placing import placing_loss
 from facequery.training.sources import dataset_names
 
 BEFORE = 64  # queries of each picture that are asked for before the second look: enough to keep that answer good
@@ -34,17 +35,18 @@ class Learner(nn.Module):
 
     def predict(
         self, images: Tensor, query: Tensor, dataset: Tensor
-    ) -> tuple[list[tuple[Tensor, Tensor]], Tensor, Tensor | None]:  # fmt: skip
+    ) -> tuple[list[tuple[Tensor, Tensor]], Tensor, Tensor | None, Tensor | None]:  # fmt: skip
         """Landmarks as the data sets of the pictures place them: xy (B, n, 2) and log sigma (B, n), one pair for each
         step, the last being the answer, and with a second look, first of all, that of the first queries before it; the
-        shift of the queries (B, n, dims), and with the 3D head the offsets (B, n, 3)."""
+        shift of the queries (B, n, dims), with the 3D head the offsets (B, n, 3), and with the spatial transformer its
+        similarities (B, 4)."""
         query = query[..., : self.config.model.query_dims]
         shift = torch.zeros_like(query) if self.correction is None else self.correction(query, dataset)
         descriptor = self.network.encode(images_to_input(images))
         answers, lifted = self.network.answers(descriptor, query + shift)
         if (before := self.network.before_second_look(descriptor, (query + shift)[:, :BEFORE])) is not None:
             answers.insert(0, before)
-        return answers, shift, None if lifted is None else lifted.offset
+        return answers, shift, None if lifted is None else lifted.offset, self.network.crop(descriptor)
 
     def forward(
         self, images: Tensor, query: Tensor, xy: Tensor, weight: Tensor, dataset: Tensor, unit: Tensor, clip: Tensor
@@ -52,7 +54,7 @@ class Learner(nn.Module):
         """uint8 pictures (B, S, S, 3), queries (B, n, 3), targets (B, n, 2), weights (B, n), and (B,) data set numbers,
         units and clips as in `stream.Batch`."""
         config = self.config
-        answers, shift, offset = self.predict(images, query, dataset)
+        answers, shift, offset, similarity = self.predict(images, query, dataset)
         size = config.model.input_size
         (predicted, log_sigma), earlier = answers[-1], answers[:-1]
         loss, parts = landmark_loss(predicted.float(), log_sigma.float(), xy, weight, size, config.loss, unit, clip)
@@ -61,7 +63,8 @@ class Learner(nn.Module):
             first, other = landmark_loss(
                 before.float(), spread.float(), xy[:, :n], weight[:, :n], size, config.loss, unit, clip
             )
-            loss = loss + config.loss.earlier_weight * first
+            # the anchors are placed by the answer before the second look: it must stay as good as it can be
+            loss = loss + (config.loss.earlier_weight if n == xy.shape[1] else 1.0) * first
             parts.setdefault("first", other["error"])
         if self.correction is not None:
             shifted = shift.square().sum(-1).mean()
@@ -71,6 +74,10 @@ class Learner(nn.Module):
             moved = offset.square().sum(-1).mean()
             parts["offset"] = moved.detach().sqrt()
             loss = loss + config.loss.offset_weight * moved
+        if similarity is not None and config.model.query_dims == 3:  # a place in the atlas is none on the head
+            placed = placing_loss(similarity, query, xy, weight, unit, size)
+            parts["placed"] = placed.detach()
+            loss = loss + config.loss.placing_weight * placed
         with torch.no_grad():
             distance = (predicted - xy).norm(dim=-1) * (size / 2 / unit)[:, None]
             for number, name in enumerate(self.names):
