@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
 
         print(f"Written down for Blender in {write_registry([str(python), '-m', 'facequery'], version(python))}")
     (python.parent.parent / f"installed-{'-'.join(options.extras) or 'plain'}").touch()
-    print(f"Ready: {python.parent / 'facequery'}")
+    print(f"Ready: {python.with_name('facequery' + python.suffix)}")
     return 0
 
 

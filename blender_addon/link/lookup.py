@@ -57,7 +57,9 @@ def find_backend(
     """The first backend of preference, registry file and PATH. Raises AddonError when there is none."""
     paths = paths or RemotePaths()
     if preference.strip():
-        command = split_command(preference)
+        # A path may hold spaces, and needs no quotes when it stands alone.
+        program = shutil.which(preference.strip(), path=environ.get("PATH", ""))
+        command = (program,) if program else split_command(preference)
         # The command is wanted without its "worker", but is often given with it.
         return Backend(command[:-1] if command[-1] == "worker" and len(command) > 1 else command, "preference", paths)
     registered = read_registry(registry or registry_path(environ))

@@ -178,6 +178,18 @@ def source_of(module: str) -> str:
     return ""
 
 
+SHELL_BLOCKS = [block for page in pages() for block in blocks(page) if block.language == "bash"]
+
+
+@pytest.mark.parametrize("block", SHELL_BLOCKS, ids=lambda block: block.where)
+def test_commands_can_be_pasted_into_zsh(block):
+    """The shell of macOS takes a remark behind a typed command for arguments, and refuses brackets that match no file."""
+    for line in block.text.splitlines():
+        assert not re.search(r"(^|\s)#", line), line
+        bare = re.sub(r"\"[^\"]*\"|'[^']*'", "", line)
+        assert not re.search(r"[?\[\]]", bare), line
+
+
 def test_no_command_stands_outside_of_a_block():
     from manual_blocks import prose
 

@@ -45,6 +45,12 @@ def the_backends_command():
     assert find_backend("", None, environ) == find_backend("", registry_path(environ, "linux"), environ)
     assert find_backend("", None, environ).command == ("py", "-m", "facequery")
     assert find_backend("mine", None, environ).source == "preference"
+    spaced = folder / "Face Query" / "facequery"
+    spaced.parent.mkdir()
+    spaced.write_text("#!/bin/sh\n")
+    spaced.chmod(0o755)
+    assert find_backend(f" {spaced} ", None, environ).command == (str(spaced),)
+    assert find_backend(f'"{spaced}" worker', None, environ).command == (str(spaced),)
     assert "PYTHONHOME" not in clean_environment({"PYTHONHOME": "x", "A": "b"})
     assert same_release("0.1.3", "0.1.0") and not same_release("0.2.0", "0.1.0")
 
