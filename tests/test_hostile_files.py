@@ -4,7 +4,10 @@ sizes are looked at before memory is taken.
 
 import io
 import json
+import os
 import pickle
+import subprocess
+import sys
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -21,6 +24,13 @@ from facequery.pipeline.find import load_path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hn
+
+
+def free_memory() -> float:
+    """Bytes, as far as that is told."""
+    if "SC_AVPHYS_PAGES" not in getattr(os, "sysconf_names", {}):
+        return np.inf
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 class Bomb:
@@ -284,6 +294,25 @@ def test_a_picture_of_one_pixel_goes_through_the_command(tmp_path, networks, cap
     with pytest.raises(SystemExit) as stop:
         main(["track", str(tmp_path / "dot.####.png"), "--out", str(tmp_path / "job")])
     assert stop.value.code == 2 and "No face was found" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(free_memory() < 6e9, reason="it takes 3 GB")
+def test_a_grey_picture_of_16384_pixels_a_side_goes_through_the_command(tmp_path):
+    """A face of 3,000 pixels in it, in a process of its own: its memory is given back."""
+    import cv2
+    from facequery.assets import asset
+
+    face = cv2.imread(str(asset("sample") / "plate" / "shot.1001.jpg"), cv2.IMREAD_GRAYSCALE)
+    face = cv2.resize(face, None, fx=6, fy=6)
+    picture = np.full((16384, 16384), 90, np.uint8)
+    picture[9000 : 9000 + len(face), 8000 : 8000 + face.shape[1]] = face
+    cv2.imwrite(str(tmp_path / "wall.0007.jpg"), picture)
+    command = [sys.executable, "-m", "facequery", "track", "wall.0007.jpg", "--no-preview", "--out", "job"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    tracks = Tracks.load(tmp_path / "job")
+    assert (tracks.width, tracks.height, tracks.frames.tolist()) == (16384, 16384, [7])
+    inside = (tracks.xy[0] > [8000, 9000]) & (tracks.xy[0] < [8000 + face.shape[1], 9000 + len(face)])
+    assert inside.all() and np.ptp(tracks.xy[0, :, 0]) > 500
 
 
 def test_a_picture_that_says_it_is_enormous(tmp_path):
