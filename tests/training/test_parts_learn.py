@@ -9,8 +9,10 @@ import torch
 from facequery.geometry.rotations import euler_to_matrix
 from facequery.head.model import HeadModel
 from facequery.models.canonical import CameraHead, visible_by_depth
+from facequery.models.encoders import make_encoder
 from facequery.models.landmarks import LandmarkConfig
 from facequery.models.predictors import MLPPredictor, PositionEncoder
+from facequery.models.spatial_transformer import Localiser
 from facequery.training.configs import CONFIGS, LossConfig
 from facequery.training.learner import Learner
 from facequery.training.losses import landmark_loss
@@ -24,8 +26,11 @@ TINY = LandmarkConfig(
 
 def learner(**changes) -> Learner:
     torch.manual_seed(0)
-    loss = LossConfig(kind="wing", offset_weight=0.0)
-    return Learner(replace(CONFIGS["tiny"], model=replace(TINY, **changes), loss=loss, correction=False))
+    loss = LossConfig(kind="wing", offset_weight=0.0, placing_weight=0.0)
+    made = Learner(replace(CONFIGS["tiny"], model=replace(TINY, **changes), loss=loss, correction=False))
+    if made.network.localiser is not None:  # its own backbone wants ImageNet weights
+        made.network.localiser = Localiser(64, 32, make_encoder("resnet_dense"))
+    return made
 
 
 def blobs(count, side, spread=0.5, half=0.3, seed=0):

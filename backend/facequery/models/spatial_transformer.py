@@ -9,6 +9,7 @@ picture's [-1, 1]). It maps crop coordinates to picture coordinates.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,13 +26,15 @@ class Localiser(nn.Module):
     """Pictures (B, 3, R, R) in [-1, 1] -> similarities (B, 4), seen at 96 x 96 pixels.
 
     The cells of a map vote: each says where the crop's middle lies from itself, how large the crop is and which way it
-    is turned, and how much its vote counts. So a face is read in the same way wherever it lies.
+    is turned, and how much its vote counts. So a face is read in the same way wherever it lies. `backbone`: a module
+    with `channels` that gives a list of maps, of which the third is read; by default MobileNetV2 up to stride 16, which
+    learns much faster from ImageNet weights than from random ones.
     """
 
-    def __init__(self, side: int = 96, width: int = 96) -> None:
+    def __init__(self, side: int = 96, width: int = 96, backbone: Any = None) -> None:
         super().__init__()
         self.side = side
-        self.backbone = MobileNetV2(_LAST_BLOCK)
+        self.backbone = backbone or MobileNetV2(_LAST_BLOCK)
         self.inner = nn.Conv2d(self.backbone.channels[2], width, 1)
         self.around = nn.Conv2d(width, width, 3, padding=1, groups=width)
         self.outer = nn.Conv2d(width, 6, 1)
@@ -44,7 +47,7 @@ class Localiser(nn.Module):
         small = images
         if images.shape[-1] != self.side:
             small = F.interpolate(images, (self.side, self.side), mode="bilinear", antialias=True, align_corners=False)
-        x = F.gelu(self.inner(self.backbone(small.contiguous(memory_format=torch.channels_last))[-1]))
+        x = F.gelu(self.inner(self.backbone(small.contiguous(memory_format=torch.channels_last))[2]))
         x = self.outer(F.gelu(x + self.around(x)))
         with torch.autocast(x.device.type, enabled=False):
             cells = (torch.arange(x.shape[-1], device=x.device) + 0.5) * (2 / x.shape[-1]) - 1
