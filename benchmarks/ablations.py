@@ -13,16 +13,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from facequery.assets import source_data
 from facequery.errors import UserError
 from facequery.models.landmarks import LandmarkConfig
+from facequery.models.mobilenet_v2 import MobileNetV2
+from facequery.models.weights import save_weights
 from facequery.synthesis.position_maps import write_position_maps
 from facequery.synthesis.samples import FaceSampler
 from facequery.training.configs import LossConfig, SetConfig, TrainConfig
 from facequery.training.examples import Mix, Source
+from facequery.training.landmark_task import IMAGENET
 from facequery.training.renders import render_settings
 from facequery.training.sources import make_mix
 
-from benchmarks import stored_draws
+from benchmarks import localiser_start, stored_draws
 from benchmarks.ablation_papers import PAPERS, SOURCES
 from benchmarks.small_runs import ROOT, SHARED, Clock, OutOfTime, chunk_difference, finished, measured, measured_dense
 
@@ -45,6 +49,7 @@ class Budget:
     draws: int = 3_000  # stored renders, and fixed ones of the augmentation table
     portraits: int = 1_600  # stored draws of portraits
     renders: int = 200  # held-out renders
+    start: int = localiser_start.STEPS  # of the spatial transformer's localiser
 
 
 def base(budget: Budget) -> TrainConfig:
@@ -137,6 +142,28 @@ def mix_of(config: TrainConfig, budget: Budget) -> Mix:
     return Mix(sources, shares)
 
 
+def localiser_file(draws: int, steps: int) -> Path:
+    """Where a localiser that has made its start is kept: every run that begins with it shares it."""
+    return SHARED / f"localiser_{draws}_{steps}.pt"
+
+
+def beginning(config: TrainConfig, budget: Budget, folder: Path) -> Path | None:
+    """The weights that a row begins with, if they are others than its configuration says: with the spatial transformer
+    a localiser that has made a quick start, beside an encoder that knows ImageNet."""
+    if not config.model.spatial:
+        return None
+    path = folder / "beginning.safetensors"
+    if not path.exists():
+        tensors = localiser_start.started(
+            mix_of(config, budget), budget.start, localiser_file(budget.draws, budget.start)
+        )
+        encoder = MobileNetV2()
+        encoder.load_imagenet(source_data(IMAGENET))
+        tensors |= {f"encoder.{name}": value for name, value in encoder.state_dict().items()}
+        save_weights(path, tensors, {"kind": "landmarks", "architecture": config.model.to_dict()})
+    return path
+
+
 def fixed_renders(folder: Path, budget: Budget) -> None:
     """The fixed set of the augmentation table: exact crops without camera faults, as position maps."""
     settings = render_settings(replace(stored_draws.DATA, colour=False, affine=False))
@@ -169,7 +196,7 @@ def run(folder: Path, budget: Budget, clock: Clock, only: str | None) -> Iterato
             try:
                 known[key] = finished(
                     config, place, clock, lambda config=config: mix_of(config, budget),  # type: ignore[misc]
-                    lambda task, state: measure(task, state, budget.renders),
+                    lambda task, state: measure(task, state, budget.renders), beginning(config, budget, place),
                 )  # fmt: skip
             except OutOfTime:
                 continue
@@ -233,7 +260,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where the runs live; runs/ablations by default")
     parser.add_argument("--rehearse", action="store_true", help="every row with a tiny budget, written beside its runs")
     options = parser.parse_args()
-    budget = Budget(2 * BATCH, 24, 16, 4) if options.rehearse else Budget()
+    budget = Budget(2 * BATCH, 24, 16, 4, 2) if options.rehearse else Budget()
     folder = options.folder or ROOT / "runs" / ("rehearsal" if options.rehearse else "ablations")
     result = folder / "ablations.md" if options.rehearse else RESULT
     found: Figures = {}

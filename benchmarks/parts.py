@@ -15,12 +15,14 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from facequery.assets import asset
 from facequery.errors import UserError
+from facequery.geometry.crops import crop_from_points, crop_parameters
 from facequery.geometry.rotations import angle_between
 from facequery.head.layouts import load_layout
 from facequery.head.model import HeadModel
@@ -33,19 +35,18 @@ from facequery.training.landmark_task import LandmarkTask
 from facequery.training.learner import Learner
 from numpy.typing import NDArray
 
-from benchmarks import stored_draws
-from benchmarks.ablations import LOSS, REGION, SIZE
-from benchmarks.localiser_start import learn_to_place
-from benchmarks.small_runs import ROOT, SHARED, Clock, OutOfTime, finished, held_out
+from benchmarks import localiser_start, stored_draws
+from benchmarks.ablations import LOSS, REGION, SIZE, localiser_file
+from benchmarks.localiser_start import started, untrained
+from benchmarks.small_runs import ROOT, SHARED, Clock, OutOfTime, finished, held_out, on_renders
 
 RESULTS = ROOT / "benchmarks" / "results"
-BATCH, DRAWS = 16, 3_000
+BATCH, DRAWS, PORTRAITS = 16, 3_000, 1_600
 OFFSET = (0.06, 0.06, 0.0)  # network units (6 mm each) by which the second data set's landmarks lie beside the first's
-SAMPLES = {"transformer": 2_400, "head3d": 6_400, "correction": 3_200}
-START_STEPS = 1_600  # of the localiser's quick start, 32 pictures each
+SAMPLES = {"transformer": 4_800, "head3d": 16_000, "correction": 3_200}
 WEIGHTS = "weights/landmarks.safetensors"
 SHOWN, TILE = 8, 104  # pictures in a row, and their side in pixels
-Figures = dict[str, float]
+Figures = dict[str, Any]
 
 
 def config_of(name: str, samples: int) -> TrainConfig:
@@ -55,16 +56,20 @@ def config_of(name: str, samples: int) -> TrainConfig:
         LandmarkConfig(**card["architecture"]), input_size=SIZE, region=REGION, spatial=name == "transformer",
         space="3d" if name == "head3d" else "2d",
     )  # fmt: skip
-    shares = (0.5, 0.5) if name == "correction" else (1.0, 0.0)  # the second data set takes the place of the portraits
+    if name == "head3d":  # what corrects landmarks afterwards would hide the pose's errors from the loss
+        model = replace(model, refine=0, anchors=0)
+    # the second data set takes the place of the portraits; the transformer sees portraits, too
+    shares = {"correction": (0.5, 0.5), "transformer": (0.6, 0.4), "head3d": (1.0, 0.0)}[name]
     return TrainConfig(
         name=f"part_{name}", model=model, loss=LOSS, correction=name == "correction",
         data=replace(stored_draws.DATA, renders=shares[0], portraits=shares[1], queries=128),
-        imagenet=False, frozen_stages=3, encoder_rate=0.3, batch=BATCH, steps=max(1, samples // BATCH), ema=0.99,
-        learning_rate=8e-4, clip=200.0, warmup=0.05, evaluate_minutes=0, epoch=0, checkpoint_minutes=1.0, seed=4,
+        imagenet=False, frozen_stages=10 if name == "head3d" else 3, encoder_rate=0.3, batch=BATCH, ema=0.99,
+        steps=max(1, samples // BATCH), learning_rate=3e-4 if name == "transformer" else 8e-4, clip=200.0, warmup=0.05,
+        evaluate_minutes=0, epoch=0, checkpoint_minutes=1.0, seed=4,
     )  # fmt: skip
 
 
-def beginning(config: TrainConfig, folder: Path, draws: int) -> Path:
+def beginning(config: TrainConfig, folder: Path, draws: int, steps: int) -> Path:
     """The weights that a run begins with: those that ship; for the 3D head their encoder and descriptor alone, because
     its predictor answers in space; for the spatial transformer with a localiser that has made a quick start."""
     tensors, card = load_weights(asset(WEIGHTS))
@@ -74,11 +79,7 @@ def beginning(config: TrainConfig, folder: Path, draws: int) -> Path:
     if config.model.space == "3d":
         tensors = {k: v for k, v in tensors.items() if k.startswith(("encoder.", "descriptor."))}
     if config.model.spatial:
-        torch.set_num_threads(1)
-        torch.manual_seed(config.seed)
-        localiser = Localiser()
-        learn_to_place(localiser, stored_draws.renders(SHARED, draws, REGION, True), START_STEPS)
-        tensors |= {f"localiser.{name}": value for name, value in localiser.state_dict().items()}
+        tensors |= started(mix_of(config, draws), steps, localiser_file(draws, steps))
     save_weights(path, tensors, card)
     return path
 
@@ -98,48 +99,54 @@ class Displaced:
 def mix_of(config: TrainConfig, draws: int) -> Mix:
     """What a part is trained on."""
     model = config.model
+    data = config.data
     arrays = stored_draws.renders(SHARED, draws, model.picture, model.spatial)
-    source: Source = stored_draws.StoredRenders(arrays, config.data.queries)
-    if not config.correction:
+    source: Source = stored_draws.StoredRenders(arrays, data.queries)
+    if not data.portraits:
         return Mix([source], [1.0])
-    return Mix([source, Displaced(source)], [config.data.renders, config.data.portraits])
+    if config.correction:
+        return Mix([source, Displaced(source)], [data.renders, data.portraits])
+    faces = stored_draws.portraits(SHARED, PORTRAITS, model.picture, data.queries, model.spatial)
+    return Mix([source, stored_draws.StoredExamples(faces)], [data.renders, data.portraits])
 
 
-def found_crops(network: LandmarkNet) -> tuple[NDArray[np.float64], Figures]:
-    """The similarities (n, 4) that a spatial transformer takes from held-out regions, and how far off they are: their
-    centre over the true crop's half side, the spread of size (a ratio) and turn, medians."""
-    truth = held_out(network.config.input_size, network.config.region)
-    images = images_to_input(torch.from_numpy(truth.regions))
+def found_crops(localiser: Localiser) -> tuple[NDArray[np.float64], Figures]:
+    """The similarities (n, 4) that a localiser finds in held-out regions, and how far they are from the normalised
+    crops of the true landmarks: their centre over the crop's half side, their size (a ratio) up to a common one, their
+    turn in degrees; medians, and the worst tenth."""
+    truth = held_out(SIZE, REGION)
     with torch.no_grad():
-        crops = [network.crop(network.encode(part)) for part in images.split(32)]
-    found = torch.cat([crop for crop in crops if crop is not None]).double().numpy()
-    # the true crop of a region: the similarity that takes crop landmarks to region landmarks
-    both = np.concatenate([truth.xy, np.ones((*truth.xy.shape[:2], 1))], -1).astype(np.float64)
-    true = np.stack([np.linalg.lstsq(a, b, rcond=None)[0].T for a, b in zip(both, truth.region_xy, strict=True)])
-    size = np.sqrt(np.abs(np.linalg.det(true[:, :, :2])))
-    turn = np.arctan2(true[:, 1, 0], true[:, 0, 0])
-    off = np.linalg.norm(found[:, 2:] - true[:, :, 2], axis=-1) / size
-    # what counts is that crops are alike, not which crop the network likes: size and turn up to a common one
-    turned = np.exp(1j * (found[:, 1] - turn))
-    turned = np.abs(np.angle(turned / turned.mean()))
-    ratio = np.exp(np.abs(np.log(found[:, 0] / size) - np.median(np.log(found[:, 0] / size))))
-    return found, {
-        "centre_off": round(float(np.median(off)), 3),
-        "size_ratio": round(float(np.median(ratio)), 3),
-        "turn_degrees": round(float(np.degrees(np.median(turned))), 1),
-    }
+        images = images_to_input(torch.from_numpy(truth.regions))
+        found = torch.cat([localiser(part) for part in images.split(32)]).double().numpy()
+    points = truth.region_xy[:, :68].astype(np.float64)
+    four = np.stack([0.5 * (points[:, 36] + points[:, 39]), 0.5 * (points[:, 42] + points[:, 45]), points[:, 48],
+                     points[:, 54]], 1)  # fmt: skip
+    pixels = 1000.0  # half a region: crops are for pixels
+    centre, half, roll = crop_parameters(crop_from_points(four * pixels))
+    off = np.linalg.norm(found[:, 2:] - centre / pixels, axis=-1) * pixels / half
+    # which size of crop the network likes is its own choice
+    ratio = np.log(found[:, 0] * pixels / half)
+    ratio = np.exp(np.abs(ratio - np.median(ratio)))
+    turn = np.degrees(np.abs(np.angle(np.exp(1j * (found[:, 1] - roll)))))
+    tilted = np.abs(roll) > np.radians(45)
+    figures: Figures = {}
+    for name, values in (("centre", off), ("size", ratio), ("turn", turn), ("tilted", turn[tilted])):
+        digits = 2 if name in ("centre", "size") else 1
+        figures[name] = f"{np.median(values):.{digits}f} ({np.percentile(values, 90):.{digits}f})"
+    return found, figures
 
 
 def show_transformer(task: LandmarkTask, state: dict, picture: Path) -> Figures:
     """Held-out regions with the crops before (red) and after training (green); these crops below."""
-    torch.manual_seed(task.config.seed)
-    networks = LandmarkNet(task.config.model).eval(), task.network(state)  # the first takes crops as the run began
+    network = task.network(state)
+    assert network.localiser is not None
     truth = held_out(SIZE, REGION)
     tiles = [cv2.resize(image, (TILE, TILE), interpolation=cv2.INTER_AREA) for image in truth.regions[:SHOWN]]
     rows = [tiles]
     figures: Figures = {}
-    for name, network, tint in zip(("before", "after"), networks, ((230, 60, 60), (60, 230, 60)), strict=True):
-        similarity, own = found_crops(network)
+    both = (("before", untrained().eval(), (230, 60, 60)), ("after", network.localiser, (60, 230, 60)))
+    for name, localiser, tint in both:
+        similarity, own = found_crops(localiser)
         figures |= {f"{name}_{key}": value for key, value in own.items()}
         chosen = torch.from_numpy(similarity[:SHOWN]).float()
         with torch.no_grad():
@@ -150,6 +157,11 @@ def show_transformer(task: LandmarkTask, state: dict, picture: Path) -> Figures:
             line = ((outline + 1) * TILE / 2 * 16).round().astype(np.int32)
             cv2.polylines(tile, [line], True, tint, 1, cv2.LINE_AA, 4)
     _write(picture, rows)
+    figures["regions"] = on_renders(network)["render68"]
+    # the same network, given the crops that a face finder would
+    given = LandmarkNet(replace(network.config, spatial=False))
+    given.load_state_dict({k: v for k, v in network.state_dict().items() if not k.startswith("localiser.")})
+    figures["crops"] = on_renders(given.eval())["render68"]
     return figures
 
 
@@ -225,20 +237,22 @@ TEXTS = {
     "transformer": """## Spatial transformer
 
 Trained by landmarks alone on regions with the face anywhere in them, 15 % to 100 % of their height, half of them at any
-roll: the localiser by laying the resting head's landmarks over the labelled ones ({start:,} samples of 64 px,
-`benchmarks/localiser_start.py`), then all of the network by its landmark loss ({samples:,} samples). Eight of 200
-held-out renders with the crop before (red) and after training (green); the crops before; the crops after.
+roll: first the localiser by itself, which lays the resting head's landmarks over the labelled ones ({start:,} samples
+of 96 px, `benchmarks/localiser_start.py`; its backbone begins with ImageNet), then all of the network, which begins
+with the weights that ship, by its landmark loss ({samples:,} samples). The first eight of 200 held-out renders with the
+crop before (red) and after training (green); the crops before; the crops after.
 
 ![crops](parts_transformer.png)
 
-| median over 200 | before | after |
+| over 200 held-out renders: median (worst tenth) | before | after |
 |---|---|---|
-| centre's distance from the true crop's, over its half side | {before_centre_off} | {after_centre_off} |
-| size, ratio to the usual one | {before_size_ratio} | {after_size_ratio} |
-| turn, degrees from the usual one | {before_turn_degrees} | {after_turn_degrees} |
+| centre's distance from that of the true landmarks' crop, over its half side | {before_centre} | {after_centre} |
+| size, ratio to the usual one | {before_size} | {after_size} |
+| turn, degrees | {before_turn} | {after_turn} |
+| turn of the faces that are turned by more than 45 degrees | {before_tilted} | {after_tilted} |
 
-Place and size come first; the turn of faces that lie on their side or stand on their head takes more samples than
-these. The time below is without the localiser's start.
+Error of the 68 landmarks in whole regions, percent of the outer eye corners' distance: {regions}; the same network
+given crops as a face finder makes them: {crops}. The time below is without the localiser's start.
 """,
     "head3d": """## 3D head
 
@@ -279,7 +293,9 @@ def write_report(folder: Path, results: Path) -> None:
         if result.exists():
             known = json.loads(result.read_text())
             samples = known["config"]["steps"] * BATCH
-            lines.append(text.format(**known["figures"], samples=samples, start=32 * START_STEPS))
+            lines.append(
+                text.format(**known["figures"], samples=samples, start=localiser_start.BATCH * localiser_start.STEPS)
+            )
             lines.append(f"{known['figures']['cpu_minutes']} minutes of one core.\n")
     (results / "parts.md").write_text("\n".join(lines))
 
@@ -289,6 +305,7 @@ def main() -> None:
     parser.add_argument("part", choices=tuple(SHOW))
     parser.add_argument("--minutes", type=float, default=30.0, help="spend about this long now")
     parser.add_argument("--samples", type=int, help="length of the whole run")
+    parser.add_argument("--start", type=int, default=localiser_start.STEPS, help="steps of the localiser's quick start")
     parser.add_argument("--draws", type=int, default=DRAWS, help="stored renders")
     parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "parts", help="where the runs live")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of parts.md and the pictures")
@@ -298,9 +315,10 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     picture = options.out / f"parts_{options.part}.png"
     try:
+        first = beginning(config, place, options.draws, options.start)
         figures = finished(
             config, place, Clock(options.minutes), lambda: mix_of(config, options.draws),
-            lambda task, state: SHOW[options.part](task, state, picture), beginning(config, place, options.draws),
+            lambda task, state: SHOW[options.part](task, state, picture), first,
         )  # fmt: skip
     except OutOfTime:
         raise SystemExit("Not finished; the same command goes on.") from None
