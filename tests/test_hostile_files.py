@@ -21,9 +21,11 @@ from facequery.fitting.results import FaceFit, RigidFit
 from facequery.head.actor import Actor
 from facequery.head.model import HeadModel
 from facequery.pipeline.find import load_path
+from facequery_protocol.messages import Failure
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hn
+from worker_here import WorkerHere
 
 
 def free_memory() -> float:
@@ -226,6 +228,32 @@ def test_layouts_with_one_entry_replaced(tmp_path_factory, data, value):
         assert validated(read_layout(path))
     except LayoutError as error:
         assert "own.json" in str(error)
+
+
+# ---- points that the worker is given
+
+
+def saved(array: object) -> bytes:
+    out = io.BytesIO()
+    np.save(out, np.asarray(array))
+    return out.getvalue()
+
+
+POINTS = KINDS | {
+    "an array that claims to be huge": HUGE, "a pickled array": pickled_array(), "no points": saved(np.zeros((0, 3))),
+    "not in threes": saved(np.zeros(7)), "texts": saved(["x"] * 9), "NaN": saved(np.full((9, 3), np.nan)),
+    "one place": saved(np.zeros((9, 3))), "a plane": saved(np.mgrid[:3, :3, :1].reshape(3, 9).T),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", POINTS)
+def test_points_for_volume_sampling(kind, tmp_path):
+    (tmp_path / "points.npy").write_bytes(POINTS[kind])
+    paths = {"skin": str(tmp_path / "points.npy"), "bone": str(tmp_path / "points.npy"), "out": str(tmp_path / "o.npy")}
+    with WorkerHere() as worker:
+        answer = worker.call("sample.volume", **paths)
+    assert isinstance(answer, Failure) and answer.code in ("FQ391", "FQ165"), answer
+    assert not (tmp_path / "o.npy").exists()
 
 
 # ---- weights and checkpoints

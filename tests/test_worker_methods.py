@@ -3,6 +3,7 @@
 import json
 import random
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -45,19 +46,66 @@ def home(tmp_path) -> Path:
     return tmp_path
 
 
-def test_any_parameters_without_a_job(home):
-    before, dice, words, values = files(home), random.Random(1), parameters(), hostile(home)
-    folders = [*values, *[str(home / "no job"), str(home / "empty")] * 6]
+NO_NUMBERS = (b"NaN", b"-Infinity", b"1e", b"9" * 400, b"0x7", b"00")
+WRONG = {
+    "id": [[], {}, 1.5, True, "x" * 201, 10**30],
+    "method": [7, None, "", [], {}, "x" * 201],
+    "params": [[], 7, "x", None, True],
+    "jsonrpc": [2.0, "2", None, []],
+}
+
+
+def bad_line(dice: random.Random, words: list[str], values: list[object]) -> bytes:
+    """A line that deserves an error: no JSON, no message, no such method, or nothing that a method could work on."""
+    kind = dice.choice(["cut", "bytes", "utf8", "type", "number", "nesting", "unknown", "parameters", "parameters"])
+    params = {word: dice.choice(values) for word in dice.sample(words, dice.randint(0, 6))}
+    if dice.random() < 0.9:
+        params["folder"] = dice.choice(values)
+    # Two methods answer whatever they are given.
+    method = dice.choice([name for name in METHODS if name != "export.list"])
+    document = {"jsonrpc": "2.0", "id": dice.choice([1, "a", -(2**53)]), "method": method, "params": params}
+    if kind == "type":
+        field = dice.choice(sorted(WRONG))
+        document[field] = dice.choice(WRONG[field])
+    elif kind == "nesting":
+        document["params"] = {"deep": "HOLE"}
+    elif kind == "number":
+        document["params"] = {"large": "HOLE"}
+    elif kind == "unknown":
+        document["method"] = dice.choice(["", "x.", "__class__.", "os."]) + method.upper()
+    line = json.dumps(document).encode()
+    if kind == "cut":
+        line = line[: dice.randrange(1, len(line))]
+    elif kind == "bytes":
+        line = line.replace(b"2.0", b"2.1")
+        for _ in range(dice.randint(1, 5)):
+            place = dice.randrange(len(line))
+            line = line[:place] + bytes([dice.choice(b'{}[]":,\\0xe\x00\x7f')]) + line[place + 1 :]
+        line = line.replace(b"2.0", b"2.1")
+    elif kind == "utf8":
+        place = dice.randrange(len(line))
+        line = line[:place] + dice.choice([b"\xff", b"\xc3(", b"\xed\xa0\x80", b"\xf8"]) + line[place:]
+    elif kind == "nesting":
+        depth = dice.choice([50, 500, 5000])
+        line = line.replace(b'"HOLE"', b"[" * depth + b"]" * (depth - dice.randint(0, 1)))
+    elif kind == "number":
+        line = line.replace(b'"HOLE"', dice.choice(NO_NUMBERS))
+    return line + b"\n"
+
+
+def test_ten_thousand_bad_lines_get_an_error_each(home):
+    """Also: nothing is written, and none of them is a fault of the program's."""
+    before, dice, words = files(home), random.Random(1), parameters()
+    values = [*hostile(home), *[str(home / "no job"), str(home / "no job" / ".." / ".." / "..")] * 5]
+    kinds: Counter[int] = Counter()
     with WorkerHere() as worker:
-        for _ in range(400):
-            method = dice.choice(METHODS)
-            params = {word: dice.choice(values) for word in dice.sample(words, dice.randint(0, 6))}
-            if dice.random() < 0.9:
-                params["folder"] = dice.choice(folders)
-            answer = worker.call(method, **params)
-            if method != "export.list":
-                assert isinstance(answer, Failure) and answer.code != "FQ399", (method, params, answer)
-                assert answer.cause and "\n" not in answer.cause
+        for _ in range(10_000):
+            answer = worker.answer(line := bad_line(dice, words, values))
+            assert isinstance(answer, Failure) and answer.code != "FQ399", (line, answer)
+            assert answer.cause and "\n" not in answer.cause
+            kinds[answer.kind] += 1
+        assert isinstance(worker.call("ping"), Result)
+    assert min(kinds[kind] for kind in (-32700, -32600, -32601, -32602, -32000)) > 100
     assert files(home) == before
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import dijkstra
-from scipy.spatial import Delaunay, cKDTree
+from scipy.spatial import Delaunay, QhullError, cKDTree
 
 from facequery.errors import UserError
 from facequery.head.binding import RIGID_PARTS, find_places
@@ -191,7 +191,8 @@ def delaunay_centroids(
 
     A round triangulates all points and adds the middle of every triangle (Dense520, section 3). `uv` triangulates in
     the atlas; centroids that fall off the skin (lids, lips) are left out. `surface` takes the dual of the seeds'
-    Voronoi cells along the surface, which needs no atlas and keeps to the skin. Raises UserError for under 3 seeds.
+    Voronoi cells along the surface, which needs no atlas and keeps to the skin. Raises UserError for under 3
+    seeds, or seeds in one line.
     """
     points = on_surface(model, seeds)
     if len(points.triangle) < 3:
@@ -199,7 +200,7 @@ def delaunay_centroids(
     for _ in range(rounds):
         if space == "uv":
             uv = skin_uv(model, points)
-            middle, found = skin_at_uv(model, uv[Delaunay(uv).simplices].mean(1))
+            middle, found = skin_at_uv(model, uv[_delaunay(uv, "FQ164")].mean(1))
             middle = middle.subset(np.flatnonzero(found))
         else:
             simplices = _surface_delaunay(model, points.positions)
@@ -212,6 +213,14 @@ def delaunay_centroids(
             np.concatenate([points.positions, middle.positions]),
         )
     return points.positions
+
+
+def _delaunay(points: NDArray, code: str) -> NDArray[np.int32]:
+    """Triangles or tetrahedra (S, D + 1) of points (N, D). Raises UserError of that number when there are none."""
+    try:
+        return Delaunay(points).simplices
+    except QhullError as error:
+        raise UserError("The points all lie in one line or plane.", "Place more, elsewhere.", code) from error
 
 
 def _surface_delaunay(model: HeadModel, points: NDArray) -> NDArray[np.int64]:
@@ -292,7 +301,7 @@ def volume_delaunay(
 
     Tetrahedra between skin points (M, 3) and bone points (B, 3) count when they have corners of both and no edge longer
     than `longest` metres, and their middle lies in the tissue; further rounds triangulate again with the middles.
-    Raises UserError when there are too few points.
+    Raises UserError when there are too few points, or all lie in one plane.
     """
     outer, inner = np.asarray(skin, np.float64), np.asarray(bone, np.float64)
     if len(outer) < 3 or len(inner) < 1:
@@ -301,7 +310,7 @@ def volume_delaunay(
     for _ in range(rounds):
         points = np.concatenate([outer, inner, added])
         kind = np.repeat([0, 1, 2], [len(outer), len(inner), len(added)])
-        cells = Delaunay(points).simplices
+        cells = _delaunay(points, "FQ165")
         kinds = kind[cells]
         mixed = ((kinds == 0).any(1) & (kinds == 1).any(1)) | (kinds == 2).any(1)
         corner = points[cells]

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 from facequery.errors import UserError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from facequery.worker import Context
 
 
@@ -64,13 +67,22 @@ def sample_volume(params: dict[str, Any], context: "Context") -> dict[str, Any]:
     paths = [params.get(name) for name in ("skin", "bone", "out")]
     if not all(isinstance(path, str) for path in paths):
         raise UserError('"skin", "bone" and "out" of sample.volume must be paths.', code="FQ391")
-    given = []
-    for path in paths[:2]:
-        try:
-            given.append(np.load(str(path), allow_pickle=False).reshape(-1, 3))
-        except ValueError as error:
-            raise UserError(f'"{path}" holds no points.', code="FQ391") from error
+    skin, bone = (_points(str(path)) for path in paths[:2])
     context.progress("Sample", 0, 1)
-    points = volume_delaunay(HeadModel.load(), given[0], given[1], rounds)
+    points = volume_delaunay(HeadModel.load(), skin, bone, rounds)
     np.save(str(paths[2]), points.astype(np.float32))
     return {"count": len(points)}
+
+
+def _points(path: str) -> "NDArray[np.float64]":
+    """(N, 3) of an .npy file. Raises UserError."""
+    import numpy as np
+
+    try:
+        # As a memory map: the size that its header claims is held against the file before memory is taken.
+        points = np.array(np.lib.format.open_memmap(path, mode="r"), np.float64).reshape(-1, 3)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise UserError(f'"{path}" holds no points.', code="FQ391") from error
+    if not np.isfinite(points).all():
+        raise UserError(f'Not all points in "{path}" are numbers.', code="FQ391")
+    return points
