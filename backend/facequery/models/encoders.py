@@ -12,7 +12,7 @@ from facequery.errors import UserError
 from facequery.models.convnext import ConvNeXt
 from facequery.models.mobilenet_v2 import MobileNetV2
 from facequery.models.mobilenet_v3 import MobileNetV3Large
-from facequery.models.resnet import DenseResNet, ResNet
+from facequery.models.resnet import ResNet
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -24,7 +24,7 @@ ENCODERS: dict[str, Callable[[], nn.Module]] = {
     "convnext_tiny": lambda: ConvNeXt((3, 3, 9, 3), (96, 192, 384, 768)),
     "resnet18": lambda: ResNet((2, 2, 2, 2), bottleneck=False),
     "resnet50": lambda: ResNet((3, 4, 6, 3), bottleneck=True),
-    "resnet_dense": DenseResNet,
+    "resnet_dense": lambda: ResNet((2, 2, 2, 2), bottleneck=False, width=32, small_stem=True),
 }
 
 

@@ -41,55 +41,29 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Images (B, 3, H, W) in [-1, 1] -> maps at strides 4, 8, 16 and 32."""
+    """Images (B, 3, H, W) in [-1, 1] -> maps at strides 4, 8, 16 and 32, one of each stage.
+
+    `depths`: blocks of the stages; `width`: channels inside the first stage's blocks, doubled from stage to stage.
+    `small_stem`: one 3x3 convolution instead of a 7x7 one and pooling, and the first stage halves the map in its place;
+    with 32 channels that is dense work which runs near a CPU's peak.
+    """
 
     strides: Sequence[int] = (4, 8, 16, 32)
 
-    def __init__(self, depths: Sequence[int], bottleneck: bool) -> None:
+    def __init__(self, depths: Sequence[int], bottleneck: bool, width: int = 64, small_stem: bool = False) -> None:
         super().__init__()
-        self.stem: nn.Module = nn.Sequential(convolution(3, 64, 7, 2), nn.MaxPool2d(3, 2, 1))
+        self.stem: nn.Module = convolution(3, width, 3 if small_stem else 7, 2)
+        if not small_stem:
+            self.stem = nn.Sequential(self.stem, nn.MaxPool2d(3, 2, 1))
+        widths = [width * 2**i for i in range(len(depths))]
+        self.channels = tuple((4 if bottleneck else 1) * w for w in widths)
         parts = []
-        inputs = 64
-        for i, depth in enumerate(depths):
-            width = 64 * 2**i
-            blocks = []
-            for j in range(depth):
-                blocks.append(Block(inputs, width, 2 if i > 0 and j == 0 else 1, bottleneck))
-                inputs = 4 * width if bottleneck else width
-            parts.append(nn.Sequential(*blocks))
+        inputs = width
+        for i, (depth, inner, outputs) in enumerate(zip(depths, widths, self.channels, strict=True)):
+            first = Block(inputs, inner, 2 if i > 0 or small_stem else 1, bottleneck)
+            parts.append(nn.Sequential(first, *(Block(outputs, inner, 1, bottleneck) for _ in range(depth - 1))))
+            inputs = outputs
         self.parts = nn.ModuleList(parts)
-        self.channels = tuple((4 if bottleneck else 1) * 64 * 2**i for i in range(len(depths)))
-
-    def stages(self) -> list[nn.Module]:
-        """Stem and stages in the order of the computation: what may be frozen, from the front."""
-        return [self.stem, *self.parts]
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        maps = []
-        x = self.stem(x)
-        for part in self.parts:
-            x = part(x)
-            maps.append(x)
-        return maps
-
-
-class DenseResNet(nn.Module):
-    """Four stages of 32, 64, 128 and 256 channels, two blocks each: dense 3x3 convolutions run near a CPU's peak.
-
-    Images (B, 3, H, W) in [-1, 1] -> maps at strides 4, 8, 16 and 32.
-    """
-
-    channels = (32, 64, 128, 256)
-    strides = (4, 8, 16, 32)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = convolution(3, 32, 3, 2)
-        inputs = (32, 32, 64, 128)
-        self.parts = nn.ModuleList(
-            nn.Sequential(Block(i, o, 2, False), Block(o, o, 1, False))
-            for i, o in zip(inputs, self.channels, strict=True)
-        )
 
     def stages(self) -> list[nn.Module]:
         """Stem and stages in the order of the computation: what may be frozen, from the front."""
