@@ -22,7 +22,8 @@ from facequery.models.refine import REACH, LocalMaps, Refiner
 from facequery.models.second_look import GAIN, MOVE, SecondLook
 
 N = TypeVar("N", bound=nn.Module)
-_AT_ONCE = 4  # pictures that go through the encoder together: their large early maps fit the cache
+_SHAPES = 8  # of pictures that kernels are kept in order for: 4 MB each
+_AT_ONCE = 2  # pictures that go through the encoder's early blocks together, so that their large maps fit the cache
 
 
 def prepared(network: N, half: bool) -> N:
@@ -68,18 +69,22 @@ class _Convolution:
         self.weight = conv.weight.detach().to(kind).contiguous(memory_format=torch.channels_last)
         self.bias = conv.bias.detach().to(kind)
         self.after: tuple[str, list[float]] = ("hardtanh", [0.0, 6.0]) if part.relu else ("none", [])
-        self.packed: Tensor | None = None
+        self.packed: dict[torch.Size, Tensor] = {}  # by the shape of the input, on which the kernel's best order hangs
 
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         if self.pad:
             x = F.pad(x, (0, 1, 0, 1))
         own = (self.padding, self.stride, [1, 1], self.groups)
-        if self.packed is None:
-            self.packed = torch.ops.mkldnn._reorder_convolution_weight(self.weight, *own, list(x.shape))
+        packed = self.packed.get(x.shape)
+        if packed is None:
+            if len(self.packed) == _SHAPES:
+                self.packed.clear()
+            packed = torch.ops.mkldnn._reorder_convolution_weight(self.weight, *own, list(x.shape))
+            self.packed[x.shape] = packed
         run = torch.ops.mkldnn._convolution_pointwise
         if residual is not None:
-            return run.binary(x, residual, self.packed, self.bias, *own, "add", None, None, [], None)
-        return run(x, self.packed, self.bias, *own, *self.after, "")
+            return run.binary(x, residual, packed, self.bias, *own, "add", None, None, [], None)
+        return run(x, packed, self.bias, *own, *self.after, "")
 
 
 class _MobileNetV2(nn.Module):
@@ -92,14 +97,18 @@ class _MobileNetV2(nn.Module):
         self.stem = _Convolution(encoder.stem, kind)
         blocks: Any = encoder.blocks
         self.rows = [([_Convolution(layer, kind) for layer in b.layers], b.residual) for b in blocks]
+        self.early = self.taps[1] + 1  # blocks up to stride 8; behind them maps are small, and calls are what costs
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        parts = [self._maps(part) for part in images.split(_AT_ONCE)]
-        return parts[0] if len(parts) == 1 else [torch.cat(found) for found in zip(*parts, strict=True)]
+        parts = [self._blocks(self.stem(part.to(self.kind)), 0, self.early) for part in images.split(_AT_ONCE)]
+        maps = parts[0] if len(parts) == 1 else [torch.cat(found) for found in zip(*parts, strict=True)]
+        return maps + self._blocks(maps[-1], self.early, len(self.rows))
 
-    def _maps(self, x: Tensor) -> list[Tensor]:
-        x, maps = self.stem(x.to(self.kind)), []
-        for i, (layers, residual) in enumerate(self.rows):
+    def _blocks(self, x: Tensor, start: int, stop: int) -> list[Tensor]:
+        """The maps that some blocks give on their way."""
+        maps = []
+        for i in range(start, stop):
+            layers, residual = self.rows[i]
             y = x
             for layer in layers[:-1]:
                 y = layer(y)
