@@ -27,7 +27,9 @@ def install() -> ModuleType:
 class Machine:
     """A computer with another system: its folders are there, its programs only note how they were called."""
 
-    def __init__(self, install: ModuleType, patch: pytest.MonkeyPatch, system: str, torch: str = "", nvidia: bool = False):
+    def __init__(
+        self, install: ModuleType, patch: pytest.MonkeyPatch, system: str, torch: str = "", nvidia: bool = False
+    ):
         self.commands: list[list[str]] = []
         self.torch = torch
         name = {"win32": "nt"}.get(system, "posix")

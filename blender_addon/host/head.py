@@ -36,6 +36,8 @@ _MATERIALS: Final = {
 _PUPIL_ANGLE: Final = 0.17  # radians from the eye's axis
 XRAY_ALPHA: Final = 0.3
 ACTOR: Final = "Actor"  # the shape key with an actor's shape
+_IN_THE_WAY: Final = 0.3  # metres from the camera: a head is half as deep
+_ASIDE: Final = 0.6  # metres to the left of the camera
 
 
 def add_head(scene: bpy.types.Scene, asset: HeadAsset, shape_keys: bool = True) -> bpy.types.Object:
@@ -201,6 +203,22 @@ def has_head(scene: bpy.types.Scene) -> bool:
     """Whether the scene has a head."""
     head = scene_state(scene).head
     return head is not None and scene.objects.get(head.name) is head
+
+
+def step_aside(scene: bpy.types.Scene, camera: bpy.types.Object) -> bool:
+    """Move the scene's head beside a camera that stands in it, as a solved one does. Returns whether it was in the way.
+
+    Points stand on the head at rest, so they do not mind. A head that is animated or hangs on something stays.
+    """
+    if not has_head(scene):
+        return False
+    head = head_of(scene)
+    bpy.context.view_layer.update()
+    eye = camera.matrix_world
+    if (head.matrix_world.translation - eye.translation).length > _IN_THE_WAY or head.parent or head.animation_data:
+        return False
+    head.location = eye.translation - _ASIDE * eye.to_3x3().normalized().col[0]
+    return True
 
 
 def parts_of(head: bpy.types.Object) -> Iterator[tuple[str, bpy.types.Object]]:

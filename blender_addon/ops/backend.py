@@ -84,7 +84,7 @@ class CheckBackend(Waits):
             )
         lines = [f"FaceQuery {version}, found by {chosen.source}: {chosen.line}"]
         if "shot" in answer:
-            lines.append("It reads the plate: {width} x {height}, {frames} frames".format(**answer["shot"]))
+            lines.append("It reads the plate: {width} x {height}".format(**answer["shot"]))
         backend.ask(chosen, "about", "about", {}, lambda about: _tell([*lines, *_about_lines(about)]))
 
 

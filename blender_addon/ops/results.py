@@ -11,6 +11,7 @@ from ..core.job_results import JobFolder, open_job
 from ..host import clip as host_clip
 from ..host import clip_drawing, refit
 from ..host import fit as host_fit
+from ..host import head as host_head
 from ..host.clip_state import FaceState, face_of_number, imported_face, the_face
 from ..host.registration import registration
 from .context import NeedsResults, edited_clip
@@ -102,6 +103,8 @@ class ImportJob(bpy.types.Operator, ImportHelper):
                     refit.carry_over(head, camera if existing is None else None, made)
                 face.head, face.camera = made.head or face.head, made.camera
             notes.append(", ".join(["camera", *made.parts]))
+            if host_head.step_aside(scene, made.camera):
+                notes.append("the head to place points on now stands beside the camera")
             if scene.camera is None:
                 scene.camera = made.camera
         if clip is not None and face is not None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from facequery.apps import surface_pass
 from facequery.apps.mattes import face_mattes, id_picture
-from facequery.apps.prints import decal_print, texture_print
+from facequery.apps.prints import Print, decal_print, texture_print
 from facequery.apps.project import Shutter, composite, project_print, skin_level
 from facequery.apps.regions import STANDARD, Region, load_regions, standard_regions
 from facequery.apps.visibility import self_visibility
@@ -168,3 +168,16 @@ def test_the_far_side_of_a_turned_head_is_hidden(head):
 
 def test_what_the_network_cannot_see_is_not_seen(head):
     assert visible_from_sigma(60.0 / true_face(head, 0).scale) < 0.1
+
+
+def test_a_print_is_kept_and_one_of_a_newer_release_refused(head, front, tmp_path):
+    printed = decal_print(front, head.model, head.triangles, stamp(), (200.0, 130.0), 40.0)
+    file = tmp_path / "print.npz"
+    printed.save(file)
+    again = Print.load(file, len(head.triangles))
+    assert np.array_equal(again.used, printed.used) and np.array_equal(again.picture, printed.picture)
+    assert np.array_equal(again.corners[again.used], printed.corners[printed.used])
+    arrays = dict(np.load(file))
+    np.savez(file, **{**arrays, "version": np.int32(arrays["version"] + 1)})
+    with pytest.raises(UserError, match="newer"):
+        Print.load(file, len(head.triangles))

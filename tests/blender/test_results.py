@@ -14,7 +14,7 @@ def test_blender_shows_the_backends_pixels(name, run_script, tmp_path):
     folder, truth = write_job(tmp_path / name, PLATES[name])
     everything = ["all"] if name in ("landscape", "lens_and_moving_camera") else []
     printed = run_script("results.py", folder, truth, *everything)
-    assert printed.count("good") == (6 if everything else 2), printed
+    assert printed.count("good") == (7 if everything else 2), printed
 
 
 def test_several_views_are_brought_back_each_to_its_clip(run_script, tmp_path):

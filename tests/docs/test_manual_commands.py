@@ -183,7 +183,7 @@ SHELL_BLOCKS = [block for page in pages() for block in blocks(page) if block.lan
 
 @pytest.mark.parametrize("block", SHELL_BLOCKS, ids=lambda block: block.where)
 def test_commands_can_be_pasted_into_zsh(block):
-    """The shell of macOS takes a remark behind a typed command for arguments, and refuses brackets that match no file."""
+    """The shell of macOS takes a remark behind a command for arguments, and refuses brackets that match no file."""
     for line in block.text.splitlines():
         assert not re.search(r"(^|\s)#", line), line
         bare = re.sub(r"\"[^\"]*\"|'[^']*'", "", line)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,8 @@ from facequery.apps.dense import DenseFace, facing, hits
 from facequery.errors import DAMAGED, UserError
 from facequery.files import load_arrays, save_arrays
 from facequery.head.model import HeadModel
+
+VERSION: Final = 1  # of print.npz; files without a number are of the first
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +27,8 @@ class Print:
 
     def save(self, path: Path) -> None:
         """Write the .npz, with which the same print is put on other footage."""
-        save_arrays(path, picture=self.picture, corners=self.corners[self.used], used=self.used)
+        some = self.corners[self.used]
+        save_arrays(path, version=np.int32(VERSION), picture=self.picture, corners=some, used=self.used)
 
     @staticmethod
     def load(path: Path, triangle_count: int) -> "Print":
@@ -32,8 +36,11 @@ class Print:
         try:
             data = load_arrays(path)
             picture, some, used = data["picture"], data["corners"], data["used"]
+            version = data["version"].item() if "version" in data else 1
         except DAMAGED as error:
             raise UserError(f'"{path}" is not a print.', "Give a picture, or a print.npz.", "FQ625") from error
+        if version > VERSION:
+            raise UserError(f'"{path}" was written by a newer FaceQuery.', "Update FaceQuery.", "FQ625")
         if used.shape != (triangle_count,) or some.shape != (int(used.sum()), 3, 2) or picture.shape[2:] != (4,):
             raise UserError(f'"{path}" was made for another head.', "Project its picture anew.", "FQ625")
         corners = np.zeros((triangle_count, 3, 2), np.float32)

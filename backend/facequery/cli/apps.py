@@ -168,9 +168,10 @@ def project(
 
 
 def _print_folders(files: list[Path]) -> None:
-    """The folders of sequences, with the number of pictures in each."""
+    """The folders of sequences, with the number of files in each."""
     for folder in sorted({file.parent for file in files}):
-        print(f"{folder}: {sum(file.parent == folder for file in files)} pictures")
+        count = sum(file.parent == folder for file in files)
+        print(f"{folder}: {count} {'file' if count == 1 else 'files'}")
 
 
 def _job(shot: str, out: Path | None, given: ShotOptions) -> tuple["JobRequest", Path]:

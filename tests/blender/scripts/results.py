@@ -8,6 +8,7 @@ import bpy
 import numpy as np
 from bl_helpers import fresh_scene, pixels, refused, session
 from ending import end
+from mathutils import Vector
 
 from blender_addon.core.head_asset import load_head
 from blender_addon.host.clip_state import active_face
@@ -115,6 +116,24 @@ def an_existing_camera_is_used_and_not_changed():
     check({name.removesuffix(".001"): obj for name, obj in objects.items()})
 
 
+def the_head_for_points_does_not_stand_before_the_camera():
+    fresh_scene()
+    scene = bpy.context.scene
+    bpy.ops.facequery.add_head()
+    bpy.ops.facequery.place_point(origin=(0.02, -1, 0.03), direction=(0, 1, 0))
+    bpy.ops.facequery.import_job(filepath=str(folder), tracks=False)
+    bpy.context.view_layer.update()
+    head, camera = scene.facequery.head, scene.objects["face v001 Camera"]
+    near = camera.matrix_world.translation.length < 0.3
+    assert (head.location.length > 0.3) == near, (head.location, camera.location)
+    place = tuple(head.location)
+    bpy.ops.facequery.import_job(filepath=str(folder), tracks=False)
+    assert tuple(head.location) == place, "once is enough"
+    origin = head.matrix_world @ Vector((-0.02, -1, 0.03))
+    assert bpy.ops.facequery.place_point(origin=origin, direction=(0, 1, 0)) == {"FINISHED"}
+    assert len(scene.facequery.points.data.vertices) == 2
+
+
 def wrong_folders_are_refused():
     fresh_scene()
     assert "FQ324" in refused(bpy.ops.facequery.import_job, filepath=str(folder.parent / "nothing"))
@@ -140,6 +159,7 @@ with session():
             fewer_tracks_and_no_fit,
             reprojection_with_a_vertex_cache_after_saving,
             an_existing_camera_is_used_and_not_changed,
+            the_head_for_points_does_not_stand_before_the_camera,
             wrong_folders_are_refused,
         ]
     for test in tests:

@@ -63,7 +63,7 @@ def the_whole_job_in_one_call():
     from blender_addon.ops.backend import report_text
 
     report = report_text(bpy.context)
-    assert "Weights landmarks: Apache-2.0" in report and "It reads the plate: 640 x 360, 1 frames" in report, report
+    assert "Weights landmarks: Apache-2.0" in report and "It reads the plate: 640 x 360" in report, report
     assert Path(bpy.path.abspath(state.job)).samefile(job) and state.job.startswith("//") and not state.pending
     assert len(clip.tracking.objects[state.tracking_object].tracks) == 68
     assert any(obj.name.endswith("Skin") and obj.facequery.role == "RESULT" for obj in bpy.context.scene.objects)
