@@ -4,6 +4,7 @@ Whatever is written into a job's folder is written under a temporary name beside
 is killed leaves the temporary file; the next one to have the folder for itself sweeps it away.
 """
 
+import json
 import math
 import os
 import re
@@ -12,7 +13,7 @@ import zlib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +63,23 @@ def _lives(process: int) -> bool:
     except (OSError, OverflowError):
         pass
     return True
+
+
+def load_json(path: Path) -> Any:
+    """What a UTF-8 JSON file holds; its whole numbers are none that a float could not hold.
+
+    Raises OSError, and ValueError when it holds no JSON or nests too deeply.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), parse_int=_whole)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > 300:
+        raise ValueError(f"a number has {len(digits)} digits")
+    return int(digits)
 
 
 def save_text(path: Path, text: str) -> None:

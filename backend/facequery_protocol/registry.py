@@ -46,7 +46,7 @@ def read_registry(path: Path | None = None) -> list[str] | None:
     """The command of the registry file; None when there is no such file or it is not one of ours."""
     try:
         document: Any = json.loads((path or registry_path()).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         return None

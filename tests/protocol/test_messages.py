@@ -24,6 +24,10 @@ some_messages = (
     st.builds(Request, names, st.dictionaries(st.text(), json_values, max_size=4), st.none() | ids)
     | st.builds(Result, ids, json_values)
     | st.builds(Failure, st.none() | ids, st.integers(-40000, 0), names, st.text(), names)
+    | st.builds(messages.hello, names, names, st.lists(names, max_size=4))
+    | st.builds(messages.progress, ids, st.text(), st.integers(0, 2**40), st.integers(0, 2**40))
+    | st.builds(messages.log, st.text(), names, st.none() | ids)
+    | st.builds(messages.heartbeat, st.floats(0, 1e9), st.lists(ids, max_size=4))
 )
 
 

@@ -1,6 +1,5 @@
 """Regions of the head: the standard set, and a user's own by vertices or by a picture on the head's UVs."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix, diags
 
 from facequery.errors import UserError
+from facequery.files import load_json
 from facequery.head.model import HeadModel
 
 STANDARD = ("skin", "nose", "brows", "eyes", "lips", "mouth", "ears", "neck")
@@ -84,20 +84,24 @@ def load_regions(path: Path, count: int) -> list[Region]:
     if path.suffix.lower() != ".json":
         return [Region(path.stem, picture=_mask_picture(path))]
     try:
-        document: Any = json.loads(path.read_text(encoding="utf-8"))
+        document: Any = load_json(path)
     except OSError:
         raise UserError(f'There is no file of regions "{path}".', "", "FQ611") from None
     except ValueError as error:
         raise UserError(f'"{path}" is no JSON ({error}).', "", "FQ611") from None
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA or not document.get("regions"):
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA or not _several(document.get("regions")):
         raise UserError(f'"{path}" is not a file of regions.', f'"schema" must be "{SCHEMA}".', "FQ611")
-    if document.get("version", 0) > VERSION:
+    if document.get("version") not in range(1, VERSION + 1):
         raise UserError(f'"{path}" was written by a newer FaceQuery.', "Update FaceQuery.", "FQ611")
     regions = [_region(entry, path, count) for entry in document["regions"]]
     names = [region.name for region in regions]
     if len(set(names)) < len(names):
         raise UserError(f'"{path}" names a region twice.', "", "FQ611")
     return regions
+
+
+def _several(entries: Any) -> bool:
+    return isinstance(entries, list) and bool(entries)
 
 
 def _region(entry: Any, path: Path, count: int) -> Region:
@@ -109,7 +113,7 @@ def _region(entry: Any, path: Path, count: int) -> Region:
     try:
         vertices = np.array(entry["vertices"], dtype=np.int64)
         weights = np.array(entry.get("weights", np.ones(len(vertices))), dtype=np.float32)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise UserError(f'The region "{name}" has neither "vertices" nor "uv".', "", "FQ611") from None
     if vertices.ndim != 1 or weights.shape != vertices.shape or not np.isfinite(weights).all():
         raise UserError(f'The region "{name}" must have one weight for each vertex.', "", "FQ611")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facequery.errors import DAMAGED, UserError
-from facequery.files import save_arrays, save_text, whole_file
+from facequery.files import load_json, save_arrays, save_text, whole_file
 from facequery.head.queries import QuerySet
 
 SCHEMA = "facequery.tracks"
@@ -201,10 +201,10 @@ def read_header(folder: Path) -> dict[str, Any]:
     """`tracks.json` of a job folder. Raises UserError when there is none or it is not one."""
     path = Path(folder) / "tracks.json"
     try:
-        header = json.loads(path.read_text(encoding="utf-8"))
+        header = load_json(path)
     except FileNotFoundError:
         raise UserError(f"{folder} holds no finished tracks.", "Run `facequery track` first.", "FQ291") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(f"{path} is damaged ({error}).", "Track again into a new folder.", "FQ292") from None
     needed = {"frames", "chunk", "width", "height", "fps", "pixel_aspect", "layouts", "queries", "names"}
     if not isinstance(header, dict) or header.get("schema") != SCHEMA or not needed <= header.keys():

@@ -1,6 +1,5 @@
 """Camera files: what --camera reads and what a job writes as camera.json."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from facequery.errors import UserError
+from facequery.files import load_json
 from facequery.geometry.cameras import Camera
 from facequery.geometry.lens import lens_from_st_map
 from facequery.pipeline.chan import read_chan
@@ -23,7 +23,7 @@ def load_camera(path: Path) -> Camera:
     length in metres of the unit in which the camera moves. A lens of model "st" names its ST map relative to the file.
     """
     try:
-        document: Any = json.loads(path.read_text(encoding="utf-8"))
+        document: Any = load_json(path)
     except FileNotFoundError:
         raise UserError(f'There is no camera file "{path}".', "Check the path.", "FQ125") from None
     except (OSError, ValueError) as error:

@@ -11,7 +11,7 @@ from facequery_protocol.job import FITS
 
 from facequery.detection.tracks import Tracks
 from facequery.errors import UserError
-from facequery.files import save_arrays, save_text
+from facequery.files import load_json, save_arrays, save_text
 from facequery.fitting.corrections import Corrections, corrections_from_dict
 from facequery.fitting.fit import fit_shot
 from facequery.fitting.results import FaceFit, FitQuality, RigidFit, ShotFit
@@ -96,7 +96,7 @@ def _joined(one: Tracks, two: Tracks, columns: np.ndarray) -> Tracks:
 def read_corrections(path: Path) -> dict[str, Any] | None:
     """The document of corrections in a file, not yet checked; None where there is no file. Raises UserError."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = load_json(path)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -229,7 +229,7 @@ def read_quality(folder: Path) -> FitQuality | None:
     if not path.is_file():
         return None
     try:
-        return FitQuality.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        return FitQuality.from_dict(load_json(path))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(f'"{path}" cannot be read ({error}).', "Fit the shot again.", "FQ401") from None
 

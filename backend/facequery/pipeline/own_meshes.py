@@ -8,7 +8,6 @@
 that all of them are met. `unit` is the length in metres of the file's unit; left out, the mesh gets our head's size.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -20,6 +19,7 @@ from scipy.sparse import identity as unit
 from scipy.spatial import cKDTree
 
 from facequery.errors import UserError
+from facequery.files import load_json
 from facequery.fitting.freeform import FaceField
 from facequery.fitting.output import JAW_PARTS, SKULL_PARTS, part_mesh
 from facequery.fitting.results import ShotFit
@@ -63,7 +63,7 @@ class MeshFile:
 def read_mesh_file(path: Path) -> MeshFile:
     """Read a mesh document and its OBJ. Raises UserError with one sentence."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = load_json(path)
     except FileNotFoundError:
         raise UserError(f'There is no file "{path}".', "Check the path.", "FQ142") from None
     except (OSError, ValueError) as error:
