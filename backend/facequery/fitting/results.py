@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facequery.errors import DAMAGED, UserError
-from facequery.files import check_shapes, load_arrays, save_arrays, save_text
+from facequery.files import check_shapes, load_arrays, load_json, save_arrays, save_text
 from facequery.geometry.cameras import Camera
 
 _FACE = {
@@ -161,10 +161,13 @@ class FitQuality:
 
     @staticmethod
     def from_dict(document: dict[str, Any]) -> "FitQuality":
-        """The inverse of `to_dict`."""
-        known = {k: v for k, v in document.items() if k in FitQuality.__dataclass_fields__}
-        for key in ("reprojection", "rotation_sigma", "depth_sigma", "jaw_sigma", "focal"):
-            known[key] = [float("nan") if v is None else v for v in known[key]]
+        """The inverse of `to_dict`. Raises ValueError, TypeError or KeyError on anything else."""
+        known = {k: v for k, v in dict(document).items() if k in FitQuality.__dataclass_fields__}
+        numbers = ("reprojection", "rotation_sigma", "depth_sigma", "jaw_sigma")
+        for key in (*numbers, "focal"):
+            known[key] = [float("nan") if v is None else float(v) for v in known[key]]
+        if any(len(known[key]) != len(known["frames"]) for key in (*numbers, "landmarks", "status")):
+            raise ValueError("it does not have one value a frame")
         return FitQuality(**known)
 
 
@@ -207,8 +210,8 @@ class ShotFit:
                 path = folder / ("camera.json" if not cameras else f"camera_{len(cameras) + 1}.json")
                 if cameras and not path.exists():
                     break
-                cameras.append(Camera.from_dict(json.loads(path.read_text(encoding="utf-8"))))
-            quality = FitQuality.from_dict(json.loads((folder / "fit.json").read_text(encoding="utf-8")))
+                cameras.append(Camera.from_dict(load_json(path)))
+            quality = FitQuality.from_dict(load_json(folder / "fit.json"))
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise UserError(f"The fit in {folder} cannot be read.", "Fit the shot again.", "FQ401") from error
         return ShotFit(
