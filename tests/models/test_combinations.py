@@ -7,6 +7,7 @@ import torch
 from facequery.models import landmarks
 from facequery.models.encoders import ENCODERS, make_encoder
 from facequery.models.landmarks import LandmarkConfig, LandmarkNet, images_to_input
+from facequery.models.spatial_transformer import Localiser
 from facequery.models.weights import load_landmark_net, save_weights
 
 SIZE, REGION, BATCH, QUERIES = 64, 80, 2, 9
@@ -15,21 +16,23 @@ PARTS = list(
         ("flatten", "pool"), ("mlp", "transformer"), ("2d", "3d"), (False, True), (3, 2), ("", "refine", "second look")
     )
 )
-_ENCODERS: dict[str, torch.nn.Module] = {}
+_MADE: dict[str, torch.nn.Module] = {}
 
 
 @pytest.fixture
 def one_encoder_each(monkeypatch):
-    """Encoders are made once: their initial weights take longer to draw than all else here takes to run."""
+    """Encoders and the localiser are made once: their initial weights take longer to draw than all else here takes to
+    run."""
 
-    def cached(name):
-        if name not in _ENCODERS:
+    def once(name, make):
+        if name not in _MADE:
             torch.manual_seed(0)
-            _ENCODERS[name] = make_encoder(name)
-        _ENCODERS[name].zero_grad()
-        return _ENCODERS[name]
+            _MADE[name] = make()
+        _MADE[name].zero_grad()
+        return _MADE[name]
 
-    monkeypatch.setattr(landmarks, "make_encoder", cached)
+    monkeypatch.setattr(landmarks, "make_encoder", lambda name: once(name, lambda: make_encoder(name)))
+    monkeypatch.setattr(landmarks, "Localiser", lambda: once("", lambda: Localiser(side=32, width=16)))
 
 
 def network(encoder, head, predictor, space, spatial, dims, refine="") -> LandmarkNet:
