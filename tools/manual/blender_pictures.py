@@ -62,7 +62,8 @@ def take(blender: str, folder: Path, only: list[str]) -> Iterator[tuple[str, NDA
     command = [blender, "--factory-startup", "-noaudio", "--window-geometry", "0", "0", *map(str, SIZE)]
     command += ["--python-exit-code", "1", "--python", str(STATES), "--", str(folder), str(package)]
     command += [",".join(only)]
-    environment = {**os.environ, "BLENDER_USER_RESOURCES": str(folder / "user"), "XDG_CONFIG_HOME": str(folder)}
+    own = {"BLENDER_USER_RESOURCES": folder / "user", "XDG_CONFIG_HOME": folder, "TMPDIR": folder}
+    environment = {**os.environ, **{name: str(path) for name, path in own.items()}}
     write_backend(folder / "FaceQuery" / "facequery", registry_path(environment))
     with virtual_screen() as display:
         environment["DISPLAY"] = display

@@ -22,7 +22,6 @@ FOLDER, PACKAGE, NAMES = sys.argv[sys.argv.index("--") + 1 :][:3]
 MODULE = "bl_ext.user_default.facequery"
 FRAME = 20  # of the scene
 TRACKED = Path(FOLDER) / "shot.blend"
-FACE = (0.535, 0.44)  # its middle in that frame, as parts of the plate's width and height
 REDRAW = 0.3  # seconds between two steps
 
 State = Callable[[], Iterator[None]]
@@ -38,6 +37,8 @@ def play(states: dict[str, State]) -> None:
             yield from state()
             for _ in range(4):
                 yield
+            bpy.context.window.cursor_warp(4, 4)  # no button is under it, whose tip would be shown
+            yield
             ready = Path(FOLDER) / f"{name}.ready"
             ready.touch()
             while ready.exists():
@@ -272,7 +273,7 @@ def through_the_camera(area: bpy.types.Area, closer: float = 1.0) -> None:
         bpy.ops.view3d.view_center_camera()
     root = 2**0.5  # Blender's zoom of a camera is 50 (2 sqrt(scale) - sqrt(2))
     space.region_3d.view_camera_zoom = 50 * ((root + space.region_3d.view_camera_zoom / 50) * closer**0.5 - root)
-    space.region_3d.view_camera_offset = (FACE[0] - 0.5, 0.5 - FACE[1]) if closer > 1 else (0, 0)
+    space.region_3d.view_camera_offset = (0.014, 0.013) if closer > 1 else (0, 0)  # the middle of the face
     for head in (obj for obj in bpy.context.scene.objects if obj.name.endswith("v001 Head")):
         head.facequery.xray = True
 
