@@ -37,8 +37,6 @@ def play(states: dict[str, State]) -> None:
             yield from state()
             for _ in range(4):
                 yield
-            bpy.context.window.cursor_warp(4, 4)  # no button is under it, whose tip would be shown
-            yield
             ready = Path(FOLDER) / f"{name}.ready"
             ready.touch()
             while ready.exists():
@@ -113,7 +111,7 @@ def show_tab(area: bpy.types.Area) -> Iterator[None]:
         yield
         if sidebar.active_panel_category == "FaceQuery":
             return
-        with suppress(TypeError):  # there is no such tab yet
+        with suppress(AttributeError, TypeError):  # there is no such tab yet
             sidebar.active_panel_category = "FaceQuery"
         area.tag_redraw()
     raise RuntimeError("the tab FaceQuery was not drawn")
@@ -316,4 +314,5 @@ def chosen() -> dict[str, State]:
 
 if __name__ == "__main__":
     bpy.context.preferences.view.show_splash = False
+    bpy.context.preferences.view.show_tooltips = False
     play(chosen())

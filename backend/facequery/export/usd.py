@@ -38,7 +38,9 @@ def write(source: Source, path: Path) -> list[Path]:
     try:
         from pxr import Usd, UsdGeom
     except ImportError:
-        raise UserError("USD needs the library usd-core.", "Install FaceQuery with the extra: usd.", "FQ510") from None
+        raise UserError(
+            "USD needs the library usd-core.", "Run in FaceQuery's folder: python install.py --extras usd", "FQ510"
+        ) from None
     face, stage = source.need_face(), stage_of(source)
     with whole_file(path) as temporary:
         usd = Usd.Stage.CreateNew(str(temporary))

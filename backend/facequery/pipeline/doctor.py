@@ -33,8 +33,8 @@ _FILES = ("head/head.npz", "head/bones.npz", "weights/landmarks.safetensors", "w
 _VIDEO = ("h264", "hevc", "prores", "dnxhd", "mjpeg", "mpeg4", "vp9", "av1")
 _PICTURES = ("openexr", "dpx", "tiff", "png", "jpeg", "cineon")
 _OPTIONAL = {
-    "usd-core": ("pxr", "USD exports need it: install the extra usd."),
-    "distributed": ("distributed", "`facequery farm` needs it: install the extra farm."),
+    "usd-core": ("pxr", "USD exports need it: install.py --extras usd"),
+    "distributed": ("distributed", "`facequery farm` needs it: install.py --extras farm"),
 }
 _FREE = 2e9  # bytes
 

@@ -44,7 +44,9 @@ def run_farm(
     try:
         from distributed import Client, LocalCluster, as_completed
     except ImportError:
-        raise UserError("A farm needs Dask distributed.", "Install FaceQuery with the extra: farm.", "FQ540") from None
+        raise UserError(
+            "A farm needs Dask distributed.", "Run in FaceQuery's folder: python install.py --extras farm", "FQ540"
+        ) from None
     own = None
     if cluster is None and scheduler is None:
         own = LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=":0")
