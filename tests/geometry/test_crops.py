@@ -5,7 +5,6 @@ import pytest
 from facequery.geometry.crops import (
     apply_affine,
     compose,
-    crop_camera,
     crop_from_box,
     crop_from_points,
     crop_from_similarity,
@@ -114,11 +113,3 @@ def test_border_is_repeated_or_black_and_crops_outside_the_picture_are_allowed()
     assert (black[:19] == 0).all() and (black[21:, 21:] == 255).all()
     assert (sample_crop(white, crop_from_similarity([500, 500], 20), 8) == 255).all()
     assert (sample_crop(white, crop_from_similarity([500, 500], 20), 8, border="black") == 0).all()
-
-
-def test_the_crop_camera_sees_what_the_camera_sees(rng):
-    crop = crop_from_similarity([300, 200], 120, 0.4)
-    points = rng.uniform([-1, -1, 4], [1, 1, 6], (30, 3))
-    pixels = points[:, :2] / points[:, 2:] * [900, 800] + [320, 240]
-    seen = points @ crop_camera(900, 800, 320, 240, crop).T
-    np.testing.assert_allclose(apply_affine(crop, seen[:, :2] / seen[:, 2:]), pixels)

@@ -26,16 +26,6 @@ def test_both_directions_undo_each_other(name, rng):
     np.testing.assert_allclose(lens.distort(lens.undistort(points, 0.6), 0.6), points, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", LENSES)
-def test_jacobian_is_that_of_finite_differences(name, rng):
-    lens, points, step = LENSES[name], _points(rng), 1e-6
-    numeric = np.stack(
-        [(lens.distort(points + e, 0.6) - lens.distort(points - e, 0.6)) / (2 * step) for e in np.eye(2) * step],
-        axis=-1,
-    )
-    np.testing.assert_allclose(lens.distort_jacobian(points, 0.6), numeric, atol=1e-6)
-
-
 def test_formulas_are_blenders():
     x, y = 0.3, -0.2
     r2 = x * x + y * y

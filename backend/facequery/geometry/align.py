@@ -40,8 +40,3 @@ def apply_similarity(scale: ArrayLike, rotation: ArrayLike, translation: ArrayLi
     """s R p + t for `points` (..., N, D) and the results of `similarity_transform`. Returns (..., N, D)."""
     s, r, t = (np.asarray(v, dtype=np.float64) for v in (scale, rotation, translation))
     return s[..., None, None] * (np.asarray(points, dtype=np.float64) @ np.swapaxes(r, -1, -2)) + t[..., None, :]
-
-
-def apply_rigid(rotation: ArrayLike, translation: ArrayLike, points: ArrayLike) -> NDArray:
-    """R p + t for `points` (..., N, D), `rotation` (..., D, D), `translation` (..., D). Returns (..., N, D)."""
-    return apply_similarity(1.0, rotation, translation, points)

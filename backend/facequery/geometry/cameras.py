@@ -188,11 +188,6 @@ class Camera:
         """Ideal pinhole pixels (F, N, 2) to plate pixels: the inverse of `undistort`."""
         return self._pixels(self.lens.distort(self._normalised(xy), self.half_picture))
 
-    def rays(self, xy: ArrayLike) -> NDArray[np.float64]:
-        """Camera-space directions (F, N, 3) with z = 1 that plate pixels (F, N, 2) look along: times depth, points."""
-        flat = self.lens.undistort(self._normalised(xy), self.half_picture)
-        return np.concatenate([flat, np.ones((*flat.shape[:-1], 1))], axis=-1)
-
     def _normalised(self, xy: ArrayLike) -> NDArray[np.float64]:
         p = np.asarray(xy, dtype=np.float64)
         return np.stack(

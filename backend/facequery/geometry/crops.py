@@ -95,22 +95,6 @@ def compose(outer: ArrayLike, inner: ArrayLike) -> NDArray[np.float64]:
     return np.concatenate([linear, a[..., :2] @ b[..., 2:] + a[..., 2:]], axis=-1)
 
 
-def crop_camera(fx: ArrayLike, fy: ArrayLike, cx: ArrayLike, cy: ArrayLike, matrix: ArrayLike) -> NDArray[np.float64]:
-    """Intrinsics of the camera seen through a crop: K (..., 3, 3), camera space to homogeneous crop coordinates.
-
-    `fx`, `fy`, `cx`, `cy` (...) in image pixels, `matrix` the crop_to_image (..., 2, 3). A rolled crop gives a K with
-    off-diagonal terms in its upper left; the principal point is off-centre and often outside [-1, 1].
-    """
-    inverse = invert_affine(matrix)
-    a, b, c, d = np.broadcast_arrays(*(np.asarray(v, dtype=np.float64) for v in (fx, fy, cx, cy)))
-    shape = np.broadcast_shapes(a.shape, inverse.shape[:-2])
-    pixels = np.zeros((*shape, 3, 3))
-    pixels[..., 0, 0], pixels[..., 1, 1], pixels[..., 0, 2], pixels[..., 1, 2], pixels[..., 2, 2] = a, b, c, d, 1.0
-    homogeneous = np.zeros((*shape, 3, 3))
-    homogeneous[..., :2, :], homogeneous[..., 2, 2] = inverse, 1.0
-    return homogeneous @ pixels
-
-
 def _warp_matrix(crop_to_image: NDArray, width: int, height: int) -> NDArray[np.float64]:
     """The 2x3 matrix from integer-centred crop pixels to integer-centred image pixels, as OpenCV wants it."""
     to_crop = np.array([[2.0 / width, 0.0, 1.0 / width - 1.0], [0.0, 2.0 / height, 1.0 / height - 1.0]])

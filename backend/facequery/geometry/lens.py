@@ -111,15 +111,6 @@ class Lens:
             return self._forward(points, half_picture)[0]
         return self._solve(points, half_picture)
 
-    def distort_jacobian(self, xy: ArrayLike, half_picture: ArrayLike = 1.0) -> NDArray[np.float64]:
-        """Derivatives (..., 2, 2) of `distort` at the undistorted points `xy` (..., 2): row xd, yd; column x, y."""
-        points = np.asarray(xy, dtype=np.float64)
-        if self.is_none:
-            return np.eye(2) + np.zeros((*points.shape, 2))
-        if self.model == "nuke":  # the formula goes the other way
-            return np.linalg.inv(self._forward(self._solve(points, half_picture), half_picture)[1])
-        return self._forward(points, half_picture)[1]
-
     def _forward(self, points: NDArray, half_picture: ArrayLike) -> tuple[NDArray, NDArray]:
         """The model's explicit direction: mapped points (..., 2) and Jacobian (..., 2, 2)."""
         if self.model == "st":

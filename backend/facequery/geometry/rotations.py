@@ -1,4 +1,4 @@
-"""Rotations: matrices, axis-angle vectors, Euler angles, quaternions, six numbers; means and interpolation.
+"""Rotations: matrices, axis-angle vectors, Euler angles, quaternions; the nearest rotation, means, angles.
 
 All functions take leading dimensions (...,), work in float64 and return new arrays. Matrices act on column vectors.
 """
@@ -64,14 +64,6 @@ def matrix_to_quaternion(matrices: ArrayLike) -> NDArray[np.float64]:
     return np.where(q[..., :1] < 0, -q, q)
 
 
-def quaternion_to_matrix(quaternions: ArrayLike) -> NDArray[np.float64]:
-    """Quaternions (..., 4) as (w, x, y, z), of any length but 0, to rotation matrices (..., 3, 3)."""
-    q = np.asarray(quaternions, dtype=np.float64)
-    q = q / np.linalg.norm(q, axis=-1, keepdims=True)
-    cross = skew(q[..., 1:])
-    return np.eye(3) + 2 * q[..., :1, None] * cross + 2 * cross @ cross
-
-
 def euler_to_matrix(yaw: ArrayLike, pitch: ArrayLike, roll: ArrayLike) -> NDArray[np.float64]:
     """R = Ry(yaw) Rx(pitch) Rz(roll), radians (...), right-handed about the canonical axes. Returns (..., 3, 3).
 
@@ -101,25 +93,6 @@ def matrix_to_euler(matrices: ArrayLike) -> tuple[NDArray[np.float64], NDArray[n
     return yaw, pitch, roll
 
 
-def rotation_6d_to_matrix(six: ArrayLike) -> NDArray[np.float64]:
-    """Six numbers (..., 6), the first two columns, to rotation matrices (..., 3, 3) by Gram-Schmidt.
-
-    Continuous, so that networks can learn it: Zhou et al., "On the Continuity of Rotation Representations in Neural
-    Networks", section 4.2.
-    """
-    v = np.asarray(six, dtype=np.float64)
-    x = v[..., :3] / np.linalg.norm(v[..., :3], axis=-1, keepdims=True)
-    y = v[..., 3:] - np.sum(x * v[..., 3:], axis=-1, keepdims=True) * x
-    y = y / np.linalg.norm(y, axis=-1, keepdims=True)
-    return np.stack([x, y, np.cross(x, y)], axis=-1)
-
-
-def matrix_to_rotation_6d(matrices: ArrayLike) -> NDArray[np.float64]:
-    """The first two columns (..., 6) of rotation matrices (..., 3, 3)."""
-    m = np.asarray(matrices, dtype=np.float64)
-    return np.concatenate([m[..., :, 0], m[..., :, 1]], axis=-1)
-
-
 def project_to_so3(matrices: ArrayLike) -> NDArray[np.float64]:
     """The rotation closest (Frobenius) to each matrix (..., D, D), D = 2 or 3, reflections excluded."""
     u, _, vt = np.linalg.svd(np.asarray(matrices, dtype=np.float64))
@@ -131,13 +104,6 @@ def project_to_so3(matrices: ArrayLike) -> NDArray[np.float64]:
 def rotation_mean(matrices: ArrayLike, weights: ArrayLike | None = None) -> NDArray[np.float64]:
     """Weighted chordal mean (3, 3) of rotations (N, 3, 3) with weights (N,)."""
     return project_to_so3(np.average(np.asarray(matrices, dtype=np.float64), axis=0, weights=weights))
-
-
-def slerp(start: ArrayLike, stop: ArrayLike, amount: ArrayLike) -> NDArray[np.float64]:
-    """The rotation `amount` (...) of the shortest way from `start` to `stop` (..., 3, 3); 0 gives start, 1 stop."""
-    a, b = np.asarray(start, dtype=np.float64), np.asarray(stop, dtype=np.float64)
-    turn = matrix_to_axis_angle(np.swapaxes(a, -1, -2) @ b)
-    return a @ axis_angle_to_matrix(turn * np.asarray(amount, dtype=np.float64)[..., None])
 
 
 def angle_between(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """An actor: what shots teach about a person, kept in one file and used over all shots of that person."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,17 +59,6 @@ class Actor:
         turned = self.offsets @ np.swapaxes(turn, -1, -2)
         weight = model.jaw_weight[:, None]
         return np.asarray(points + (1 - weight) * self.offsets + weight * turned, np.float32)
-
-    def with_scan(self, model: HeadModel, scan: NDArray) -> "Actor":
-        """The actor with own vertices `scan` (V, 3) of the neutral head, canonical metres, in the model's topology."""
-        own = np.asarray(scan, np.float32)
-        if own.shape != model.rest.shape:
-            raise UserError(
-                f"The scan has {len(own)} vertices, the head {len(model.rest)}.",
-                "Wrap the scan to the head first.",
-                "FQ130",
-            )
-        return replace(self, offsets=own - model.vertices(self.identity, tissue=self.tissue))
 
     def save(self, path: Path | str) -> None:
         """Write the actor as .npz (plain arrays, no pickles), through a temporary file."""
