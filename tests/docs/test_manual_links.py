@@ -49,6 +49,12 @@ def test_the_contents_name_every_page():
     assert named == there | {path.removeprefix("docs/") for path in GENERATED}
 
 
+def test_every_table_of_measurements_is_told_of():
+    page = (ROOT / "docs" / "understanding" / "measured.md").read_text(encoding="utf-8")
+    for table in (ROOT / "benchmarks" / "results").glob("*.md"):
+        assert f"results/{table.name})" in page, table.name
+
+
 def test_pictures_are_small():
     pictures = [path for path in (ROOT / "docs").rglob("*") if path.suffix in (".jpg", ".png", ".webp", ".svg")]
     assert pictures
