@@ -18,10 +18,10 @@ from facequery.apps.mattes import face_mattes
 from facequery.apps.prints import decal_print
 from facequery.apps.regions import standard_regions
 from facequery.apps.surface_pass import strips
-from facequery.apps.visibility import not_covered, self_visibility
+from facequery.apps.visibility import self_visibility
 from facequery.detection.visibility import visible_from_sigma
 from facequery.head.binding import Binding
-from facequery.pipeline.face_shot import FaceShot, load_face_shot
+from facequery.pipeline.face_shot import Cutter, FaceShot, load_face_shot
 from facequery.pipeline.job import JobRequest
 from facequery.pipeline.refine import shot_refinement
 from numpy.typing import NDArray
@@ -37,10 +37,9 @@ class Scores:
     """Everything measured, to be pooled over clips."""
 
     seen: dict[str, list[tuple[NDArray, NDArray]]] = field(default_factory=dict)
-    iou: dict[str, list[tuple[float, float, float]]] = field(
+    iou: dict[str, list[tuple[float, float, float, float]]] = field(
         default_factory=dict
-    )  # region: IoU without and with edges,
-    # share of the face
+    )  # region: IoU by landmarks and as written, share of the face, pixels off
     decal: dict[str, list[NDArray]] = field(default_factory=dict)
     absolute: dict[str, list[NDArray]] = field(default_factory=dict)
     eyes: list[float] = field(default_factory=list)
@@ -58,6 +57,12 @@ def area_under_roc(score: NDArray, truth: NDArray) -> float:
 def overlap(one: NDArray, two: NDArray) -> float:
     """Intersection over union of two mattes, soft as they are."""
     return float(np.minimum(one, two).sum()) / max(float(np.maximum(one, two).sum()), 1e-6)
+
+
+def border(matte: NDArray) -> float:
+    """The length of a matte's border, in pixels."""
+    outlines, _ = cv2.findContours((matte > 0.5).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    return max(float(sum(cv2.arcLength(line, True) for line in outlines)), 1.0)
 
 
 def opened(clip: FaceClip) -> FaceShot:
@@ -78,7 +83,7 @@ def measure(clip: FaceClip, kind: str, scores: Scores, step: int, sheet: list[ND
     points = np.flatnonzero(skin)[::7]
     binding = Binding(head.positions[points], points[:, None].astype(np.int32), np.ones((len(points), 1), np.float32))
     regions = standard_regions(model, head.count)
-    zones = HeadZones.of(model, head.triangles, head.count)
+    zones, cutter = HeadZones.of(model, head.triangles, head.count), Cutter.of(seen)
     reference = 0
     anchored = shot_refinement(seen, reference)
     averaged = shot_refinement(seen) if kind == "plain" else anchored
@@ -101,13 +106,14 @@ def measure(clip: FaceClip, kind: str, scores: Scores, step: int, sheet: list[ND
     for f in list(faces)[1 :: max(len(faces) // 3, 1)]:
         face, uncovered = faces[f], clip.seen(f)
         true = true_face(clip, face, f)
-        exact = face_mattes(true, model, regions, SIDE, SIDE) * uncovered
-        made = face_mattes(face, model, regions, SIDE, SIDE, not_covered(face))
+        exact = face_mattes(true, model, regions, SIDE, SIDE) * uncovered * (1 - clip.painted(f))
+        made = face_mattes(face, model, regions, SIDE, SIDE)
         whole = sum(float(e.sum()) for e, r in zip(exact, regions, strict=True) if r.name in ("skin", "brows", "lips"))
-        edged = follow_edges(made, regions, clip.plate(f), face, zones)
+        free = cutter.pixels(clip.plate(f), face)
+        edged = follow_edges(made, regions, clip.plate(f), face, zones) * free
         for region, a, b, c in zip(regions, made, edged, exact, strict=True):
             if c.sum() > 0.002 * whole:
-                row = overlap(a, c), overlap(b, c), float(c.sum()) / whole
+                row = overlap(a, c), overlap(b, c), float(c.sum()) / whole, float(np.abs(b - c).sum()) / border(c)
                 scores.iou.setdefault(f"{kind}, {region.name}", []).append(row)
         sheet.append(_overlay(clip.plate(f), edged))
         sheet.append(_overlay(clip.plate(f), exact))
@@ -201,14 +207,16 @@ def report(scores: Scores, clips: list[str], step: int) -> str:
         "",
         "## Mattes: intersection over union with the exact matte",
         "",
-        "The exact matte takes hair that is painted on the skin, as many renders have it at the hairline, for skin.",
+        "By landmarks alone, and as `facequery segment` writes them: things in front cut out, borders at the picture's "
+        "edges. The last column says by how many pixels the written matte's border is off on average (its error's area "
+        "over the exact border's length).",
         "",
-        "| clip, region | by landmarks | at the picture's edges | share of the face |",
-        "|---|---|---|---|",
+        "| clip, region | by landmarks | as written | share of the face | border, px |",
+        "|---|---|---|---|---|",
     ]
     for name, values in scores.iou.items():
-        plain, edged, share = np.array(values).mean(0)
-        lines.append(f"| {name} | {plain:.3f} | {edged:.3f} | {100 * share:.1f} % |")
+        plain, edged, share, off = np.array(values).mean(0)
+        lines.append(f"| {name} | {plain:.3f} | {edged:.3f} | {100 * share:.1f} % | {off:.1f} |")
     lines += [
         "", "## Decals: how far texels land from the skin on which they were put in the first frame (pixels)", "",
         "| clip, landmarks | mean | median | 90 % |", "|---|---|---|---|",

@@ -5,6 +5,7 @@ travels and speaks. Written once under `.cache/face_clips` as a picture sequence
 data.
 """
 
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,14 +35,16 @@ FRAMES = 32
 KINDS = ("plain", "hand", "helmet", "helmet_dots")
 DRAWN = ("skin", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "gums_tongue")
 _HIDDEN = 0.004  # metres that a thing must be in front of the head's surface to hide it
-_FORMAT = 1  # raised when what is rendered changes
+_FORMAT = 2  # raised when what is rendered changes
+PAINTED = 4  # of so many frames one says where hair is painted on the skin
 
 
 @dataclass(frozen=True, eq=False)
 class FaceClip:
     """A rendered shot: `pattern` of its pictures; of the V drawn vertices of the head `xy` (F, V, 2) pixels, `depth`
     (F, V) metres and `visible` (F, V); `eyes` (F,) pixels between the outer corners of the eyes; `folder`, in which
-    `seen_0001.png` says where the head's own surface is in front; `dots` (D,) vertices that carry a painted dot."""
+    `seen_0001.png` says where the head's own surface is in front, `painted_0001.png` where hair is painted on it;
+    `dots` (D,) vertices that carry a painted dot."""
 
     folder: Path
     xy: NDArray[np.float32]
@@ -62,6 +65,10 @@ class FaceClip:
     def seen(self, frame: int) -> NDArray[np.bool_]:
         """(H, W) where nothing is in front of the head."""
         return cv2.imread(str(self.folder / f"seen_{frame + 1:04d}.png"), cv2.IMREAD_GRAYSCALE) > 127
+
+    def painted(self, frame: int) -> NDArray[np.float32]:
+        """(H, W) in [0, 1] how far hair that is painted on the skin hides it; known of every PAINTED-th frame."""
+        return cv2.imread(str(self.folder / f"painted_{frame + 1:04d}.png"), cv2.IMREAD_GRAYSCALE) / np.float32(255)
 
 
 def drawn_count(model: HeadModel) -> int:
@@ -110,7 +117,8 @@ class _Maker:
         self.surface = surface_points(self.binding, model)
 
     def make(self, kind: str, seed: int, frames: int, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)  # with what was made of other pictures
+        folder.mkdir(parents=True)
         helmet = kind.startswith("helmet")
         rng = np.random.default_rng([seed, 2 if helmet else 1])
         scene = self.sampler.draw_scene(rng)
@@ -123,7 +131,8 @@ class _Maker:
         background = draw_background(rng, self.sampler.library, scene.light.environment, SIDE, SIDE)
         gain, grade, found = None, int(rng.integers(2**31)), []
         for f in range(frames):
-            render = self._render(replace(scene, expression=expression[f], view=views[f]), passing, f, overlay)
+            shown = replace(scene, expression=expression[f], view=views[f])
+            render = self._render(shown, passing, f, overlay)
             if gain is None:
                 gain = exposure(rng, render.colour, render.coverage, float(scene.albedo.mean()), render.illuminant)
             picture = composed(render.colour, render.coverage, gain, background)
@@ -135,6 +144,8 @@ class _Maker:
             seen = (own < np.inf) & (render.depth > own - _HIDDEN)
             cv2.imwrite(str(folder / f"seen_{f + 1:04d}.png"), seen.astype(np.uint8) * 255)
             found.append((xy, label.depth, label.visible))
+            if f % PAINTED == 0:
+                cv2.imwrite(str(folder / f"painted_{f + 1:04d}.png"), self._painted(shown, passing, f))
         xy, depth, visible = (np.stack(part) for part in zip(*found, strict=True))
         corner = self.model.normalisation_vertices  # of the right eye, then of the left
         outer = [max(pair, key=lambda v: abs(float(self.model.rest[v, 0]))) for pair in (corner[:2], corner[2:4])]
@@ -143,6 +154,11 @@ class _Maker:
             folder / f"truth_{_FORMAT}.npz", xy=xy.astype(np.float32), depth=depth, visible=visible,
             eyes=eyes.astype(np.float32), dots=dots,
         )  # fmt: skip
+
+    def _painted(self, scene: Scene, passing: "_PassingHand | None", frame: int) -> NDArray[np.uint8]:
+        """(H, W) how much of the skin's light hair painted on it takes, were it black, 0 to 255."""
+        black, none = (self._render(scene, passing, frame, None, hair).colour.sum(-1) for hair in ("black", "none"))
+        return np.round(255 * np.clip((none - black) / np.maximum(none, 1e-4), 0, 1)).astype(np.uint8)
 
     def _views(self, rng: np.random.Generator, scene: Scene, expression: NDArray, helmet: bool) -> list[View]:
         """A view per frame of one camera at rest."""
@@ -182,7 +198,10 @@ class _Maker:
             cv2.circle(overlay, (int(x), int(y)), 4, (15, 15, 15, 240), -1, cv2.LINE_AA)
         return dots, overlay
 
-    def _render(self, scene: Scene, passing: "_PassingHand | None", frame: int, overlay: NDArray | None) -> Render:
+    def _render(
+        self, scene: Scene, passing: "_PassingHand | None", frame: int, overlay: NDArray | None, hair: str = "own"
+    ) -> Render:
+        """A frame; `hair` painted on the skin: "own", or "black", or "none", the last two shaven."""
         sampler = self.sampler
         vertices = sampler.shapes([scene])[0]
         normals = sampler.renderer.normals(vertices)
@@ -192,7 +211,11 @@ class _Maker:
         if passing is not None:
             face = vertices[: drawn_count(self.model)] @ scene.view.rotation.T + scene.view.translation
             extras.append(passing.at(frame, face, scene))
-        dressed = replace(scene, skin_parameters=outfit.skin_parameters)
+        skin = outfit.skin_parameters.copy()
+        if hair != "own":
+            skin[shading.STUBBLE], skin[shading.HAIR_COLOUR : shading.HAIR_COLOUR + 3] = 0, 0
+            skin[shading.SCALP] = float(hair == "black") * skin[shading.SCALP]
+        dressed = replace(scene, skin_parameters=skin)
         paint = sampler.painter.paint(own, scene.albedo, sampler.settings)
         if overlay is not None:
             paint = overlay

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, map_coordinates
 
+from facequery.apps.colours import along_edges, colour_odds, distance_in, lab_of, resized, small_window, told_apart
 from facequery.apps.dense import DenseFace
 from facequery.apps.regions import Region
 from facequery.apps.surface_pass import strips
@@ -22,10 +22,7 @@ from facequery.head.model import HeadModel
 _OFF, _FACE, _FOREHEAD, _NECK, _EARS, _SCALP, _FEATURES = -1, 1, 2, 3, 4, 5, 6
 _FINEST = 110.0  # pixels a crop unit at which the head is looked at
 _FINEST_LIPS = 160.0
-_BINS = 24  # of the histograms, a channel
-_MOST = 4.0  # log odds that colours may give
-_FIRM = 2.0  # how much steeper mattes are than odds
-_RARE = 0.04  # of a sample: what every colour has, so that few samples say little
+_MOST = 4.0  # log odds: surely lip
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +85,7 @@ def _skin(
     """The window of the plate round the head; in it how much of each pixel is the head's bare skin, and for pixels
     just outside the landmarks' outline the flat index of the nearest one inside, else -1."""
     finest = min(1.0, _FINEST / face.scale)
-    window, small = _window(picture, face.xy, 0.35 * face.scale, finest)
+    window, small = small_window(picture, face.xy, 0.35 * face.scale, finest)
     unit = face.scale * finest
     corner = np.array([window[1].start, window[0].start])
     placed = replace(face, xy=((face.xy - corner) * finest).astype(np.float32))
@@ -98,23 +95,23 @@ def _skin(
         shown = zones.zone[zones.triangles[np.maximum(strip.triangle, 0), 0]]
         zone[strip.window] = np.where(strip.triangle >= 0, shown, _OFF)
     on = zone != _OFF
-    inner, outer = _distance(on), _distance(~on)
+    inner, outer = distance_in(on), distance_in(~on)
     blur = max(float(np.median(face.sigma)) * finest, 0.02 * unit)  # how far off the outline may be
 
-    lab = _lab(small)
-    sure = (_distance(zone == _FACE) > 0.06 * unit) + 0.3 * (_distance(zone == _NECK) > 0.12 * unit)
+    lab = lab_of(small)
+    sure = (distance_in(zone == _FACE) > 0.06 * unit) + 0.3 * (distance_in(zone == _NECK) > 0.12 * unit)
     sure, away = sure.astype(np.float32), ((outer > 0.08 * unit) & (outer < 0.45 * unit)).astype(np.float32)
-    scalp = _distance(zone == _SCALP) > 0.06 * unit
-    told = _colour_odds(lab, sure, away)
+    scalp = distance_in(zone == _SCALP) > 0.06 * unit
+    told = colour_odds(lab, sure, away)
     if scalp.any():
-        hair = _colour_odds(lab, sure, away + scalp)
-        trust = _trust(hair, sure > 0, scalp)  # hair may have the skin's colour, or be none
+        hair = colour_odds(lab, sure, away + scalp)
+        trust = told_apart(hair, sure > 0, scalp)  # hair may have the skin's colour, or be none
         told = np.where(zone == _FOREHEAD, hair * trust, told).astype(np.float32)
     odds = np.where(on, 0.3 + np.minimum(inner / blur, 2.5), 0.3 - outer / blur)
     odds = np.where(zone == _FOREHEAD, np.minimum(odds, 1.0), odds)  # where hair hangs
     odds = np.where(zone == _NECK, np.minimum(odds, 1.3), odds)  # where clothes begin
     odds = np.where(zone == _FEATURES, 6.0, odds)
-    skin = _along_edges(odds + told, lab, max(round(0.03 * unit), 1))
+    skin = along_edges(odds + told, lab, max(round(0.03 * unit), 1))
     skin[outer > 4 * blur] = 0
     # What is cut hangs together with the outside; holes amid the face are nostrils, moles and shadows. What is left of
     # the forehead hangs together with the face; islands are locks that shine.
@@ -128,7 +125,7 @@ def _skin(
     lines = np.round(placed.xy[zones.open_end]).astype(np.int32)
     cv2.polylines(end, [line for line in lines], False, (1,), max(round(4 * blur), 1))
     h, w = window[0].stop - window[0].start, window[1].stop - window[1].start
-    large = _resized(skin, (w, h))
+    large = resized(skin, (w, h))
     return window, large, _nearest(on, end > 0, (h, w), 4 * blur / finest)
 
 
@@ -159,109 +156,33 @@ def _lips(
         return made, inside
     finest = min(1.0, _FINEST_LIPS / face.scale)
     unit = face.scale * finest
-    window, small = _window(picture, np.stack([columns, rows], 1), 0.15 * face.scale, finest)
+    window, small = small_window(picture, np.stack([columns, rows], 1), 0.15 * face.scale, finest)
     height, width = small.shape[:2]
-    lab = _lab(small)
+    lab = lab_of(small)
     own = cv2.resize(made[window], (width, height), interpolation=cv2.INTER_AREA)
     between = cv2.resize(inside[window], (width, height), interpolation=cv2.INTER_AREA)
     blur = max(float(np.median(face.sigma)) * finest, 0.012 * unit)
     whole = own + between > 0.5
-    inner, outer = _distance(whole), _distance(~whole)
-    sure = (_distance(own > 0.5) > 0.02 * unit).astype(np.float32)
+    inner, outer = distance_in(whole), distance_in(~whole)
+    sure = (distance_in(own > 0.5) > 0.02 * unit).astype(np.float32)
     around = ((outer > 0.03 * unit) & (outer < 0.12 * unit)).astype(np.float32)
     if sure.sum() < 30 or around.sum() < 30:
         return made, inside
-    open_, closed = _distance(between > 0.5), _distance(between <= 0.5)
+    open_, closed = distance_in(between > 0.5), distance_in(between <= 0.5)
     amid = open_ > 0.3 * open_.max() if open_.any() else np.zeros_like(whole)
-    lip_or_skin = _colour_odds(lab, sure + amid, around)
+    lip_or_skin = colour_odds(lab, sure + amid, around)
     outline = np.clip((inner - outer) / blur, -5, 3) + np.where(inner > 3 * blur, _MOST, lip_or_skin)
-    shape = _along_edges(outline, lab, max(round(0.015 * unit), 1))
+    shape = along_edges(outline, lab, max(round(0.015 * unit), 1))
     shape[outer > 5 * blur] = 0
     gap = np.zeros_like(shape)
     if amid.sum() > 10:  # an open mouth: teeth or the dark between them, of which the landmarks see too little
-        teeth_or_lip = _colour_odds(lab, amid.astype(np.float32), sure * (1 - amid), 5.0 if amid.sum() > 200 else 1.0)
+        teeth_or_lip = colour_odds(lab, amid.astype(np.float32), sure * (1 - amid), 5.0 if amid.sum() > 200 else 1.0)
         hole = np.clip((open_ - closed) / (2.5 * blur), -5, 3) + teeth_or_lip
-        gap = _along_edges(hole, lab, max(round(0.015 * unit), 1))
+        gap = along_edges(hole, lab, max(round(0.015 * unit), 1))
         gap[closed > 8 * blur] = 0
     h, w = window[0].stop - window[0].start, window[1].stop - window[1].start
-    shape, gap = _resized(shape, (w, h)), _resized(gap, (w, h))
-    trust = _trust(lip_or_skin, sure > 0, around > 0)
+    shape, gap = resized(shape, (w, h)), resized(gap, (w, h))
+    trust = told_apart(lip_or_skin, sure > 0, around > 0)
     made[window] += trust * (shape * (1 - gap) - made[window])
     inside[window] += trust * (shape * gap - inside[window])
     return made, inside
-
-
-def _window(
-    picture: NDArray, points: NDArray, margin: float, finest: float
-) -> tuple[tuple[slice, slice], NDArray[np.uint8]]:
-    """Rows and columns of a picture round `points` (n, 2), and that part of it, `finest` times as large."""
-    height, width = picture.shape[:2]
-    low = np.floor(np.nanmin(points, 0) - margin).astype(int).clip(0, [width - 2, height - 2])
-    high = np.maximum(np.ceil(np.nanmax(points, 0) + margin).astype(int).clip(0, [width, height]), low + 2)
-    window = slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))
-    size = np.maximum(np.round((high - low) * finest).astype(int), 2)
-    part: NDArray = cv2.resize(picture[window], (int(size[0]), int(size[1])), interpolation=cv2.INTER_AREA)
-    return window, part
-
-
-def _lab(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Lab of RGB, each channel 0 to 255, hue twice as large: skin, lips and hair differ by little in it."""
-    lab = cv2.cvtColor(picture, cv2.COLOR_RGB2LAB).astype(np.float32)
-    lab[..., 1:] = np.clip(2 * lab[..., 1:] - 128, 0, 255)
-    return lab
-
-
-def _distance(mask: NDArray) -> NDArray[np.float32]:
-    """Pixels to the nearest pixel out of the mask; 0 out of it."""
-    away: NDArray = cv2.distanceTransform(np.ascontiguousarray(mask, np.uint8), cv2.DIST_L2, 3)
-    return away
-
-
-def _resized(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Values (h, w) at another `size`, width and height."""
-    made: NDArray = cv2.resize(values, size, interpolation=cv2.INTER_LINEAR)
-    return made
-
-
-def _colour_odds(lab: NDArray, ours: NDArray, others: NDArray, new: float = 1.0) -> NDArray[np.float32]:
-    """Log odds (H, W) that a pixel's colour (H, W, 3) is one of those weighted by `ours`, not by `others`, (H, W);
-    a colour that neither has is `new` times as likely ours."""
-    rare = _RARE / max(min(float(ours.sum()), float(others.sum())), 1.0)
-    place = lab * (_BINS / 256)
-
-    def density(weight: NDArray, known: float = 1.0) -> NDArray:
-        used = weight > 0
-        bins = np.clip(place[used].astype(int), 0, _BINS - 1)
-        counts = np.zeros((_BINS,) * 3, np.float32)
-        np.add.at(counts, tuple(bins.T), weight[used])
-        counts = gaussian_filter(counts, (1.6, 0.8, 0.8))  # light varies more than colour
-        counts /= max(float(counts.sum()), 1e-6)
-        found = map_coordinates(counts, place.reshape(-1, 3).T - 0.5, order=1, mode="nearest")
-        return found.reshape(lab.shape[:2]) + known * rare
-
-    odds: NDArray = np.log(density(ours, new) / density(others)).clip(-_MOST, _MOST).astype(np.float32)
-    return odds
-
-
-def _trust(odds: NDArray, ours: NDArray, others: NDArray) -> float:
-    """How far, 0 to 1, odds (H, W) of colours tell `ours` and `others`, (H, W), apart."""
-    apart = float(np.tanh(odds[ours] / 2).mean() - np.tanh(odds[others] / 2).mean()) / 2
-    return float(np.clip(8 * apart - 0.8, 0, 1))
-
-
-def _along_edges(odds: NDArray, lab: NDArray, radius: int) -> NDArray[np.float32]:
-    """A matte (H, W) of log odds, smoothed within `radius` pixels but not across edges of a colour picture."""
-    said = np.tanh(odds / 2).astype(np.float32)
-    guide = lab.astype(np.float32) / 255
-
-    def mean(values: NDArray) -> NDArray:
-        return cv2.blur(values, (2 * radius + 1, 2 * radius + 1), borderType=cv2.BORDER_REFLECT)
-
-    middle, level = mean(guide), mean(said)
-    with_guide = np.stack([mean(guide[..., c] * said) for c in range(3)], -1) - middle * level[..., None]
-    spread = np.stack([mean(guide * guide[..., c : c + 1]) for c in range(3)], -1)
-    spread -= middle[..., :, None] * middle[..., None, :]
-    slope = np.linalg.solve(spread + 1e-3 * np.eye(3, dtype=np.float32), with_guide[..., None])[..., 0]
-    offset = level - (slope * middle).sum(-1)
-    smooth = (mean(slope) * guide).sum(-1) + mean(offset)
-    return np.clip(0.5 + _FIRM / 2 * smooth, 0, 1).astype(np.float32)

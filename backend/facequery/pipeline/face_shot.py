@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from facequery.apps.dense import DenseFace, DenseHead, Sight
 from facequery.apps.refine import Refinement
+from facequery.apps.things_in_front import SAMPLES, SkinLook
+from facequery.apps.visibility import not_covered
 from facequery.detection.detector import Detector
 from facequery.detection.devices import pick_device
 from facequery.detection.faces import FacePath
@@ -52,6 +54,22 @@ class FaceShot:
         size = self.head.detector.size
         crops = [sample_crop(p, self.path.crops[i], size) for i, p in zip(indices, pictures, strict=True)]
         return self.head.see(np.stack(crops))
+
+    def skin_look(self) -> SkinLook | None:
+        """What the face's skin looks like in the shot, by which things in front of it are found; None where the shot is
+        too short to tell."""
+        present = np.flatnonzero(self.path.present)
+        chosen = present[:: max(len(present) // SAMPLES, 1)]
+        source = FaceSource(self)
+
+        def frames() -> Iterator[tuple[NDArray[np.uint8], DenseFace]]:
+            for index in chosen:
+                picture = self.shot.display(int(index))
+                face = source.read(int(index), picture)
+                if face is not None:
+                    yield picture, face
+
+        return SkinLook.learn(self.head, frames())
 
     def source(
         self,
@@ -130,6 +148,27 @@ class FittedFaces:
         here = self.camera.select([index]) if len(self.camera) > 1 else self.camera
         xy = here.project(points[None])[0]
         return replace(face, xy=xy.astype(np.float32), depth=points[:, 2].astype(np.float32))
+
+
+@dataclass(frozen=True, eq=False)
+class Cutter:
+    """Cuts things in front of a face out of mattes and prints: by what the shot's skin looks like, or, where the shot
+    is too short for that, by sigma, which is rougher."""
+
+    look: SkinLook | None
+
+    @staticmethod
+    def of(seen: FaceShot) -> "Cutter":
+        """For a shot."""
+        return Cutter(seen.skin_look())
+
+    def vertices(self, face: DenseFace) -> NDArray[np.float32] | None:
+        """(V,) how much to keep of a face's vertices; None for all."""
+        return not_covered(face) if self.look is None else None
+
+    def pixels(self, picture: NDArray[np.uint8], face: DenseFace) -> NDArray[np.float32]:
+        """(H, W) how much to keep of a display picture's pixels."""
+        return 1 - self.look.covered(picture, face) if self.look else np.ones(picture.shape[:2], np.float32)
 
 
 def folder_of(target: str) -> Path | None:

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from facequery.apps.dense import DenseFace
 from facequery.apps.prints import Print, decal_print, texture_print
 from facequery.apps.project import BLENDS, Shutter, composite, project_print, shading, skin_level
-from facequery.apps.visibility import not_covered
 from facequery.errors import UserError
-from facequery.pipeline.face_shot import FaceShot, held_face_shot
+from facequery.pipeline.face_shot import Cutter, FaceShot, held_face_shot
 from facequery.pipeline.find import unsqueeze
 from facequery.pipeline.job import JobRequest
 from facequery.pipeline.pictures_out import open_output, picture_name
@@ -31,7 +30,7 @@ class ProjectRequest:
     """picture: a file, painted on the head's UVs, or the print.npz of another project, or, with `at`, a decal: its
     middle at plate pixel `at` of frame `frame`, `width` pixels wide there, turned by `rotation` degrees clockwise.
     space: the picture's colour space, where the file is silent. blend: of BLENDS. shutter: open share of a frame, 0 for
-    no motion blur. cut: leave out what sigma says is hidden behind other things. refine: align to the picture at native
+    no motion blur. cut: leave out what things in front hide. refine: align to the picture at native
     resolution, comparing with the frames `references`, the job's if there are none. fit: the fitted mesh in the place
     of the dense landmarks. name: of the folder in the job's."""
 
@@ -107,7 +106,8 @@ def _write(
     open_output(target, asdict(replace(wanted, overwrite=False)), wanted.overwrite)
     printed = _printed(seen, wanted, picture, face)
     printed.save(target / PRINT)
-    first = project_print(face, printed, seen.head.triangles, shot.width, shot.height, _free(face, wanted))
+    cutter = Cutter.of(seen) if wanted.cut else None
+    first = project_print(face, printed, seen.head.triangles, shot.width, shot.height)
     level = skin_level(shot.linear(reference), first)
 
     written: list[Path] = [target / PRINT]
@@ -120,8 +120,11 @@ def _write(
             if here is not None:
                 shutter = Shutter(_velocity(before, here, after), wanted.shutter)
                 layer = project_print(
-                    here, printed, seen.head.triangles, shot.width, shot.height, _free(here, wanted), shutter
-                )
+                    here, printed, seen.head.triangles, shot.width, shot.height,
+                    cutter.vertices(here) if cutter else None, shutter,
+                )  # fmt: skip
+                if cutter:
+                    layer *= cutter.pixels(shot.display(index), here)[..., None]
             rgba.parent.mkdir(parents=True, exist_ok=True)
             comp.parent.mkdir(parents=True, exist_ok=True)
             _write_comp(seen, index, comp, layer, wanted.blend, level)
@@ -179,10 +182,6 @@ def _printed(seen: FaceShot, wanted: ProjectRequest, picture: NDArray | None, fa
         x, y = wanted.at
         raise UserError(f"There is no skin at {x:g},{y:g} in that frame.", "Place the decal on the face.", "FQ624")
     return printed
-
-
-def _free(face: DenseFace, wanted: ProjectRequest) -> NDArray[np.float32] | None:
-    return not_covered(face) if wanted.cut else None
 
 
 def _neighbours(

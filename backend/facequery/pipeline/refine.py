@@ -11,6 +11,7 @@ from facequery.detection.tracks import TrackWriter, read_chunks
 from facequery.errors import UserError
 
 ANCHORED = "refinement.npz"  # in the work folder: where it is, tracks stick to the frame in which they were marked
+_HOW = 2  # raised when refinements are made otherwise, so that those kept in jobs are made anew
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,16 +36,21 @@ def shot_refinement(
     own = "" if anchor is None else f"_{int(numbers[anchor])}"
     chosen = "" if not references else "_by_" + "_".join(str(int(numbers[r])) for r in references)
     # what other weights saw does not fit these ones' landmarks
-    file = seen.work / (name or f"refinement_{seen.head.detector.fingerprint}{own}{chosen}.npz")
+    file = seen.work / (name or f"refinement{_HOW}_{seen.head.detector.fingerprint}{own}{chosen}.npz")
     if file.is_file():
         kept = Refinement.load(file)
         if len(kept.shift) == len(seen.shot):
             return kept
     refiner = Refiner(seen.head)
     looks: list[Look | None] = []
+    skin = seen.skin_look()
     for index, picture in seen.shot.frames():
-        present = bool(seen.path.present[index])
-        looks.append(refiner.look(seen.seen_in([index], [picture]), seen.path.crops[index]) if present else None)
+        look = None
+        if seen.path.present[index]:
+            sight, crop = seen.seen_in([index], [picture]), seen.path.crops[index]
+            covered = skin.covered(picture, seen.head.faces(sight, crop[None])[0]) if skin else None
+            look = refiner.look(sight, crop, covered)
+        looks.append(look)
         if progress:
             progress("Look", index + 1, len(seen.shot))
 

@@ -10,9 +10,8 @@ from facequery.apps.cryptomatte import cryptomatte
 from facequery.apps.edges import HeadZones, follow_edges
 from facequery.apps.mattes import face_mattes, id_picture
 from facequery.apps.regions import STANDARD, Region, load_regions, standard_regions
-from facequery.apps.visibility import not_covered
 from facequery.errors import UserError
-from facequery.pipeline.face_shot import FaceShot, held_face_shot
+from facequery.pipeline.face_shot import Cutter, FaceShot, held_face_shot
 from facequery.pipeline.job import JobRequest
 from facequery.pipeline.pictures_out import open_output, picture_name
 from facequery.pipeline.run import Progress
@@ -22,8 +21,8 @@ from facequery.shots.images import write_picture
 @dataclass(frozen=True)
 class SegmentRequest:
     """regions: names of the standard set and files of own ones; suffix: ".exr" or ".png"; ids: one picture of numbers
-    instead of a matte for each region; cryptomatte: one Cryptomatte instead; cut: leave out what sigma says is hidden
-    behind other things; refine: align to the picture at native resolution, comparing with the frames `references`, the
+    instead of a matte for each region; cryptomatte: one Cryptomatte instead; cut: leave out what things in front
+    hide; refine: align to the picture at native resolution, comparing with the frames `references`, the
     job's if there are none; fit: the fitted mesh in the place of the dense landmarks; edges: end at hair, clothes, lips
     and the outline of the head as the picture shows them."""
 
@@ -88,6 +87,7 @@ def _write(seen: FaceShot, wanted: SegmentRequest, references: Sequence[int], pr
     source = seen.source(wanted.refine, wanted.fit, progress, references=references)
     head = seen.head
     zones = HeadZones.of(head.model, head.triangles, head.count)
+    cutter = Cutter.of(seen) if wanted.cut else None
     for index, plate in shot.frames():
         number = int(shot.frame_numbers[index])
         files = _files(target, regions, number, wanted)
@@ -95,10 +95,12 @@ def _write(seen: FaceShot, wanted: SegmentRequest, references: Sequence[int], pr
             mattes = np.zeros((len(regions), shot.height, shot.width), np.float32)
             face = source.read(index, plate)
             if face is not None:
-                visible = not_covered(face) if wanted.cut else None
+                visible = cutter.vertices(face) if cutter else None
                 mattes = face_mattes(face, head.model, regions, shot.width, shot.height, visible)
                 if wanted.edges:
                     mattes = follow_edges(mattes, regions, plate, face, zones)
+                if cutter:
+                    mattes *= cutter.pixels(plate, face)
             for file in files:
                 file.parent.mkdir(parents=True, exist_ok=True)
             if wanted.cryptomatte:
