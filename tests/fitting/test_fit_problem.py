@@ -23,7 +23,7 @@ def make_problem(head: ToyHead, solve: bool = True, views: int = 2) -> tuple[Pro
     camera = None if solve else truth.camera
     made, _ = make_views([tracks] * views, [camera] * views, settings)
     basis = point_basis(head, truth.queries.positions, head.bind(truth.queries.positions))
-    problem = Problem(head, basis, made, settings, frame_times(tracks.frames, 25.0), model_error=0.001)
+    problem = Problem(head, basis, made, settings, frame_times(tracks.frames, 25.0), model_error=0.001, common=0.5)
     rng = np.random.default_rng(3)
     state = State(
         truth.identity * 0.7,
@@ -34,6 +34,7 @@ def make_problem(head: ToyHead, solve: bool = True, views: int = 2) -> tuple[Pro
         np.array([1.1, 0.95][:views]),
         axis_angle_to_matrix(rng.normal(size=(views, 3)) * 0.1),
         rng.normal(size=(views, 3)) * 0.02,
+        rng.normal(size=(views, made[0].alike.shape[1], 2)),
     )
     return problem, state
 
@@ -87,7 +88,8 @@ def test_jacobian_is_the_finite_difference(head: ToyHead, solve: bool) -> None:
                     frames[frame, column] = sign * step
                 else:
                     shared[column - PER_FRAME] = sign * step
-                pixels.append(problem.project(problem.step(state, frames, shared))[0][v][frame])
+                moved = problem.step(state, frames, shared)
+                pixels.append((problem.project(moved)[0][v] + problem.errors(moved, v))[frame])
             numeric[:, :, column] = (pixels[0] - pixels[1]) / (2 * step)
         scale = np.abs(numeric).max(axis=(0, 1)) + 1.0
         assert (np.abs(analytic - numeric).max(axis=(0, 1)) / scale).max() < 2e-4

@@ -71,11 +71,11 @@ def observed(problem: Problem, state: State, jaw_weight: Array) -> tuple[Array, 
     count = len(problem.basis.rest)
     information, pull = np.zeros((count, 3, 3)), np.zeros((count, 3))
     points = problem.canonical(state)
-    pixels, depths = problem.project(state)
+    gaps, depths = problem.gaps(state)
     jaw = jaw_motion(problem.model, state.identity, state.expression, derivatives=False).rotation
     for v, view in enumerate(problem.views):
         rotation, translation = problem.to_camera(state, v)
-        gap = view.xy - pixels[v]
+        gap = -gaps[v]
         blur = _BLUR * problem.model_error * view.fy[:, None] * state.focal[v] / np.maximum(depths[v], 0.05)
         inverse = 1.0 / (view.sigma**2 + blur**2)
         c2 = problem.settings.robust**2

@@ -170,7 +170,8 @@ def _quality(
             "Look at the tracks.",
             "FQ420",
         )
-    status = _status(error, count, sigmas, (share > _TOO_FAR) | (seen < _SEEN))
+    floor = problem.settings.sigma_floor
+    status = _status(error, floor, count, sigmas, (share > _TOO_FAR) | (seen < _SEEN))
     status = [GOOD if by_hand else one for one, by_hand in zip(status, touched, strict=True)]
     focal, interval, solved, notes = _focal(key_problem, key_minimum)
     suspicion = np.nan_to_num(error, nan=np.inf) / max(float(np.nanmedian(error)), 1e-9) + sigmas[:, 0]
@@ -227,10 +228,12 @@ def _face_size(problem: Problem) -> tuple[Array, Array]:
     return size, seen
 
 
-def _status(error: Array, count: NDArray[np.int64], sigmas: Array, suspect: NDArray[np.bool_]) -> list[str]:
+def _status(
+    error: Array, floor: float, count: NDArray[np.int64], sigmas: Array, suspect: NDArray[np.bool_]
+) -> list[str]:
     typical = float(np.nanmedian(error)) if np.isfinite(error).any() else 0.0
     spread = 1.4826 * float(np.nanmedian(np.abs(error - typical))) if np.isfinite(error).any() else 0.0
-    limit = typical + 4.0 * spread + 0.25 * typical
+    limit = max(typical + 4.0 * spread + 0.25 * typical, floor)
     status = []
     for e, c, s, odd in zip(error, count, sigmas, suspect, strict=True):
         if c < FEWEST_LANDMARKS:

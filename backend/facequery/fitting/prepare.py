@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facequery.errors import UserError
+from facequery.fitting.common import common_errors
 from facequery.fitting.initialise import weak_perspective
 from facequery.fitting.settings import FitSettings
 from facequery.fitting.state import View
@@ -140,9 +141,13 @@ def _view(tracks: Landmarks, camera: Camera | None, settings: FitSettings, first
         there &= (xy[..., 1] > -margin) & (xy[..., 1] < height + margin)
     there &= ~_collapsed(xy, there)[:, None]
     weight = settings.visible_floor + (1.0 - settings.visible_floor) * np.clip(visible, 0.0, 1.0)
+    sigma = np.where(there, np.maximum(sigma, settings.sigma_floor), 1.0)
+    alike, size = common_errors(np.asarray(tracks.queries.positions, np.float64), xy, sigma, there)
     return View(
         xy=np.where(there[..., None], xy, 0.0),
-        sigma=np.where(there, np.maximum(sigma, settings.sigma_floor), 1.0),
+        sigma=sigma,
+        alike=alike,
+        size=size,
         weight=np.where(there, weight, 0.0),
         fx=focal[0],
         fy=focal[1],
@@ -164,7 +169,7 @@ def _from_outline(slide: Slide, positions: Array, xy: Array, sigma: Array, aspec
     knows by yaw; seen under the pose that the other points show, it is taken off. A tenth of it is added to sigma.
     """
     square = np.array([aspect, 1.0])
-    still = np.setdiff1d(np.arange(len(positions)), slide.indices)
+    still = slide.still(len(positions))
     there = np.isfinite(xy[:, still]).all(-1) & np.isfinite(sigma[:, still]) & (sigma[:, still] > 0)
     seen = np.where(there[..., None], xy[:, still], 0.0) * square
     weight = np.where(there, 1.0 / np.where(there, sigma[:, still], 1.0) ** 2, 0.0)

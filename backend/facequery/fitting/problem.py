@@ -2,7 +2,8 @@
 
 Unknowns of one frame (62): rotation (3, radians, turns the head in the world: R <- exp(w) R), translation (3, metres),
 52 expression weights, yaw and pitch of each eye (4). Shared: identity (K), and per view that is solved the logarithm
-of its focal length (1) and its pose (6: rotation, translation of world to camera).
+of its focal length (1) and its pose (6: rotation, translation of world to camera), and per view the errors that its
+landmarks have in common (2 M).
 
 Where the focal length of the first view is solved, the depth of the head is carried along with it (z / f stays): the
 picture then hardly changes with f, and what remains is perspective alone. This keeps the system well conditioned.
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facequery.fitting.arrow import ArrowSystem
+from facequery.fitting.common import SHORT
 from facequery.fitting.points import JawMotion, PointBasis, evaluate, eye_angles, frame_jacobian, jaw_motion
 from facequery.fitting.rows import fill_rows
 from facequery.fitting.settings import FitSettings
@@ -50,7 +52,7 @@ class Problem:
     data_weight: float = 1.0  # share of the landmarks that count as independent of each other
     expression_weight: float = 1.0  # of the expression prior: less where landmarks agree better than their sigma says
     common: float = 0.0  # share of the landmarks' variance in which they are wrong together
-    identity_weight: float = 1.0  # how often the identity prior counts, for frames that are not independent
+    identity_weight: float = 1.0  # how often priors on what is shared count, for frames that are not independent
     focal_tilt: tuple[float, ...] = ()  # per view: slope of a cost that is linear in the logarithm of its focal length
     frozen: NDArray[np.bool_] | None = None  # (F,) frames that stay as they are
     upper: Array | None = None  # (F, 52) bounds of the expressions, where it is not 1
@@ -62,12 +64,17 @@ class Problem:
         at = self.modes
         self.focal_column: list[int] = []
         self.pose_column: list[int] = []
+        self.common_column: list[int] = []
         for view in self.views:
             focal, pose = view.solve_focal and not self.lock_shared, view.solve_pose and not self.lock_shared
             self.focal_column.append(at if focal else -1)
             at += focal
             self.pose_column.append(at if pose else -1)
             at += 6 * pose
+        for view in self.views:
+            solved = view.alike.shape[1] > 0 and not self.lock_shared
+            self.common_column.append(at if solved else -1)
+            at += 2 * view.alike.shape[1] * solved
         self.shared = at
         self._columns: list[NDArray[np.float32]] = []
         self._gaze = self._gaze_map()
@@ -112,6 +119,17 @@ class Problem:
             depths.append(seen[..., 2])
         return pixels, depths
 
+    def errors(self, state: State, v: int) -> Array:
+        """(F, N, 2) px by which the landmarks of view v are wrong in common."""
+        view = self.views[v]
+        field = np.sqrt(SHORT * self.common) * (view.alike @ state.common[v])
+        return view.size[:, None, None] * field
+
+    def gaps(self, state: State) -> tuple[list[Array], list[Array]]:
+        """Per view how far (F, N, 2) px the model with the errors in common misses the landmarks, and their depth."""
+        pixels, depths = self.project(state)
+        return [p + self.errors(state, v) - self.views[v].xy for v, p in enumerate(pixels)], depths
+
     def to_camera(self, state: State, v: int) -> tuple[Array, Array]:
         """Rotation (F, 3, 3) and translation (F, 3) of view v, from the world."""
         view = self.views[v]
@@ -134,14 +152,12 @@ class Problem:
     def residuals(self, state: State) -> tuple[list[Array], list[Array], list[Array]]:
         """Per view the gaps (F, N, 2) px between model and landmarks, their weights (F, N) in the normal equations, and
         the precision (F, N)."""
-        pixels, depths = self.project(state)
-        gaps, weights, precision = [], [], []
+        gaps, depths = self.gaps(state)
+        weights, precision = [], []
         for v, view in enumerate(self.views):
             inverse = self.precision(state, v, depths[v])
-            gap = pixels[v] - view.xy
-            weight = inverse * self._weights((gap**2).sum(-1) * inverse, view.weight)
+            weight = inverse * self._weights((gaps[v] ** 2).sum(-1) * inverse, view.weight)
             precision.append(inverse)
-            gaps.append(gap)
             weights.append(np.where(depths[v] > _NEAR, weight, 0.0))
         return gaps, weights, precision
 
@@ -149,11 +165,11 @@ class Problem:
 
     def cost(self, state: State, precision: list[Array]) -> float:
         """Minus log posterior up to a constant. `precision` is held fixed while one set of unknowns is compared."""
-        pixels, _ = self.project(state)
+        gaps, _ = self.gaps(state)
         total = self.prior_cost(state)
         c2 = self.robust**2
         for v, view in enumerate(self.views):
-            square = ((pixels[v] - view.xy) ** 2).sum(-1) * precision[v]
+            square = (gaps[v] ** 2).sum(-1) * precision[v]
             total += 0.5 * self.data_weight * float((view.weight * square * c2 / (c2 + square)).sum())
         return total
 
@@ -167,6 +183,8 @@ class Problem:
         cost += 0.5 * float(((gaze / s.gaze_prior) ** 2).sum())
         if self.modes:
             cost += 0.5 * self.identity_weight * float(((state.identity / s.identity_prior) ** 2).sum())
+        if not self.lock_shared:
+            cost += 0.5 * self.identity_weight * float((state.common**2).sum())
         for v, view in enumerate(self.views):
             if view.solve_focal:
                 cost += 0.5 * self._focal_residual(state, v) ** 2
@@ -275,6 +293,10 @@ class Problem:
         places = np.where(places >= 0, places + PER_FRAME, -1)
         out = np.empty((len(some), 2, PER_FRAME + self.shared), np.float32)
         fill_rows(points, some, columns, root, head, camera, scales, places, _NEAR, out)
+        if self.common_column[v] >= 0:
+            at, wide = PER_FRAME + self.common_column[v], view.alike.shape[1]
+            own = (np.sqrt(SHORT * self.common) * view.size[f] * root)[:, None] * view.alike[some]
+            out[:, 0, at : at + wide] = out[:, 1, at + wide : at + 2 * wide] = own
         return out
 
     def jacobian(
@@ -309,6 +331,11 @@ class Problem:
             modes = np.arange(self.modes)
             system.shared[modes, modes] += self.identity_weight / s.identity_prior**2
             system.shared_gradient[modes] += self.identity_weight * state.identity / s.identity_prior**2
+        for v, column in enumerate(self.common_column):
+            if column >= 0:
+                at = np.arange(column, column + state.common[v].size)
+                system.shared[at, at] += self.identity_weight
+                system.shared_gradient[at] += self.identity_weight * state.common[v].T.ravel()
         for v, column in enumerate(self.focal_column):
             if column >= 0:
                 system.shared[column, column] += 1.0 / s.focal_prior**2
@@ -353,6 +380,7 @@ class Problem:
         identity = state.identity + shared[: self.modes] if self.modes else state.identity
         focal = state.focal.copy()
         camera_rotation, camera_translation = state.camera_rotation.copy(), state.camera_translation.copy()
+        common = state.common.copy()
         translation = state.translation + frame[:, 3:6] * (
             np.array([1.0, 1.0, state.focal[0]]) if self.views[0].solve_focal else 1.0
         )
@@ -367,6 +395,9 @@ class Problem:
                 turn = axis_angle_to_matrix(shared[at : at + 3])
                 camera_rotation[v] = turn @ camera_rotation[v]
                 camera_translation[v] = camera_translation[v] + shared[at + 3 : at + 6]
+            if self.common_column[v] >= 0:
+                at = self.common_column[v]
+                common[v] += shared[at : at + common[v].size].reshape(2, -1).T
         return replace(
             state,
             identity=identity,
@@ -377,6 +408,7 @@ class Problem:
             focal=focal,
             camera_rotation=camera_rotation,
             camera_translation=camera_translation,
+            common=common,
         )
 
 

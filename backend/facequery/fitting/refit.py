@@ -13,7 +13,7 @@ from facequery.errors import UserError
 from facequery.fitting.corrections import Corrections, part_of
 from facequery.fitting.fit import all_frames, finished, prepared
 from facequery.fitting.initialise import fill_gaps
-from facequery.fitting.minimise import Minimum
+from facequery.fitting.minimise import Minimum, minimise
 from facequery.fitting.output import assemble
 from facequery.fitting.points import eye_angles
 from facequery.fitting.prepare import Landmarks
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from facequery.head.model import HeadModel
 
 Array = NDArray[np.float64]
+_ROUNDS = 2  # of errors in common, and how well the rest agrees
 _CONTEXT = 6  # frames on either side that tell the range where to begin and to end
 
 
@@ -99,14 +100,35 @@ def _part(
     )
     frozen = (ready.frames < first) | (ready.frames > last)
     problem = replace(ready.problem, lock_shared=True, frozen=frozen)
-    state = _state(problem, before, rows, frozen, ready.identity)
-    set_statistics(problem, before.quality.model_error, agreement(problem, state))
+    common, agreed = _common(model, tracks, before, settings)
+    state = replace(_state(problem, before, rows, frozen, ready.identity), common=common)
+    set_statistics(problem, before.quality.model_error, agreed)
     result: Minimum = all_frames(problem, state, tick)
     stops = [int(f) for f in before.face.frames if f < first][-1:] + [int(f) for f in before.face.frames if f > last][
         :1
     ]
     result, touched, notes = finished(ready, problem, result, corrections, stops, tick)
     return assemble(ready, problem, result, problem, result, result.iterations, started, touched, notes), notes
+
+
+def _common(
+    model: "HeadModel", tracks: Sequence[Landmarks], before: ShotFit, settings: FitSettings
+) -> tuple[Array, float]:
+    """The errors (views, M, 2) that the landmarks had in common in the earlier fit, and how well the rest agrees."""
+    rows = np.unique(np.linspace(0, len(before.face.frames) - 1, settings.key_frames).astype(int))
+    some = np.isin(np.arange(len(before.face.frames)), rows)
+    cameras: list[Camera | None] = [camera.for_frames(before.face.frames).select(rows) for camera in before.cameras]
+    person = _Known("", before.face.identity, before.face.offsets)
+    ready = prepared(model, [part_of(one, some) for one in tracks], cameras, settings, person, None)
+    still = np.ones(len(rows), bool)
+    problem = replace(ready.problem, frozen=still)
+    state = _state(problem, before, rows, still, ready.identity)
+    agreed = 1.0
+    for _ in range(_ROUNDS):
+        set_statistics(problem, before.quality.model_error, agreed)
+        state = minimise(problem, state, settings.iterations).state
+        agreed = agreement(problem, state)
+    return state.common, agreed
 
 
 def _state(problem: Any, before: ShotFit, rows: NDArray[np.int64], frozen: NDArray[np.bool_], identity: Array) -> State:

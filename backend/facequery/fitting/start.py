@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facequery.errors import UserError
+from facequery.fitting.common import farthest
 from facequery.fitting.initialise import fill_gaps, weak_perspective
 from facequery.fitting.points import PointBasis
 from facequery.fitting.prepare import FEWEST_LANDMARKS
@@ -28,6 +29,7 @@ def initial_state(problem: Problem, identity: Array) -> State:
         np.ones(len(views)),
         np.tile(np.eye(3), (len(views), 1, 1)),
         np.zeros((len(views), 3)),
+        np.zeros((len(views), views[0].alike.shape[1], 2)),
     )
     rest = problem.canonical(replace(base, expression=base.expression[:1], eyes=base.eyes[:1]))[0]
     poses = [_view_poses(view, rest) for view in views]
@@ -125,16 +127,6 @@ def spread_landmarks(basis: PointBasis, views: list[View], count: int) -> NDArra
     return np.sort(seen[farthest(basis.places()[seen], count)])
 
 
-def farthest(points: Array, count: int) -> NDArray[np.int64]:
-    """Indices of up to `count` of the points (N, 3), the first and then ever the one farthest from those before."""
-    chosen = np.zeros(min(count, len(points)), np.int64)
-    nearest = np.full(len(points), np.inf)
-    for i in range(1, len(chosen)):
-        nearest = np.minimum(nearest, ((points - points[chosen[i - 1]]) ** 2).sum(1))
-        chosen[i] = int(np.argmax(nearest))
-    return chosen
-
-
 def with_focal(problem: Problem, state: State, factor: float) -> State:
     """The state with solved focal lengths multiplied and, in the first view, the head moved along with it."""
     solved = np.array([view.solve_focal for view in problem.views])
@@ -173,6 +165,7 @@ def extend(problem: Problem, key: State, keys: NDArray[np.int64]) -> State:
         focal=key.focal,
         camera_rotation=key.camera_rotation,
         camera_translation=key.camera_translation,
+        common=key.common,
     )
 
 
@@ -184,7 +177,8 @@ def select(problem: Problem, frames: NDArray[np.int64], landmarks: NDArray[np.in
             xy=view.xy[frames][:, landmarks],
             sigma=view.sigma[frames][:, landmarks],
             weight=view.weight[frames][:, landmarks],
-            **{name: getattr(view, name)[frames] for name in ("fx", "fy", "cx", "cy", "rotation", "translation")},
+            alike=view.alike[landmarks],
+            **{n: getattr(view, n)[frames] for n in ("size", "fx", "fy", "cx", "cy", "rotation", "translation")},
         )
         for view in problem.views
     ]

@@ -16,7 +16,8 @@ class View:
 
     `fx`, `fy`, `cx`, `cy` (F,); `rotation` (F, 3, 3) and `translation` (F, 3) take the world to the camera. What of
     them is to be found is marked by `solve_focal` (fx and fy scale together) and `solve_pose` (one for all frames).
-    Weight 0 means that there is no landmark; xy and sigma are finite everywhere.
+    Weight 0 means that there is no landmark; xy and sigma are finite everywhere. `alike` (N, M) and `size` (F,) are
+    what `common_errors` gives.
     """
 
     xy: Array
@@ -30,6 +31,8 @@ class View:
     translation: Array
     width: int
     height: int
+    alike: Array
+    size: Array
     solve_focal: bool = False
     solve_pose: bool = False
 
@@ -38,7 +41,7 @@ class View:
 class State:
     """A point in the space of unknowns: identity (K,), expression (F, 52), rotation (F, 3, 3), translation (F, 3), eyes
     (F, 2, 2) yaw and pitch, and per view: `focal` (factor on the view's fx and fy), `camera_rotation` (3, 3) and
-    `camera_translation` (3) after the view's own pose."""
+    `camera_translation` (3) after the view's own pose, `common` (M, 2) the landmarks' errors in common, by feature."""
 
     identity: Array
     expression: Array
@@ -48,3 +51,4 @@ class State:
     focal: Array
     camera_rotation: Array
     camera_translation: Array
+    common: Array

@@ -13,13 +13,13 @@ _DIFFERENT_FRAMES = 8  # frames beyond which the same holds over time
 
 def model_error(problem: Problem, state: State) -> float:
     """Metres (per axis) by which landmarks miss beyond their sigma: what the model cannot follow. From medians."""
-    pixels, depths = problem.project(state)
+    gaps, depths = problem.gaps(state)
     excess = []
     for v, view in enumerate(problem.views):
         used = view.weight > 0.5
         if not used.any():
             used = view.weight > 0
-        gap = ((pixels[v] - view.xy) ** 2).sum(-1)[used] / (2.0 * np.log(2.0))  # its median is the variance per axis
+        gap = (gaps[v] ** 2).sum(-1)[used] / (2.0 * np.log(2.0))  # its median is the variance per axis
         size = (np.maximum(depths[v], 0.05) / (view.fy[:, None] * state.focal[v]))[used]
         excess.append((gap - view.sigma[used] ** 2) * size**2)
     middle = float(np.median(np.concatenate(excess)))
@@ -32,12 +32,12 @@ def agreement(problem: Problem, state: State) -> float:
     A detector's sigma also holds what all its landmarks get wrong together. Where they agree with each other, an
     expression that they show together is believed more than that sigma alone would allow.
     """
-    pixels, _ = problem.project(state)
+    gaps, _ = problem.gaps(state)
     ratios = []
     for v, view in enumerate(problem.views):
         used = view.weight > 0.5
         if used.any():
-            ratios.append((((pixels[v] - view.xy) ** 2).sum(-1) / view.sigma**2)[used])
+            ratios.append(((gaps[v] ** 2).sum(-1) / view.sigma**2)[used])
     if not ratios:
         return 1.0
     return float(np.clip(np.median(np.concatenate(ratios)) / (2.0 * np.log(2.0)), 0.02, 1.0))

@@ -14,18 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facequery.fitting.arrow import solve_arrow
+from facequery.fitting.common import SHORT, features
 from facequery.fitting.minimise import Minimum
 from facequery.fitting.problem import Problem
-from facequery.fitting.start import farthest
 from facequery.fitting.state import PER_FRAME
 
 Array = NDArray[np.float64]
-# How alike a detector's errors are by distance on the head and by turn of it; from its errors on rendered clips.
-_LENGTH = 0.05  # metres
 _MISFIT = 2.5  # least inflation: a person whom the model cannot follow is the same in every frame (held-out people)
-_SHORT = 1.65  # variance of errors in common over what sigma says of it
-_TURN = np.radians(60.0)
-_CENTRES = 80  # points between which the likeness over the head is interpolated
+_TURN = np.radians(60.0)  # of the head, over which errors stay alike
+_FEATURES = 80  # of the errors: what a fit solves for is not all of them
 _MOST = 1000  # landmarks that are looked at; more of them are wrong in the same way
 _TRACE = 1e-9  # of damping, where a system is only looked at
 
@@ -96,7 +93,7 @@ class _Errors:
         self._problem, self._state = problem, minimum.state
         count = len(problem.basis.rest)
         self._some = np.arange(0, count, max(-(-count // _MOST), 1))
-        self._features = _features(problem.basis.places()[self._some])
+        self._features = features(problem.basis.places()[self._some], _FEATURES)
 
     def influences(self, frames: Array, shared: Array) -> Iterator[tuple[int, int, Array, Array, Array]]:
         """What the errors of each frame and view do to D unknowns, whose columns of the inverse matrix are given.
@@ -115,7 +112,7 @@ class _Errors:
                 seen = (rows.reshape(-1, rows.shape[2]) @ along).reshape(len(some), 2, -1)
                 weight = weights[v][f, some][:, None, None]
                 pushed = weight * seen / np.sqrt(precision[v][f, some])[:, None, None]
-                together = grow * np.sqrt(_SHORT * common) * np.einsum("nm,nak->mak", self._features, pushed)
+                together = grow * np.sqrt(SHORT * common) * np.einsum("nm,nak->mak", self._features, pushed)
                 alone = grow * (1.0 - common) * (pushed**2).sum((0, 1))
                 yield f, v, together, alone, grow * (weight * seen**2).sum((0, 1))
 
@@ -124,14 +121,3 @@ class _Errors:
         rotation, _ = self._problem.to_camera(self._state, v)
         turned: Array = rotation[f] @ self._state.rotation[f]
         return turned
-
-
-def _features(places: Array) -> Array:
-    """(N, M) features of points (N, 3) whose products are how alike errors are there (Nystrom's approximation)."""
-    centres = places[farthest(places, _CENTRES)]
-
-    def likeness(one: Array, two: Array) -> Array:
-        return np.exp(-np.linalg.norm(one[:, None] - two[None], axis=2) / _LENGTH)
-
-    values, vectors = np.linalg.eigh(likeness(centres, centres))
-    return likeness(places, centres) @ (vectors / np.sqrt(np.maximum(values, 1e-9)))

@@ -1,0 +1,65 @@
+"""Errors that landmarks have in common, as unknowns of a fit.
+
+A detector that misplaces a cheek misplaces all of it, in every frame: its errors are a smooth field over the head that
+hardly changes through a shot. The field is a Gaussian process; its first eigenfunctions are features of the landmarks,
+whose coefficients, one set a view, are N(0, 1) and solved together with shape and cameras. So landmarks that are wrong
+together are not taken for the shape of a person, and what they cannot tell stays open.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+# From our detector's errors on held-out renders (`python -m benchmarks.fit_errors`): how alike they are by distance on
+# the head, and the variance of what they have in common over what sigma says of it.
+_LENGTH, _POWER = 0.040, 1.3  # metres
+SHORT = 1.8
+_CENTRES = 100  # points between which the likeness is interpolated
+_FEATURES = 24
+
+
+def features(places: Array, count: int = _FEATURES) -> Array:
+    """(N, M) features of points (N, 3), canonical metres, whose products are how alike errors are there.
+
+    Nystrom's approximation by the first eigenvectors (Williams and Seeger, NIPS 2000).
+    """
+    centres = places[farthest(places, _CENTRES)]
+    values, vectors = np.linalg.eigh(_between(centres, centres))
+    first = np.argsort(values)[::-1][:count]
+    out: Array = _between(places, centres) @ (vectors[:, first] / np.sqrt(np.maximum(values[first], 1e-9)))
+    return out
+
+
+def likeness(distance: Array) -> Array:
+    """How alike errors are, 0 to 1, at points that are `distance` metres apart on the head."""
+    return np.exp(-((distance / _LENGTH) ** _POWER))
+
+
+def _between(one: Array, two: Array) -> Array:
+    return likeness(np.linalg.norm(one[:, None] - two[None], axis=2))
+
+
+def farthest(points: Array, count: int) -> NDArray[np.int64]:
+    """Indices of up to `count` of the points (N, 3), the first and then ever the one farthest from those before."""
+    chosen = np.zeros(min(count, len(points)), np.int64)
+    nearest = np.full(len(points), np.inf)
+    for i in range(1, len(chosen)):
+        nearest = np.minimum(nearest, ((points - points[chosen[i - 1]]) ** 2).sum(1))
+        chosen[i] = int(np.argmax(nearest))
+    return chosen
+
+
+def common_errors(places: Array, xy: Array, sigma: Array, there: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """What errors in common may be: (N, M) of each landmark by feature, as a share of the face's size, and that size
+    (F,) px.
+
+    places (N, 3) canonical metres; xy (F, N, 2) and sigma (F, N) px, where they are `there` (F, N). A landmark's share
+    is that of its sigma over all frames.
+    """
+    count = np.maximum(there.sum(1), 1)
+    points = np.where(there[..., None], xy, 0.0)
+    middle = points.sum(1) / count[:, None]
+    square = np.where(there, ((points - middle[:, None]) ** 2).sum(-1), 0.0)
+    size = np.sqrt(square.sum(1) / count)
+    share = np.where(there, sigma, 0.0).sum(0) / np.maximum(size @ there, 1e-9)
+    return share[:, None] * features(places), size
