@@ -28,7 +28,7 @@ class Print:
     def save(self, path: Path) -> None:
         """Write the .npz, with which the same print is put on other footage."""
         some = self.corners[self.used]
-        save_arrays(path, version=np.int32(VERSION), picture=self.picture, corners=some, used=self.used)
+        save_arrays(path, version=np.array(VERSION, np.int32), picture=self.picture, corners=some, used=self.used)
 
     @staticmethod
     def load(path: Path, triangle_count: int) -> "Print":
