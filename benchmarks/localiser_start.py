@@ -5,6 +5,7 @@ It sees stored regions anew: turned, scaled, shifted and mirrored at random, fir
 """
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -20,6 +21,8 @@ from facequery.training.landmark_task import IMAGENET
 from facequery.training.placing import placing_loss
 from facequery.training.regions import LARGEST, SMALLEST
 from torch import Tensor
+
+from benchmarks.stored_draws import mirrored
 
 STEPS, BATCH = 2_000, 32  # of the start
 _FACE = 0.62  # height of a face over that of its normalised crop
@@ -111,8 +114,6 @@ def _moved(rng: np.random.Generator, example: Example, side: int, widest: float)
                            borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
     gain, offset = np.exp(rng.normal(0, 0.25, 3)), rng.normal(0, 20)
     image = np.clip(image * gain + offset, 0, 255).astype(np.uint8)
-    xy, query = apply_affine(invert_affine(new_to_old), example.xy).astype(np.float32), example.query
-    if rng.random() < 0.5:
-        image = np.ascontiguousarray(image[:, ::-1])
-        xy, query = xy * np.float32([-1, 1]), query * np.float32([-1, 1, 1])
-    return Example(image, query, xy, example.weight, example.dataset, float(wanted))
+    xy = apply_affine(invert_affine(new_to_old), example.xy).astype(np.float32)
+    moved = replace(example, image=image, xy=xy, unit=float(wanted))
+    return mirrored(moved) if rng.random() < 0.5 else moved

@@ -110,6 +110,24 @@ class StoredRenders:
         return Example(arrays["image"][i], self.query[index], xy, weight, RENDERS, float(arrays["unit"][i]))
 
 
+class Mirrored:
+    """A source whose pictures are mirrored half of the time, with queries at canonical places (n, 3)."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+
+    def sample(self, rng: np.random.Generator) -> Example:
+        example = self.source.sample(rng)
+        return mirrored(example) if rng.random() < 0.5 else example
+
+
+def mirrored(example: Example) -> Example:
+    """The mirrored picture, asked for the other side: `query` (n, 3) is canonical."""
+    sides = np.float32([-1, 1, 1])
+    image = np.ascontiguousarray(example.image[:, ::-1])
+    return replace(example, image=image, query=example.query * sides, xy=example.xy * sides[:2])
+
+
 class StoredExamples:
     """What `draw_source` made, as a source."""
 

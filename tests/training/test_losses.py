@@ -1,7 +1,7 @@
 import pytest
 import torch
 from facequery.training.configs import LossConfig
-from facequery.training.losses import gaussian_likelihood, hybrid, landmark_loss, temporal_loss, wing
+from facequery.training.losses import gaussian_likelihood, hybrid, landmark_loss, temporal_loss, turn_of, wing
 
 
 def test_wing_is_continuous_and_grows_with_the_error():
@@ -105,3 +105,12 @@ def test_small_faces_in_large_pictures_weigh_as_much_as_others():
     scaled = (xy * 0.25, log_sigma + torch.log(unit)[:, None], target * 0.25)
     far = landmark_loss(*scaled, weight, 64, LossConfig(), unit)[0]
     assert float(near) == pytest.approx(float(far), rel=1e-5)
+
+
+def test_the_turn_of_offsets_is_the_rotation_that_made_them():
+    generator = torch.Generator().manual_seed(0)
+    points = torch.randn((2, 40, 3), generator=generator) + 1.0
+    turn = torch.tensor([[0.02, -0.01, 0.03], [0.0, 0.0, 0.0]])
+    shape = 0.1 * (points - points.mean(1, keepdim=True))  # growth is no rotation, nor is a shift
+    offset = torch.linalg.cross(turn[:, None].expand_as(points), points) + shape + 0.5
+    assert torch.allclose(turn_of(offset, points), turn, atol=1e-5)

@@ -63,6 +63,7 @@ class LossConfig:
     temporal_weight: float = 2.0  # weight of the change of the residual between the frames of a clip (pixels)
     offset_weight: float = 20.0  # 3D head: of the squared offset of landmarks from queries (network units); without it
     # offsets could do the head pose's work
+    turning_weight: float = 300.0  # 3D head: of the squared turn (radians) that the offsets of all queries amount to
     placing_weight: float = 0.5  # spatial transformer: of the resting head's landmarks, laid over the face (`placing`)
 
 

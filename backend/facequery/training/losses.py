@@ -33,6 +33,16 @@ def gaussian_likelihood(residual: Tensor, log_sigma: Tensor) -> Tensor:
     return 0.5 * residual.square().sum(-1) * torch.exp(-2 * log_sigma) + 2 * log_sigma
 
 
+def turn_of(offset: Tensor, points: Tensor) -> Tensor:
+    """The rotation vectors (B, 3), radians, that come nearest to moving points (B, N, 3) by their offsets (B, N, 3)."""
+    arm = points - points.mean(1, keepdim=True)
+    offset = offset - offset.mean(1, keepdim=True)
+    # least squares: the sum over points of arm x (turn x arm - offset) is zero
+    square = arm.square().sum((1, 2))[:, None, None] * torch.eye(3, device=arm.device)
+    inertia = square - (arm[..., None] * arm[..., None, :]).sum(1)
+    return torch.linalg.solve(inertia, torch.linalg.cross(arm, offset).sum(1))
+
+
 def temporal_loss(residual: Tensor, weight: Tensor, clip: Tensor) -> Tensor:
     """How much the residual changes from frame to frame: mean length of its change, in its unit.
 
