@@ -1,19 +1,20 @@
 """Errors that landmarks and frames have in common: a fit must know that they do not average out."""
 
 import numpy as np
+import pytest
+from facequery.fitting.common import common_errors, features, likeness
 from facequery.fitting.fit import fit_shot
 from facequery.fitting.results import ShotFit
-from scenes import make_tracks, make_truth
-from toy_head import ToyHead
+from facequery.head.actor import Actor
+from scenes import Truth, make_tracks, make_truth
+from toy_head import ToyHead, ToyTracks
 
 SIGMA = 3.0
 
 
-def fitted(head: ToyHead, shared: bool, seed: int) -> tuple[ShotFit, float]:
-    """A fit of tracks whose landmarks are wrong by SIGMA, each on its own or all in one smooth way; the true focal."""
-    truth = make_truth(head, frames=8)
-    tracks = make_tracks(truth)
-    rng = np.random.default_rng(seed)
+def wrong_tracks(truth: Truth, shared: bool, seed: int) -> ToyTracks:
+    """Tracks whose landmarks are wrong by SIGMA, each on its own or all in one smooth way that stays."""
+    tracks, rng = make_tracks(truth), np.random.default_rng(seed)
     shape = np.asarray(tracks.xy).shape
     if shared:
         places = np.asarray(tracks.queries.positions, np.float64)
@@ -21,8 +22,13 @@ def fitted(head: ToyHead, shared: bool, seed: int) -> tuple[ShotFit, float]:
         wrong = np.broadcast_to(waves @ rng.normal(size=(6, 2)) * (SIGMA / np.sqrt(3.0)), shape)
     else:
         wrong = rng.normal(size=shape) * SIGMA
-    noisy = type(tracks)(tracks.xy + wrong, np.full(shape[:2], SIGMA), tracks.visible, tracks.frames, tracks.queries)
-    return fit_shot(head, [noisy], [None]), float(truth.camera.fx[0])
+    return type(tracks)(tracks.xy + wrong, np.full(shape[:2], SIGMA), tracks.visible, tracks.frames, tracks.queries)
+
+
+def fitted(head: ToyHead, shared: bool, seed: int) -> tuple[ShotFit, float]:
+    """A fit of such tracks; the true focal length."""
+    truth = make_truth(head, frames=8)
+    return fit_shot(head, [wrong_tracks(truth, shared, seed)], [None]), float(truth.camera.fx[0])
 
 
 def width(fit: ShotFit) -> float:
@@ -38,3 +44,31 @@ def test_intervals_widen_where_landmarks_are_wrong_together(head: ToyHead) -> No
     for fit in (alone, together):
         low, high = fit.quality.focal_interval[0]
         assert low < focal < high
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_errors_in_common_are_not_taken_for_an_expression(head: ToyHead, seed: int) -> None:
+    truth = make_truth(head, frames=8)
+    actor = Actor("known", truth.identity.astype(np.float32))
+    fit = fit_shot(head, [wrong_tracks(truth, True, seed)], [truth.camera], actor=actor)
+    assert np.abs(fit.face.expression - truth.expression).mean() < 0.03
+
+
+def test_features_are_as_alike_as_errors_are() -> None:
+    points = np.random.default_rng(0).uniform(-0.08, 0.08, (90, 3))
+    own = features(points, 90)
+    apart = np.linalg.norm(points[:, None] - points[None], axis=2)
+    np.testing.assert_allclose(own @ own.T, likeness(apart), atol=1e-6)
+    assert features(points[:5]).shape == (5, 5)
+
+
+def test_errors_in_common_grow_with_the_face_and_with_sigma() -> None:
+    rng = np.random.default_rng(1)
+    places, xy = rng.uniform(-0.08, 0.08, (30, 3)), rng.uniform(0, 100, (4, 30, 2))
+    sigma, there = np.ones((4, 30)), np.ones((4, 30), bool)
+    alike, size = common_errors(places, xy, sigma, there)
+    twice, larger = common_errors(places, 2 * xy, 2 * sigma, there)
+    np.testing.assert_allclose(larger, 2 * size)
+    np.testing.assert_allclose(twice, alike)
+    there[:, 7] = False
+    assert not common_errors(places, xy, sigma, there)[0][7].any()
