@@ -64,7 +64,7 @@ def photograph_rows(detector: Detector) -> list[dict[str, Any]]:
     rows = []
     for name in ("lfpw", "afw"):
         chosen = load_annotated(source_data(f"real_dev/{name}"))
-        found = predict_points(detector, chosen, *plain_and_calibrated(detector, chosen))
+        found = predict_points(detector, chosen, plain_and_calibrated(detector, chosen))
         size = inter_ocular(found.truth, "ibug68")
         errors = [normalised_errors(xy, found.truth, size) for xy in (found.xy[:, :68], found.xy[:, 68:])]
         hard = hard_faces(chosen)

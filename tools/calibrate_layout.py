@@ -4,8 +4,8 @@
 
 The positions of `ibug68` are optimised on the annotated faces of `real_dev/lfpw` (crops from the annotation's box) and
 written as a layout of its own, whose name and description say so. The network's weights do not change. Left and right
-get the same place, so that a mirrored face gets mirrored landmarks. The contour slides with the head's yaw as that of
-`ibug68` does; the same shift is fitted for all yaws.
+get the same place, so that a mirrored face gets mirrored landmarks. All points slide with the head's yaw and pitch,
+because annotators put them where they see them (`facequery.evaluation.calibration`).
 """
 
 import argparse
@@ -33,19 +33,16 @@ def calibrated_layout(weights: Path | str) -> QuerySet:
     model, clean = HeadModel.load(), load_layout("ibug68")
     if (clean.mirror_index() < 0).any():
         raise UserError("The layout ibug68 is not symmetric.", "Make it again with tools/learn_head.py.", "FQ530")
-    start = clean.positions * detector.units_per_metre
-    guide = calibration.Guide.of(detector.network, start, clean.slide, detector.mirror)
-    fitted = guide.fitted(detector.network, np.ones(len(guide.paths), bool), rounds=3)
-    moved = fitted / detector.units_per_metre - clean.positions
+    guide = calibration.Guide.of(detector.network, clean, detector.mirror)
+    fitted, slide = guide.fitted(np.ones(len(guide.paths), bool), rounds=3)
+    moved = fitted - clean.positions
     length = np.linalg.norm(moved, axis=-1, keepdims=True)
     positions = clean.positions + moved * np.minimum(1.0, _FARTHEST / np.maximum(length, 1e-9))
     layout = QuerySet.from_positions(
         model, positions.astype(np.float32), names=clean.names, groups=clean.groups, name=NAME
     )  # fmt: skip
-    slide = clean.slide
-    if slide is not None:  # the contour goes on sliding as the clean one does, beside it
-        shift = (positions - clean.positions)[slide.indices]
-        slide = replace(slide, positions=(slide.positions + shift).astype(np.float32))
+    if slide is not None:  # beside the places at rest, wherever these had to stay
+        slide = replace(slide, positions=(slide.positions + layout.positions - fitted).astype(np.float32))
     samples = detector.card.get("metrics", {}).get("samples", "unknown")
     return replace(
         layout,

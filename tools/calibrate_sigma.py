@@ -47,7 +47,7 @@ def on_photographs(detector: Detector) -> dict[str, Any]:
     found = {}
     for name in (CALIBRATION_SET, "real_dev/afw"):
         chosen = load_annotated(source_data(name))
-        both = predict_points(detector, chosen, *plain_and_calibrated(detector, chosen))
+        both = predict_points(detector, chosen, plain_and_calibrated(detector, chosen))
         own = both.columns(both.xy.shape[1] // 2, both.xy.shape[1])
         half = np.sqrt(np.abs(np.linalg.det(chosen.crops()[..., :2])))  # of the crop, pixels
         found[name] = (own.xy - own.truth) / half[:, None, None], own.sigma / half[:, None], own

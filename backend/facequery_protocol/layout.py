@@ -14,7 +14,7 @@ An optional extension with a version of its own lets points slide as the head tu
     "slide": {"version": 1, "indices": [0, 1, ...], "yaws": [-60, ..., 60], "positions": [[[x, y, z], ...], ...]}
 
 the numbers of the points, yaws in degrees (ascending, positive to the subject's left) and, for each yaw, the points'
-positions. Who does not know it uses `positions` alone.
+positions; "tilts", one [x, y, z] for each point, may add how far it moves with every degree of pitch (up). Who does not know it uses `positions` alone.
 """
 
 import json
@@ -131,7 +131,10 @@ def _slide(slide: Any, count: int) -> dict[str, Any]:
     if not isinstance(rows, list) or len(rows) != len(yaws):  # type: ignore[arg-type]
         raise LayoutError('"positions" of "slide" must have one list for each yaw')
     points = [_triples({"positions": row}, "positions", len(indices), None) for row in rows]
-    return {"version": SLIDE_VERSION, "indices": indices, "yaws": [float(y) for y in yaws], "positions": points}  # type: ignore[union-attr]
+    found = {"version": SLIDE_VERSION, "indices": indices, "yaws": [float(y) for y in yaws], "positions": points}  # type: ignore[union-attr]
+    if "tilts" in slide:
+        found["tilts"] = _triples(slide, "tilts", len(indices), None)
+    return found
 
 
 def read_layout(path: Path | str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from facequery.cli import main
 from facequery.detection.detector import Detector
 from facequery.detection.finder import FaceFinder
 from facequery.evaluation.annotated import load_annotated
+from facequery.evaluation.calibration import Placed
 from facequery.evaluation.folders import summarised
 from facequery.evaluation.predict import FindFaces, predict_auto
 from facequery.head.layouts import load_layout
@@ -49,8 +50,8 @@ def test_a_picture_in_which_nothing_is_found_counts_as_an_error_of_a_hundred_per
     chosen = load_annotated(folder_of(tmp_path / "a", "ibug68", 68))
     detector = Detector.from_pretrained()
     find = FindFaces(detector, FaceFinder.from_pretrained())
-    positions = np.broadcast_to(load_layout("ibug68").positions, (3, 68, 3))
-    found = predict_auto(detector, find, chosen, positions)
+    asked = Placed.everywhere(chosen, load_layout("ibug68").positions, None)
+    found = predict_auto(detector, find, chosen, asked)
     figures = summarised(chosen, found, {}, {}).figures
     assert figures["missed"] == 3 and figures["nme68"] == figures["contour"] == 100.0 and figures["auc10"] == 0.0
 

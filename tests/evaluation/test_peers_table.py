@@ -58,9 +58,11 @@ def test_verdicts_put_like_beside_like():
     rows = [
         {"set": "afw", "crop": "points", "detector": name, "nme68": value, "nme51": value / 2}
         for name, value in (
-            ("MediaPipe", 5.0), ("MediaPipe, offsets removed", 4.0), ("FaceQuery", 4.5), ("FaceQuery, calibrated", 4.4)
+            ("MediaPipe", 5.0), ("MediaPipe, offsets removed", 4.0), ("MediaPipe, offsets by pose removed", 3.0),
+            ("FaceQuery", 4.5), ("FaceQuery, calibrated", 4.4),
         )
     ]  # fmt: skip
-    plain, calibrated = verdicts(rows).splitlines()
+    plain, calibrated, by_pose = verdicts(rows).splitlines()
     assert "nme68 4.50 / 5.00 = 0.90" in plain and "nme51 2.25 / 2.50 = 0.90" in plain
     assert "nme68 4.40 / 4.00 = 1.10" in calibrated
+    assert "nme68 4.40 / 3.00 = 1.47" in by_pose

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from facequery.evaluation.calibration import MIRROR, describe, locate, locate_both, optimise_queries
+from facequery.evaluation.calibration import MIRROR, describe, locate, locate_both, optimise_queries, optimise_shifts
 from facequery.head.layouts import load_layout
 from facequery.models.landmarks import LandmarkConfig, LandmarkNet
 
@@ -65,3 +65,27 @@ def test_layouts_that_slide_get_one_shift_for_all_places(described, layout):
     found = optimise_queries(network, descriptors, target, start, rounds=3, pull=1e-6, placed=placed)
     before = np.abs(locate(network, descriptors, placed)[0] - target).mean()
     assert np.abs(locate(network, descriptors, placed + (found - start))[0] - target).mean() < 0.1 * before
+
+
+def test_what_depends_on_the_pose_is_found(described, layout):
+    """Points that move with a feature of the pictures are followed, and mirrored pictures say the same."""
+    network, descriptors, mirrored = described
+    start, partner = layout
+    asked = np.repeat(start[None], len(descriptors), axis=0)
+    turn = np.linspace(-1, 1, len(descriptors))
+    features = np.stack([np.ones_like(turn), turn], -1)
+    true = np.random.default_rng(5).normal(0, 0.03, (2, *start.shape))
+    # at the left what is at the right, where the head turns the other way
+    true = 0.5 * (true + true[:, partner] * MIRROR * [[[1.0]], [[-1.0]]])
+    target = locate_both(network, descriptors, mirrored, asked + np.einsum("bk,knj->bnj", features, true))
+    found = optimise_shifts(
+        network, descriptors, target, asked, features, np.array([False, True]), 3, 1e-6, mirrored, partner
+    )
+    np.testing.assert_allclose(found[1], -found[1][partner] * MIRROR, atol=1e-6)
+    np.testing.assert_allclose(found[0], found[0][partner] * MIRROR, atol=1e-6)
+
+    def distance(shifts: np.ndarray) -> float:
+        return float(np.abs(locate_both(network, descriptors, mirrored, asked + shifts) - target).mean())
+
+    best = distance(np.einsum("bk,knj->bnj", features, found))
+    assert best < 0.1 * distance(np.zeros((1, 1, 3))) and best < 0.3 * distance(found[:1])

@@ -1,4 +1,4 @@
-"""Points that slide with the head's yaw."""
+"""Points that slide with the head's pose."""
 
 import json
 from dataclasses import replace
@@ -8,7 +8,7 @@ import pytest
 from facequery.errors import UserError
 from facequery.geometry.rotations import euler_to_matrix
 from facequery.head import QuerySet, load_layout
-from facequery.head.slide import Slide, yaw_of
+from facequery.head.slide import Slide, pose_of, yaw_of
 from facequery_protocol.layout import LayoutError, validated
 
 FLIP = np.array([-1, 1, 1], np.float32)
@@ -21,8 +21,8 @@ def slide_of(layout: QuerySet) -> Slide:
 
 def seen(points: np.ndarray, yaw: float, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
     """Pixels (N, 2) of canonical points before a long lens."""
-    rotation = np.diag([1.0, -1.0, -1.0]) @ euler_to_matrix(*np.radians([yaw, pitch, roll]))
-    camera = points @ rotation.T + [0, 0, 6.0]
+    rotation = np.diag([1.0, -1.0, -1.0]) @ euler_to_matrix(*np.radians([yaw, pitch, 0.0]))
+    camera = points @ (euler_to_matrix(0.0, 0.0, np.radians(roll)) @ rotation).T + [0, 0, 6.0]
     return camera[:, :2] / camera[:, 2:] * 20000 + 300
 
 
@@ -31,6 +31,31 @@ def test_yaw_is_told_from_landmarks(yaw):
     points = load_layout("ibug68").positions[17:]
     for pitch, roll in ((0.0, 0.0), (15.0, 0.0), (-10.0, 30.0)):
         assert yaw_of(points[None], seen(points, yaw, pitch, roll)[None])[0] == pytest.approx(yaw, abs=3.0)
+
+
+@pytest.mark.parametrize("roll", [-40.0, 0.0, 25.0])
+def test_pitch_is_told_from_landmarks_whatever_the_roll(roll):
+    points = load_layout("ibug68").positions[17:]
+    up = [pose_of(points[None], seen(points, 0.0, pitch, roll)[None])[1][0] for pitch in (-20.0, 0.0, 20.0)]
+    # positive means that the nose tip rises in the picture against the eyes
+    rest, raised = (seen(points, 0.0, pitch) for pitch in (0.0, 20.0))
+    sign = np.sign((rest[13, 1] - rest[19, 1]) - (raised[13, 1] - raised[19, 1]))
+    np.testing.assert_allclose(np.array(up) * sign, [-20.0, 0.0, 20.0], atol=2.0)
+
+
+def test_all_points_may_slide_with_yaw_and_pitch():
+    layout = load_layout("ibug68")
+    rows = np.repeat(layout.positions[None], 3, axis=0)
+    rows[0, :, 1] -= 0.003
+    rows[2, :, 1] += 0.003
+    tilts = np.full((68, 3), 1e-4, np.float32)
+    slide = Slide(np.arange(68), np.array([-30.0, 0.0, 30.0]), rows, tilts)
+    faces = np.stack([seen(layout.positions, 30.0), seen(layout.positions, 0.0)])
+    yaw, pitch = pose_of(layout.positions[None], faces)
+    moved = slide.followed(layout.positions, faces) - layout.positions
+    np.testing.assert_allclose(moved[:, :, 0], np.repeat(1e-4 * pitch[:, None], 68, axis=1), atol=1e-6)
+    np.testing.assert_allclose(moved[:, 5, 1], 1e-4 * yaw.clip(-30, 30) + 1e-4 * pitch, atol=1e-6)
+    np.testing.assert_allclose(slide.at(0.0, 80.0), slide.at(0.0, 30.0))  # beyond that it stays
 
 
 @pytest.mark.parametrize(("name", "count"), [("ibug68", 17), ("wflw98", 33)])
@@ -72,6 +97,9 @@ def test_a_slide_survives_files_and_subsets(model, tmp_path):
     layout.save(tmp_path / "mine.json")
     again = slide_of(QuerySet.load(tmp_path / "mine.json"))
     np.testing.assert_array_equal(again.positions, slide_of(layout).positions)
+    tilts = np.arange(51, dtype=np.float32).reshape(17, 3) * 1e-5
+    replace(layout, slide=replace(slide_of(layout), tilts=tilts)).save(tmp_path / "tilted.json")
+    np.testing.assert_allclose(slide_of(QuerySet.load(tmp_path / "tilted.json")).tilts, tilts, atol=1e-8)
     some = layout.subset([30, 3, 1])
     assert slide_of(some).indices.tolist() == [1, 2]
     np.testing.assert_array_equal(slide_of(some).positions, slide_of(layout).positions[:, [3, 1]])
@@ -93,6 +121,7 @@ GOOD = {"version": 1, "indices": [0], "yaws": [-1, 1], "positions": [[[0, 0, 0.0
         ({"yaws": [1, -1]}, "ascending"),
         ({"positions": [[[0, 0, 0.02]]]}, "one list for each yaw"),
         ({"positions": [[[0, 0, 0.02]], [[0, 0, 30]]]}, "metres"),
+        ({"tilts": [[0, 0, 0], [0, 0, 0]]}, "tilts"),
     ],
 )
 def test_malformed_slides_are_refused(tmp_path, change, words):
@@ -105,6 +134,10 @@ def test_malformed_slides_are_refused(tmp_path, change, words):
         QuerySet.load(tmp_path / "bad.json")
 
 
-def test_a_slide_of_one_layout_twice():
-    slide = Slide(np.array([1]), np.array([0.0, 1.0]), np.zeros((2, 1, 3), np.float32))
-    assert slide.repeated(5).indices.tolist() == [1, 6] and slide.repeated(5).positions.shape == (2, 2, 3)
+def test_two_layouts_side_by_side():
+    first = Slide(np.array([1]), np.array([0.0, 1.0]), np.zeros((2, 1, 3), np.float32))
+    second = replace(first, indices=np.array([0]), tilts=np.ones((1, 3), np.float32))
+    both = first.beside(second, 5)
+    assert both.indices.tolist() == [1, 5] and both.positions.shape == (2, 2, 3)
+    assert both.tilts is not None and both.tilts.tolist() == [[0, 0, 0], [1, 1, 1]]
+    assert first.beside(None, 5) is first

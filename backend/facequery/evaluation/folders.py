@@ -12,7 +12,7 @@ from facequery.detection.finder import FaceFinder
 from facequery.errors import UserError
 from facequery.evaluation import errors as measures
 from facequery.evaluation.annotated import AnnotatedSet, load_annotated
-from facequery.evaluation.calibration import calibrated_queries
+from facequery.evaluation.calibration import Placed, calibrated
 from facequery.evaluation.dense import dense_figures, is_rendered
 from facequery.evaluation.hard import hard_faces
 from facequery.evaluation.pose import yaw_of
@@ -51,7 +51,7 @@ def evaluate(
     a missed face counts as an error of 100 %. `layout`: the query positions, by default the set's own layout.
     `calibrate`: queries are optimised on `real_dev/lfpw` first; on that set itself in two folds, so that no face is
     scored with points placed on it. `finder` replaces the shipped face finder. `slide`: points
-    of layouts that say so follow the head's yaw. `first_centre`: see `load_annotated`.
+    of layouts that say so follow the head's pose, and so do calibrated ones. `first_centre`: see `load_annotated`.
     """
     chosen = load_annotated(folder, first_centre)
     name = layout or chosen.layout
@@ -62,17 +62,15 @@ def evaluate(
             f'The layout "{name}" has {len(positions)} points, the pictures in "{folder}" have '
             f"{chosen.points.shape[1]}.", f"Layouts: {', '.join(layout_names())}.", "FQ264",
         )  # fmt: skip
-    each = np.broadcast_to(positions, (len(chosen.paths), *positions.shape))
+    asked = Placed.everywhere(chosen, positions, follows)
     if calibrate:
-        start = positions * detector.units_per_metre
-        each = calibrated_queries(detector.network, chosen, start, follows, detector.mirror)
-        each = each / np.float32(detector.units_per_metre)
+        asked = calibrated(detector.network, chosen, queries, detector.mirror, slide)
     extra: dict[str, Any] = {}
     if crop == "points":
-        prediction = predict_points(detector, chosen, each, follows)
+        prediction = predict_points(detector, chosen, asked)
     else:
         find = FindFaces(detector, finder or FaceFinder.from_pretrained(device=str(detector.device)))
-        prediction = predict_auto(detector, find, chosen, each, follows)
+        prediction = predict_auto(detector, find, chosen, asked)
         extra["false_per_100"] = false_detections(find)
     if is_rendered(folder):
         extra |= dense_figures(detector, CyclesSet.open(folder))

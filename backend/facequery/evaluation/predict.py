@@ -1,6 +1,7 @@
 """A detector's landmarks of a whole set of pictures: in given crops, or found by the pipeline."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +12,11 @@ from facequery.detection.detector import Detector, tightened, to_pixels
 from facequery.detection.faces import Face
 from facequery.detection.finder import FaceFinder
 from facequery.evaluation.annotated import AnnotatedSet
-from facequery.evaluation.calibration import calibrated_queries
+from facequery.evaluation.calibration import Placed, calibrated
 from facequery.evaluation.canvas import FACELESS, canvases, faceless, nearest_face
 from facequery.geometry.crops import crop_from_points, sample_crop
 from facequery.head.layouts import load_layout
 from facequery.head.model import HeadModel
-from facequery.head.slide import Slide
 
 _BATCH = 32
 
@@ -53,34 +53,29 @@ class FindFaces:
         return self.anchors.look_again([picture], [self.finder.find(picture)])[0]
 
 
-def predict_points(
-    detector: Detector, chosen: AnnotatedSet, positions: NDArray, slide: Slide | None = None
-) -> Prediction:
-    """Landmarks in crops from the annotation's boxes, as protocols have it.
-
-    `positions` (n, N, 3) canonical metres, one set of queries for each picture; `slide`: of their layout.
-    """
+def predict_points(detector: Detector, chosen: AnnotatedSet, asked: Sequence[Placed]) -> Prediction:
+    """Landmarks of the points that are `asked`, in crops from the annotation's boxes, as protocols have it. Every
+    picture of the set is asked once."""
     crops = chosen.crops()
     images = chosen.images(crops, detector.size)
-    xy = np.empty((*positions.shape[:2], 2))
-    sigma = np.empty(positions.shape[:2])
+    xy = np.empty((len(images), len(asked[0].positions), 2))
+    sigma = np.empty(xy.shape[:2])
     begin = time.perf_counter()
-    for start in range(0, len(images), _BATCH):
-        part = slice(start, start + _BATCH)
-        inside, spread = detector.look(images[part], positions[part], slide)
-        xy[part], sigma[part] = to_pixels(inside, spread, crops[part])
+    for some in asked:
+        for start in range(0, len(some.rows), _BATCH):
+            part = some.rows[start : start + _BATCH]
+            inside, spread = detector.look(images[part], some.positions, some.slide)
+            xy[part], sigma[part] = to_pixels(inside, spread, crops[part])
     spent = 1000 * (time.perf_counter() - begin) / len(images)
     return Prediction(xy, sigma, chosen.points, spent)
 
 
-def predict_auto(
-    detector: Detector, find: FindFaces, chosen: AnnotatedSet, positions: NDArray, slide: Slide | None = None
-) -> Prediction:
-    """Landmarks found on canvases (see `canvases`), in canvas pixels. `positions` (n, N, 3) canonical metres; `slide`:
-    of their layout."""
-    xy = np.full((*positions.shape[:2], 2), np.nan)
-    sigma = np.full(positions.shape[:2], np.nan)
+def predict_auto(detector: Detector, find: FindFaces, chosen: AnnotatedSet, asked: Sequence[Placed]) -> Prediction:
+    """Landmarks found on canvases (see `canvases`), in canvas pixels, of the points that are `asked`."""
+    xy = np.full((len(chosen.paths), len(asked[0].positions), 2), np.nan)
+    sigma = np.full(xy.shape[:2], np.nan)
     truth = np.empty_like(chosen.points)
+    questions = {int(row): some for some in asked for row in some.rows}
     spent = 0.0
     for i, (canvas, points) in enumerate(canvases(chosen)):
         truth[i] = points
@@ -90,21 +85,24 @@ def predict_auto(
         if which is not None:
             crop = tightened(crop_from_points(faces[which].points))
             image = sample_crop(canvas, crop, detector.size)
-            inside, spread = detector.look(image[None], positions[i : i + 1], slide)
+            inside, spread = detector.look(image[None], questions[i].positions, questions[i].slide)
             xy[i], sigma[i] = to_pixels(inside[0], spread[0], crop)
         spent += time.perf_counter() - begin
     return Prediction(xy, sigma, truth, 1000 * spent / len(truth))
 
 
-def plain_and_calibrated(detector: Detector, chosen: AnnotatedSet) -> tuple[NDArray[np.float32], Slide | None]:
-    """Positions (n, 136, 3), metres, to ask every picture of a set for both at once: the 68 of ibug68, and the same
-    optimised on the calibration set (see `calibrated_queries`); and how they slide."""
+def plain_and_calibrated(detector: Detector, chosen: AnnotatedSet) -> list[Placed]:
+    """To ask every picture of a set for both at once: the 68 points of ibug68, and the same optimised on the
+    calibration set (see `calibrated`)."""
     layout = load_layout("ibug68")
-    start = layout.positions * detector.units_per_metre
-    placed = calibrated_queries(detector.network, chosen, start, layout.slide, detector.mirror)
-    placed = placed / np.float32(detector.units_per_metre)
-    both = np.concatenate([np.broadcast_to(layout.positions, placed.shape), placed], axis=1).astype(np.float32)
-    return both, None if layout.slide is None else layout.slide.repeated(len(layout))
+    found = calibrated(detector.network, chosen, layout, detector.mirror)
+    return [
+        Placed(
+            some.rows, np.concatenate([layout.positions, some.positions]),
+            some.slide if layout.slide is None else layout.slide.beside(some.slide, len(layout)),
+        )
+        for some in found
+    ]  # fmt: skip
 
 
 def false_detections(find: FindFaces, count: int = FACELESS) -> float:

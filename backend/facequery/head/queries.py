@@ -165,6 +165,7 @@ class QuerySet:
             slide = Slide(
                 np.array(given["indices"], np.int64), np.array(given["yaws"], np.float64),
                 np.array(given["positions"], np.float32),
+                np.array(given["tilts"], np.float32) if "tilts" in given else None,
             )  # fmt: skip
         if "triangles" not in document:
             tied = QuerySet.from_positions(
@@ -212,6 +213,7 @@ class QuerySet:
                 "version": 1, "indices": [int(i) for i in self.slide.indices],
                 "yaws": [float(y) for y in self.slide.yaws],
                 "positions": [rounded(rows, 6) for rows in self.slide.positions],
+                **({} if self.slide.tilts is None else {"tilts": rounded(self.slide.tilts, 8)}),
             }  # fmt: skip
         try:
             write_layout(path, document)
