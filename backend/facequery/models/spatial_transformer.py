@@ -38,6 +38,7 @@ class Localiser(nn.Module):
         self.inner = nn.Conv2d(self.backbone.channels[2], width, 1)
         self.around = nn.Conv2d(width, width, 3, padding=1, groups=width)
         self.outer = nn.Conv2d(width, 6, 1)
+        assert self.outer.bias is not None
         with torch.no_grad():
             # begins with the whole picture, upright; the direction is a vector, because angles have a seam
             self.outer.weight.mul_(0.1)
