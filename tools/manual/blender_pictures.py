@@ -47,12 +47,16 @@ def main() -> None:
     for program, package in _PROGRAMS.items():
         if shutil.which(program) is None:
             sys.exit(f"{program} is not there. On Debian and Ubuntu: apt install {package}.")
+    wanted = set(options.only)
     with tempfile.TemporaryDirectory(prefix="facequery-pictures-") as temporary:
         for name, picture in take(blender, Path(temporary), options.only):
             target = IMAGES / f"blender_{name}.jpg"
+            wanted.discard(name)
             if not options.check:
                 cv2.imwrite(str(target), picture, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
             print(target.relative_to(ROOT), *picture.shape[1::-1], flush=True)
+    if wanted:
+        sys.exit(f"There is no picture {', '.join(sorted(wanted))}.")
 
 
 def take(blender: str, folder: Path, only: list[str]) -> Iterator[tuple[str, NDArray[np.uint8]]]:
@@ -91,9 +95,19 @@ def write_backend(program: Path, registry: Path) -> None:
 
 @contextmanager
 def virtual_screen() -> Iterator[str]:
-    """An X server without a screen of glass; yields its name, such as ":1"."""
+    """An X server whose screen is memory; yields its name, such as ":1"."""
     read, write = os.pipe()
-    command = ["Xvfb", "-displayfd", str(write), "-screen", "0", "{}x{}x24".format(*SIZE), "-nolisten", "tcp"]
+    command = [
+        "Xvfb",
+        "-displayfd",
+        str(write),
+        "-screen",
+        "0",
+        "{}x{}x24".format(*SIZE),
+        "-nolisten",
+        "tcp",
+        "-noreset",
+    ]
     with subprocess.Popen(command, pass_fds=[write], stderr=subprocess.DEVNULL) as server:
         try:
             os.close(write)

@@ -2,7 +2,7 @@
 
 Tracks the sample shot (or takes a finished job of it, as `facequery demo` leaves one), and draws docs/sample.jpg,
 docs/images/preview.webp, docs/images/decal.jpg, docs/images/mattes.jpg, docs/images/detector.svg and, where the source
-data of training is there, docs/images/failures.jpg. Those of Blender's window are made by tools.manual.blender_pictures.
+data of training is there, docs/images/failures.jpg. tools.manual.blender_pictures makes those of Blender.
 """
 
 import argparse
