@@ -18,6 +18,8 @@ the Blender extension looks: ~/.config/facequery/backend.json on Linux, %APPDATA
 Only the standard library is used here.
 """
 
+from __future__ import annotations  # an older Python shall come as far as being refused
+
 import argparse
 import os
 import shutil

@@ -3,6 +3,7 @@
 The commands that it starts are written down instead of run; what they are is what is tested.
 """
 
+import ast
 import importlib.util
 import json
 import sys
@@ -130,6 +131,14 @@ def test_another_python_is_refused_in_one_sentence(install, monkeypatch, tmp_pat
     assert run(install, tmp_path)[0] == 2
     assert not machine.commands
     assert f"this is {version[0]}.{version[1]}" in capsys.readouterr().err
+
+
+def test_a_much_older_python_comes_as_far_as_that_sentence():
+    """macOS's own is 3.9: it has to read the file, and may not evaluate annotations that it does not know."""
+    tree = ast.parse((ROOT / "install.py").read_text(encoding="utf-8"), feature_version=(3, 8))
+    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    assert imports[0].module == "__future__" and imports[0].names[0].name == "annotations"
+    assert [node.module for node in imports[1:]] == ["pathlib"]
 
 
 def test_a_step_that_fails_is_named(install, monkeypatch, tmp_path, capsys):
