@@ -38,10 +38,10 @@ FAILURES = {
     "pictures of landscapes and textures; the landmarks' second look leaves one or none (benchmarks/results/peers.md).",
 }
 NOTES = {  # what the command alone does not tell of how the shipped weights came about
-    "landmarks": "Trained in slices, so the command does not give the same weights again; each began with the weights of "
-    "the one before (`--init`), on one busy core: 299,000 images in 76 min and 577,000 in 129 min at 160 px "
+    "landmarks": "Trained in slices, so the command does not give the same weights again; each began with the weights "
+    "of the one before (`--init`), on one busy core: 299,000 images in 76 min and 577,000 in 129 min at 160 px "
     "without local refinement, 81,000 in 24 min at 192 px with refinement by one map, 300,000 in 75 min with "
-    "two maps and three looks, and the last, with a second look of the whole picture at anchor points, whose "
+    "two maps and, from a third on, three looks, and the last, with a second look of the whole picture at anchor points, whose "
     "`samples` and `minutes` stand above. In the second half of the second slice skins taken from generated "
     "portraits (tools/portrait_skins.py), second faces and clips came in; from the third on, shapes beside "
     "the identity basis (1 mm RMS; held-out renders have others of their own, but of the same kind), brows "
