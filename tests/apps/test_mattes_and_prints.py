@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -110,6 +111,18 @@ def test_a_decal_lies_flat_in_its_own_frame_and_travels_with_the_skin(head, fron
     there = project_print(moved, printed, head.triangles, SIZE, SIZE)
     rows, columns = (np.average(np.arange(SIZE), weights=there[..., 3].sum(axis)) for axis in (1, 0))
     assert (columns, rows) == (pytest.approx(199.5 + 15, abs=0.3), pytest.approx(129.5 - 7.5, abs=0.3))
+
+
+@pytest.mark.parametrize("turn", [0.0, np.pi / 2])
+def test_a_decal_is_squeezed_with_its_plate(head, front, turn):
+    squeezed = replace(front, xy=front.xy * np.float32([0.5, 1]))
+    printed = decal_print(squeezed, head.model, head.triangles, stamp(), (100.0, 130.0), 20.0, turn, 2.0)
+    layer = project_print(squeezed, printed, head.triangles, SIZE // 2, SIZE)
+    rows, columns = np.nonzero(layer[..., 3] > 0.5)
+    unsqueezed = decal_print(front, head.model, head.triangles, stamp(), (200.0, 130.0), 40.0, turn)
+    tall, wide = np.nonzero(project_print(front, unsqueezed, head.triangles, SIZE, SIZE)[..., 3] > 0.5)
+    assert np.ptp(rows) == pytest.approx(np.ptp(tall), abs=2)
+    assert 2 * np.ptp(columns) == pytest.approx(np.ptp(wide), abs=3)
 
 
 def test_a_print_turns_away_with_the_head(head, front):

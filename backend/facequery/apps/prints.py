@@ -68,16 +68,19 @@ def decal_print(
     at: tuple[float, float],
     width: float,
     rotation: float = 0.0,
+    pixel_aspect: float = 1.0,
 ) -> Print:
     """A picture (H, W, 4) as it would lie on a frame: its middle at the plate pixel `at`, `width` pixels wide, turned
-    clockwise by `rotation` radians; it sticks to the skin that is seen there.
+    clockwise by `rotation` radians; it sticks to the skin that is seen there. On a squeezed plate it is squeezed as all
+    else is.
 
     In the frame of `face` it looks exactly like the flat picture, whatever the shape below it.
     """
-    height = width * picture.shape[0] / picture.shape[1]
+    square = np.array([pixel_aspect, 1.0])  # plate pixels to square ones
+    size = width * pixel_aspect * np.array([1, picture.shape[0] / picture.shape[1]])
     c, s = np.cos(rotation), np.sin(rotation)
-    away = (face.xy.astype(np.float64) - at) @ np.array([[c, -s], [s, c]])  # turned back
-    place = away / [width, height] + 0.5
+    away = (face.xy.astype(np.float64) - at) * square @ np.array([[c, -s], [s, c]])  # turned back
+    place = away / size + 0.5
     corners = place[triangles]
     used = facing(face.xy, triangles) & _in_front(face, triangles)
     used[model.parts["skin"].triangles.stop :] = False

@@ -59,7 +59,7 @@ class FaceShot:
         """What the face's skin looks like in the shot, by which things in front of it are found; None where the shot is
         too short to tell."""
         present = np.flatnonzero(self.path.present)
-        chosen = present[:: max(len(present) // SAMPLES, 1)]
+        chosen = present[:: max(-(-len(present) // SAMPLES), 1)]
         source = FaceSource(self)
 
         def frames() -> Iterator[tuple[NDArray[np.uint8], DenseFace]]:

@@ -15,7 +15,7 @@ from facequery.errors import UserError
 from facequery.pipeline.face_shot import Cutter, FaceShot, held_face_shot
 from facequery.pipeline.find import unsqueeze
 from facequery.pipeline.job import JobRequest
-from facequery.pipeline.pictures_out import open_output, picture_name
+from facequery.pipeline.pictures_out import open_output, picture_folder, picture_name
 from facequery.pipeline.run import Progress
 from facequery.shots import colour
 from facequery.shots.images import read_facts, read_picture, write_picture
@@ -84,6 +84,7 @@ def run_project(
     picture = None if given.suffix.lower() == ".npz" else read_print_picture(given, wanted.space)
     if picture is None and wanted.at is not None:
         raise UserError("A print already has its place.", "Leave --at away, or give its picture.", "FQ626")
+    picture_folder(folder, wanted.name)
     with held_face_shot(request, folder, progress, device) as seen:
         return _write(seen, wanted, picture, wanted.references or request.references, progress)
 
@@ -95,7 +96,7 @@ def _write(
     references: Sequence[int],
     progress: Progress | None,
 ) -> list[Path]:
-    shot, target = seen.shot, seen.folder / wanted.name
+    shot, target = seen.shot, picture_folder(seen.folder, wanted.name)
     reference = _reference(seen, wanted)
     anchor = reference if wanted.at is not None else None
     source = seen.source(wanted.refine, wanted.fit, progress, anchor, references)
@@ -177,7 +178,8 @@ def _printed(seen: FaceShot, wanted: ProjectRequest, picture: NDArray | None, fa
     if wanted.at is None:
         return texture_print(head.model, picture, len(head.triangles))
     angle = float(np.radians(wanted.rotation))
-    printed = decal_print(face, head.model, head.triangles, picture, wanted.at, wanted.width, angle)
+    aspect = seen.shot.pixel_aspect
+    printed = decal_print(face, head.model, head.triangles, picture, wanted.at, wanted.width, angle, aspect)
     if not printed.used.any():
         x, y = wanted.at
         raise UserError(f"There is no skin at {x:g},{y:g} in that frame.", "Place the decal on the face.", "FQ624")
