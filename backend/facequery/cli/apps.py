@@ -106,7 +106,7 @@ def segment(
         tuple(regions or STANDARD), f".{format}", ids, cut, refine or bool(reference), fit, name, overwrite,
         cryptomatte, tuple(reference or []), edges,
     )  # fmt: skip
-    print(f"Writes {folder / name}")
+    _announce(folder / name, overwrite)
     with progress_bars() as report:
         files = run_segment(request, folder, wanted, report, device)
     _print_folders(files)
@@ -158,13 +158,19 @@ def project(
         str(picture), place, frame, width, rotation, space, blend, shutter / 360, cut, refine or bool(reference), fit,
         name, overwrite, tuple(reference or []),
     )  # fmt: skip
-    print(f"Writes {folder / name}")
+    _announce(folder / name, overwrite)
     with progress_bars() as report:
         files = run_project(request, folder, wanted, report, device)
         if beside is not None:
             with results_lock(folder / name):
                 files += side_by_side(beside, folder / name, folder / name / "side", report)
     _print_folders(files)
+
+
+def _announce(folder: Path, overwrite: bool) -> None:
+    """What is about to be written, and what of it replaces something."""
+    there = sum(path.is_file() for path in folder.rglob("*")) if overwrite else 0
+    print(f"Overwrites {folder}, {there} files" if there else f"Writes {folder}")
 
 
 def _print_folders(files: list[Path]) -> None:
