@@ -124,6 +124,32 @@ def test_one_hostile_parameter_of_a_job_that_is_finished(home, sequence, network
     assert all(name.startswith(("job/", "empty/")) for name in after if name not in before)
 
 
+def test_names_that_climb_out_of_the_job(home, sequence):
+    """They are refused before any network is loaded."""
+    open_job(home / "job", JobRequest(shots=(sequence(count=1),), preview=False))
+    (home / "job" / "link").symlink_to(home / "empty")
+    params = {"folder": str(home / "job"), "picture": str(home / "plate" / "shot.1001.png")}
+    before = files(home)
+    with WorkerHere() as worker:
+        for name in ("../out", str(home / "out"), "a/../../out", "", ".", "link/out", "a\0b"):
+            for answer in (
+                worker.call("project.run", **params, name=name),
+                worker.call("segment.run", folder=params["folder"], name=name),
+            ):
+                assert isinstance(answer, Failure) and answer.code in ("FQ325", "FQ620"), (name, answer)
+    assert files(home) == before
+
+
+def test_views_that_a_job_does_not_have(home, sequence, networks):
+    run_job(JobRequest(shots=(sequence(count=1),), preview=False), home / "job")
+    marks = [{"name": "a", "frame": 1001, "x": 5, "y": 5}]
+    with WorkerHere() as worker:
+        for view in (0, -1, 2, True, 10**15, "1"):
+            for method in ("pick.points", "refine.run", "report.write", "stmap.write", "export.write"):
+                answer = worker.call(method, folder=str(home / "job"), view=view, marks=marks, format="json")
+                assert isinstance(answer, Failure) and answer.code in ("FQ391", "FQ507"), (method, view, answer)
+
+
 NAMES = ["two words", 'it\'s "quoted"', "面 ünïcode", "per%cent #### $HOME", "-rf", "a;b&c|d", "new\nline"]
 
 

@@ -132,9 +132,11 @@ def _seen(params: dict[str, Any], context: "Context") -> "FaceShot":
     from facequery.pipeline.job import load_request
 
     folder, device, view = params.get("folder"), params.get("device", "auto"), params.get("view", 1)
-    if not isinstance(folder, str) or not isinstance(device, str) or not isinstance(view, int):
+    if not isinstance(folder, str) or not isinstance(device, str) or type(view) is not int:
         raise UserError('"folder" and "device" must be texts, "view" a whole number.', code="FQ391")
     request = load_request(Path(folder))
+    if not 1 <= view <= len(request.shots):
+        raise UserError(f"The job has no view {view}.", f"It has {len(request.shots)}.", "FQ507")
     key = (folder, device, view, request)
     if key not in _LOADED:
         while len(_LOADED) >= _MOST_LOADED:

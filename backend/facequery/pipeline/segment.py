@@ -13,7 +13,7 @@ from facequery.apps.regions import STANDARD, Region, load_regions, standard_regi
 from facequery.errors import UserError
 from facequery.pipeline.face_shot import Cutter, FaceShot, held_face_shot
 from facequery.pipeline.job import JobRequest
-from facequery.pipeline.pictures_out import open_output, picture_name
+from facequery.pipeline.pictures_out import open_output, picture_folder, picture_name
 from facequery.pipeline.run import Progress
 from facequery.shots.images import write_picture
 
@@ -69,6 +69,7 @@ def run_segment(
         raise UserError(f'Mattes are not written as "{wanted.suffix}".', "Use exr or png.", "FQ613")
     if wanted.ids and wanted.cryptomatte:
         raise UserError("Ids and a Cryptomatte were asked for at once.", "Give each a --name of its own.", "FQ613")
+    picture_folder(folder, wanted.name)
     with held_face_shot(request, folder, progress, device) as seen:
         return _write(seen, wanted, wanted.references or request.references, progress)
 
@@ -76,7 +77,7 @@ def run_segment(
 def _write(seen: FaceShot, wanted: SegmentRequest, references: Sequence[int], progress: Progress | None) -> list[Path]:
     regions = chosen_regions(wanted.regions, seen)
     names = [region.name for region in regions]
-    target = seen.folder / wanted.name
+    target = picture_folder(seen.folder, wanted.name)
     settings = {
         "regions": list(wanted.regions), "suffix": wanted.suffix, "ids": wanted.ids, "cut": wanted.cut,
         "refine": wanted.refine, "fit": wanted.fit, "names": names, "cryptomatte": wanted.cryptomatte,
