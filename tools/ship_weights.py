@@ -38,19 +38,21 @@ FAILURES = {
     "pictures of landscapes and textures; the landmarks' second look leaves one or none (benchmarks/results/peers.md).",
 }
 NOTES = {  # what the command alone does not tell of how the shipped weights came about
-    "landmarks": "Trained in slices, so the command does not give the same weights again; each began with the weights "
-    "of the one before (`--init`), on one busy core: 299,000 images in 76 min and 577,000 in 129 min at 160 px "
-    "without local refinement, 81,000 in 24 min at 192 px with refinement by one map, 300,000 in 75 min with "
-    "two maps and, from a third on, three looks, and the last, with a second look of the whole picture at "
-    "anchor points, whose `samples` and `minutes` stand above. In the second half of the second slice skins taken from generated "
-    "portraits (tools/portrait_skins.py), second faces and clips came in; from the third on, shapes beside "
-    "the identity basis (1 mm RMS; held-out renders have others of their own, but of the same kind), brows "
-    "and lips that vary as in photographs, and more queries at lids and lips; in the last, brows of every "
-    "length. The annotated sets were measured every ten minutes to follow the run; the weights are its last, "
-    "not the best of them. How tight the crop is was chosen by looking at LFPW and AFW.\n\n"
-    "London is no independent test of `frl189` or of brows: `frl189`, and the brows of `ibug68`, are placed "
-    "after the mean of its annotations. Canada had no part in that. No point of `ibug68` was fitted to LFPW "
-    "or AFW, but both were looked at while it was placed by hand, so they are no blind test of it.",
+    "landmarks": "Trained in slices, so the command does not give the same weights again; each began with the "
+    "weights of the one before (`--init`), on one busy core: 299,000 images in 76 min and 577,000 in "
+    "129 min at 160 px without local refinement, 81,000 in 24 min at 192 px with refinement by one map, "
+    "300,000 in 75 min with two maps and, from a third on, three looks, and the last, with a second "
+    "look of the whole picture at anchor points, whose `samples` and `minutes` stand above. In the "
+    "second half of the second slice skins taken from generated portraits (tools/portrait_skins.py), "
+    "second faces and clips came in; from the third on, shapes beside the identity basis (1 mm RMS; "
+    "held-out renders have others of their own, but of the same kind), brows and lips that vary as in "
+    "photographs, and more queries at lids and lips; in the last, brows of every length. The annotated "
+    "sets were measured every ten minutes to follow the run; the weights are its last, not the best of "
+    "them. How tight the crop is was chosen by looking at LFPW and AFW.\n\n"
+    "London is no independent test of `frl189` or of brows: `frl189`, and the brows of `ibug68`, are "
+    "placed after the mean of its annotations. Canada had no part in that. No point of `ibug68` was "
+    "fitted to LFPW or AFW, but both were looked at while it was placed by hand, so they are no blind "
+    "test of it.",
     "finder": "Trained in two schedules, so the command does not give the same weights again: 25,200 images in 14 min, "
     "then from those weights (`--init`) 43,456 images in 35 min: `samples` and `minutes` above are the second's.",
 }
