@@ -25,7 +25,7 @@ SHIPPED: Final[dict[str, dict[str, Values]]] = {
         "Points Only": {"fit_face": False, "fit_skull": False, "fit_jaw": False},
     },
     "project": {
-        "Tattoo": {"as_decal": True, "blend": "multiply"},
+        "Tattoo": {"as_decal": True, "blend": "multiply", "refine_picture": True},
         "Scar": {"as_decal": True, "blend": "luminance"},
         "Make-Up": {"as_decal": False, "blend": "luminance"},
         "Grading Mattes": {"matte_regions": ["skin", "eyes", "lips", "mouth"], "matte_suffix": ".exr"},

@@ -141,6 +141,9 @@ class ClipState(bpy.types.PropertyGroup):
     )
     decal_width: FloatProperty(name="Width", description="In plate pixels in this frame", default=100.0, min=1.0)
     decal_rotation: FloatProperty(name="Rotation", description="In degrees clockwise")
+    refine_picture: BoolProperty(
+        name="Refine", description="Align it to the plate at its full resolution, so that it sticks to the skin; slower"
+    )
     matte_regions: EnumProperty(
         name="Regions", description="What to write a matte of", items=MATTES, options={"ENUM_FLAG"}, default={"skin"}
     )

@@ -13,7 +13,15 @@ from .backend import user_folder
 SETTINGS: Final = {
     "points": ("depth", "depth_distance", "symmetric", "sample_count", "rounds", "point_size"),
     "track": ("face_layout", "fit_face", "fit_skull", "fit_jaw", "exposure", "allow_gaps", "color_by", "point_size"),
-    "project": ("blend", "as_decal", "decal_width", "decal_rotation", "matte_regions", "matte_suffix"),
+    "project": (
+        "blend",
+        "as_decal",
+        "decal_width",
+        "decal_rotation",
+        "refine_picture",
+        "matte_regions",
+        "matte_suffix",
+    ),
     "export": ("export_format", "export_selected", "export_undistorted", "export_hidden"),
 }
 

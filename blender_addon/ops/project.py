@@ -30,13 +30,14 @@ class Project(WritesFiles):
     width: FloatProperty(name="Width", description="Of a decal, in plate pixels", default=100.0, min=1.0)
     rotation: FloatProperty(name="Rotation", description="Of a decal, in degrees clockwise")
     blend: EnumProperty(name="Blend", items=BLENDS)
+    refine: BoolProperty(name="Refine", description="Align it to the plate at its full resolution")
 
     def params(self, context: bpy.types.Context, shown: correcting.Corrected) -> dict[str, Any]:
         path = Path(bpy.path.abspath(self.picture)) if self.picture else None
         if path is None or not path.is_file():
             raise AddonError("There is no picture to project.", "Choose a file.", "FQ789")
         paths = chosen_backend(context).paths
-        asked: dict[str, Any] = {"picture": paths.to_remote(path), "blend": self.blend}
+        asked: dict[str, Any] = {"picture": paths.to_remote(path), "blend": self.blend, "refine": self.refine}
         if self.as_decal:
             asked |= {"width": self.width, "rotation": self.rotation, **self._place(context, shown)}
         return asked
@@ -57,7 +58,7 @@ class Project(WritesFiles):
     def panel_settings(self, context: bpy.types.Context) -> None:
         state = clip_state(edited_clip(context))
         self.picture, self.as_decal, self.blend = state.picture, state.as_decal, state.blend
-        self.width, self.rotation = state.decal_width, state.decal_rotation
+        self.width, self.rotation, self.refine = state.decal_width, state.decal_rotation, state.refine_picture
 
 
 class WriteMattes(WritesFiles):

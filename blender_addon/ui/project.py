@@ -29,6 +29,7 @@ class ProjectPanel(HasPresets, ResultsPanel, bpy.types.Panel):
             column.prop(state, "decal_width")
             column.prop(state, "decal_rotation")
             column.label(text="It lies where the selected track is", icon="INFO")
+        column.prop(state, "refine_picture")
         layout.operator("facequery.project", icon="TEXTURE")
         self._draw_written(context, "project")
         layout.separator()

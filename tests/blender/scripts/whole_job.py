@@ -163,7 +163,7 @@ frames = LAST - FIRST + 1
 projected = press(operators.project, "project")
 assert len([f for f in projected if f.parent.name == "comp"]) == len([f for f in projected if f.parent.name == "rgba"])
 assert len(projected) >= 2 * frames and all(f.is_file() and f.is_relative_to(job()) for f in projected), projected
-state.blend = "over"
+state.blend, state.refine_picture = "over", True
 assert press(operators.project, "project") == "FQ620", "what is there is not replaced unasked"
 assert len(press(operators.project, "project")) == len(projected), "pressed again, it is"
 mattes = press(operators.write_mattes, "mattes")
@@ -188,7 +188,8 @@ clip = bpy.context.scene.active_clip
 assert job().name == "v002" and len(clip.tracking.objects[clip.facequery.faces[0].tracking_object].tracks) == len(names)
 count = len(points().data.vertices)
 bpy.ops.ed.undo_push(message="before")
-operators.place_point(origin=(-0.03, -1, 0.0), direction=(0, 1, 0))
+beside = bpy.context.scene.facequery.head.location.x  # of the solved camera
+operators.place_point(origin=(beside - 0.03, -1, 0.0), direction=(0, 1, 0))
 bpy.ops.ed.undo_push(message="placed")
 bpy.ops.ed.undo()
 assert len(points().data.vertices) == count
