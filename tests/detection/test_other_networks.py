@@ -94,3 +94,27 @@ def test_a_spatial_transformer_needs_no_face_finder(detector, monkeypatch):
     height, width = image.shape[:2]
     whole = crop_from_similarity([width / 2, height / 2], width / 2)
     np.testing.assert_allclose(detector.landmarks(image, layout)[0], detector.landmarks(image, layout, whole)[0])
+
+
+def test_weights_that_change_under_their_name_are_read_again(tmp_path):
+    path, config = tmp_path / "own.safetensors", LandmarkConfig(encoder="resnet_dense", input_size=64, reduced=16)
+    prints = set()
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        save_weights(path, LandmarkNet(config).state_dict(), {"kind": "landmarks", "architecture": config.to_dict()})
+        one, other = Detector.from_pretrained(str(path), mirror=False), Detector.from_pretrained(str(path))
+        assert one.fingerprint == other.fingerprint and (one.mirror, other.mirror) == (False, True)
+        prints.add(one.fingerprint)
+    assert len(prints) == 2
+
+
+def test_many_queries_are_answered_as_few_are(detector):
+    rng = np.random.default_rng(2)
+    descriptors = detector.encode(rng.integers(0, 255, (2, detector.size, detector.size, 3), dtype=np.uint8))
+    positions = np.repeat(load_layout("ibug68").positions, 300, axis=0)  # more than are decoded at once
+    xy, sigma = detector.decode(descriptors, positions)
+    if not detector.network.predictor.attends:
+        few, spread = detector.decode(descriptors, positions[::300])
+        np.testing.assert_allclose(xy[:, ::300], few, atol=2e-3)
+        np.testing.assert_allclose(sigma[:, ::300], spread, rtol=0.05)
+    assert np.isfinite(xy).all() and (sigma > 0).all()

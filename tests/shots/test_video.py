@@ -34,6 +34,25 @@ def test_two_iterators_and_random_access_do_not_disturb_each_other(video):
         assert (counted(a), counted(b), counted(shot.display(55 - i))) == (i, j, 55 - i)
 
 
+def test_a_short_video_is_decoded_once_and_forgotten_when_it_is_closed(video):
+    path = video(frames=60)
+    shot = open_shot(path)
+    assert [counted(picture) for _, picture in shot.pictures([3, 30])] == [3, 30]
+    path.write_bytes(b"")
+    assert [counted(picture) for _, picture in shot.frames(0, 31)] == list(range(31))
+    shot.close()
+    with pytest.raises(UserError):
+        shot.display(3)
+
+
+def test_what_is_too_much_to_be_kept_is_decoded_again(video, monkeypatch):
+    monkeypatch.setattr("facequery.shots.video.KEPT_BYTES", 80 * 64 * 48 * 3 // 2)
+    shot = open_shot(video(frames=200))
+    for _ in range(2):
+        assert [counted(picture) for _, picture in shot.frames()] == list(range(200))
+    assert [counted(shot.display(i)) for i in (0, 199, 120)] == [0, 199, 120]
+
+
 def test_a_range_is_in_numbers_from_1(video):
     shot = open_shot(video(frames=30), frames=(11, 20))
     assert shot.frame_numbers.tolist() == list(range(11, 21))

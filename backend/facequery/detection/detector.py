@@ -1,7 +1,10 @@
 """The landmark detector over pictures: crops in, landmarks with sigma out, in plate pixels."""
 
+import copy
 import hashlib
-from functools import cached_property
+import itertools
+from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +30,7 @@ ZOOM = 0.9  # a tighter crop than `crop_from_points` holds less of a neighbour's
 _MIRROR = np.array([-1, 1, 1], np.float32)  # of canonical space: the rest head is symmetric
 _PAIRS = 400_000  # queries times images decoded at once on a GPU: bounds memory (about 1 KB a pair)
 _CACHED = 4096  # and on the processor: what is in the works fits its cache
+_CHUNKS = 16  # decoded before they are copied to where they belong: small results between large ones hold memory up
 
 
 class Detector:
@@ -65,14 +69,13 @@ class Detector:
         """The detector of a weights file, or of weights that ship (`facequery models` lists them).
 
         `device`: auto, cpu, cuda or mps. `mirror`: every picture is also seen mirrored, and the mean taken; landmarks
-        are about 2 % better for twice the time (films are tracked without, unless asked). Raises UserError when there
-        are no such weights.
+        are about 2 % better for twice the time (films are tracked without, unless asked). A file is read once a
+        process, until it changes. Raises UserError when there are no such weights.
         """
-        network, card = load_landmark_net(name)
-        detector = cls(network, pick_device(device), mirror=mirror)
-        detector.card = card
-        fitted = card.get("sigma", {})
-        detector.sigma_map = (float(fitted.get("scale", 1.0)), float(fitted.get("power", 1.0)))
+        file = Path(name)
+        changed = file.stat().st_mtime_ns if file.is_file() else 0
+        detector = copy.copy(_loaded(str(name), str(pick_device(device)), changed))
+        detector.mirror = mirror
         return detector
 
     @cached_property
@@ -139,11 +142,11 @@ class Detector:
         rows = max(1, images if on_cpu else _PAIRS // max(count, 1))
         least = self.network.attention_chunk if self.network.predictor.attends else 64
         chunk = max(_CACHED // rows, least) if on_cpu else max(512, _PAIRS // rows)
-        for start in range(0, images, rows):
-            part = slice(start, start + rows)
-            asked = queries if queries.ndim == 2 else queries[part]
+        for start, first in itertools.product(range(0, images, rows), range(0, count, _CHUNKS * chunk)):
+            part, some = slice(start, start + rows), slice(first, first + _CHUNKS * chunk)
+            asked = queries[some] if queries.ndim == 2 else queries[part, some]
             where, log_sigma = self.ready.decode(descriptor[part], asked, chunk=chunk)
-            xy[part], sigma[part] = where.float().cpu().numpy(), log_sigma.float().exp().cpu().numpy()
+            xy[part, some], sigma[part, some] = where.float().cpu().numpy(), log_sigma.float().exp().cpu().numpy()
         scale, power = self.sigma_map
         return xy, sigma if self.sigma_map == (1.0, 1.0) else np.float32(scale) * sigma ** np.float32(power)
 
@@ -153,7 +156,7 @@ class Detector:
         """Crops (B, S, S, 3), uint8 RGB, and canonical positions (N, 3) or (B, N, 3), metres -> xy (B, N, 2) and sigma
         (B, N) in crop coordinates: `encode` and `decode`, and the mean with the mirrored picture if `mirror` is set.
 
-        `slide`: a layout's points that go where the head's yaw has them; they are asked for again when it is known.
+        `slide`: a layout's points that go where the head's pose has them; they are asked for again when it is known.
         """
         views = self.see(crops)
         xy, sigma = self.read(views, positions)
@@ -182,9 +185,9 @@ class Detector:
 
         `image` (H, W, 3) uint8 RGB with square pixels; `queries` N points of the head, `load_layout(name)`; `crop` the
         crop_to_image (2, 3) to look at, else the surest face is looked for, or with a spatial transformer the whole
-        picture is looked at (the face has to be 15 % of its longer side or more). Points that slide with the head's yaw
-        (see `head.slide`) do; tracks ask for them where they are at rest, so that a track is one point of the skin.
-        Raises UserError when there is no face.
+        picture is looked at (the face has to be 15 % of its longer side or more). Points that slide with the head's
+        pose (see `head.slide`) do; tracks ask for them where they are at rest, so that a track is one point of the
+        skin. Raises UserError when there is no face.
         """
         if crop is None and self.network.config.spatial:
             height, width = image.shape[:2]
@@ -197,6 +200,17 @@ class Detector:
             crop = tightened(crop_from_points(faces[0].points))
         xy, sigma = self.look(sample_crop(image, crop, self.size)[None], queries.positions, queries.slide)
         return to_pixels(xy[0], sigma[0], crop)
+
+
+@lru_cache(maxsize=2)
+def _loaded(name: str, device: str, changed: int) -> Detector:
+    """Weights as they were when their file was `changed`."""
+    network, card = load_landmark_net(name)
+    detector = Detector(network, device)
+    detector.card = card
+    fitted = card.get("sigma", {})
+    detector.sigma_map = (float(fitted.get("scale", 1.0)), float(fitted.get("power", 1.0)))
+    return detector
 
 
 def tightened(crops: NDArray) -> NDArray[np.float64]:

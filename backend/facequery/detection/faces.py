@@ -180,23 +180,24 @@ def _is_calm(change: NDArray) -> bool:
     return bool(np.linalg.norm(change[:2]) < _CALM[0] and abs(change[2]) < _CALM[1] and abs(change[3]) < _CALM[2])
 
 
-def expected_faces(path: FacePath, searched: NDArray) -> dict[int, Face]:
-    """Where a face is expected between `searched` frames (ascending indices), by frame: on the straight way from one
-    detection to the next where that is not far."""
+def expected_faces(path: FacePath, searched: NDArray, frames: NDArray) -> dict[int, Face]:
+    """Where a face is expected in some `frames` between those `searched` (both ascending indices), by frame: on the
+    straight way from one detection to the next where that is not far."""
     faces: dict[int, Face] = {}
-    centre, half, roll = crop_parameters(path.crops)
-    for a, b in pairwise(searched):
+    for frame in frames:
+        after = int(np.searchsorted(searched, frame))
+        a, b = searched[after - 1], searched[after]
         if not (path.detected[a] and path.detected[b]):
             continue
-        turn, growth = np.angle(np.exp(1j * (roll[b] - roll[a]))), np.log(half[b] / half[a])
-        if np.linalg.norm(centre[b] - centre[a]) > _FOLLOWED * min(half[a], half[b]) or abs(turn) > _FOLLOWED:
+        centre, half, roll = crop_parameters(path.crops[[a, b]])
+        turn, growth = np.angle(np.exp(1j * (roll[1] - roll[0]))), np.log(half[1] / half[0])
+        if np.linalg.norm(centre[1] - centre[0]) > _FOLLOWED * min(half) or abs(turn) > _FOLLOWED:
             continue
-        for frame in range(a + 1, b):
-            t = (frame - a) / (b - a)
-            crop = crop_from_similarity(
-                centre[a] + t * (centre[b] - centre[a]), half[a] * np.exp(t * growth), roll[a] + t * turn
-            )
-            faces[frame] = face_from_points(points_of_crop(crop), float(min(path.score[a], path.score[b])))
+        t = (frame - a) / (b - a)
+        crop = crop_from_similarity(
+            centre[0] + t * (centre[1] - centre[0]), half[0] * np.exp(t * growth), roll[0] + t * turn
+        )
+        faces[int(frame)] = face_from_points(points_of_crop(crop), float(min(path.score[a], path.score[b])))
     return faces
 
 

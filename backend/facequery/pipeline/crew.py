@@ -8,9 +8,11 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
+from functools import cache
 from typing import TypeVar
 
 import torch
+from threadpoolctl import threadpool_limits
 
 _T = TypeVar("_T")
 _MOST = 4  # more would wait for the one thread that reads
@@ -26,6 +28,7 @@ def in_order(
     which keeps it busy while the caller makes the next task.
     """
     count = 1 if device.type != "cpu" else max(1, min(_MOST, os.cpu_count() or 1))
+    _one_core_for_blas()
     torch.get_num_threads()  # settles this thread's own number, before the others set theirs
     pool = ThreadPoolExecutor(count, "facequery-compute", initializer=torch.set_num_threads, initargs=(1,))
     waiting: deque[Future[_T]] = deque()
@@ -38,6 +41,13 @@ def in_order(
             yield _result(waiting.popleft(), check)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+@cache
+def _one_core_for_blas() -> None:
+    """From now on: BLAS would divide our small matrices among threads of its own, whose waiting takes more time than
+    their work. Not taken back, for that must not happen while somebody computes."""
+    threadpool_limits(1, user_api="blas")
 
 
 def _result(future: Future[_T], check: Callable[[], object] | None) -> _T:

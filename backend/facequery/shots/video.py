@@ -1,6 +1,7 @@
 """Video through PyAV: exact frames by index, upright, in colour, from any place and from many threads."""
 
 import threading
+from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ _MATRICES = {1: "ITU709", 4: "FCC", 5: "ITU601", 6: "ITU601", 7: "SMPTE240M"}
 if "BT2020" in Colorspace.__members__:
     _MATRICES |= {9: "BT2020", 10: "BT2020"}
 _AHEAD = 60  # frames that are decoded and dropped rather than sought
+KEPT_BYTES = 384_000_000  # of decoded frames that are kept: 277 of 720p, 123 of 1080p
+_FEWEST = 40  # so few, as of 4K, are not worth their memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,22 +100,57 @@ def read_index(path: Path) -> VideoIndex:
     )
 
 
-class VideoReader:
-    """Decodes frames of one video by index. One thread at a time; `clone` makes another for another thread."""
+class _Kept:
+    """The frames that were decoded last, as the decoder gives them (a third to a half of their size as RGB).
 
-    def __init__(self, index: VideoIndex) -> None:
+    A shot is looked at several times, and decoding costs as much as a network: what is short is decoded once, and of
+    what is long each stretch that is gone through several times.
+    """
+
+    def __init__(self) -> None:
+        self._frames: OrderedDict[int, Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, index: int) -> Any:
+        """A frame, or None."""
+        with self._lock:
+            return self._frames.get(index)
+
+    def add(self, index: int, frame: Any) -> None:
+        """Keep a frame, and forget the oldest."""
+        most = KEPT_BYTES // max(1, sum(plane.buffer_size for plane in frame.planes))
+        if most < _FEWEST:
+            return
+        with self._lock:
+            self._frames[index] = frame
+            while len(self._frames) > most:
+                self._frames.popitem(last=False)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._frames.clear()
+
+
+class VideoReader:
+    """Decodes frames of one video by index. One thread at a time; `clone` makes another for another thread, which
+    shares the frames that were decoded last; closing the first forgets them."""
+
+    def __init__(self, index: VideoIndex, kept: _Kept | None = None) -> None:
         self.index = index
+        self._kept, self._first = kept or _Kept(), kept is None
         self._lock = threading.Lock()
         self._container: Any = None
         self._frames: Any = None
         self._next = -1  # index of the frame that the decoder gives next, -1: not known
 
     def clone(self) -> "VideoReader":
-        return VideoReader(self.index)
+        return VideoReader(self.index, self._kept)
 
     def close(self) -> None:
         with self._lock:
             self._shut()
+        if self._first:
+            self._kept.clear()
 
     def read(self, index: int) -> NDArray:
         """Frame `index` (0-based, in order of showing), RGB (H, W, 3): uint8, or uint16 for more than 8 bits.
@@ -121,7 +159,7 @@ class VideoReader:
         """
         with self._lock:
             try:
-                frame = self._decode(index)
+                frame = self._kept.get(index) or self._decode(index)
             except (av.FFmpegError, OSError, ValueError) as error:
                 self._shut()
                 raise UserError(
@@ -155,6 +193,9 @@ class VideoReader:
         for frame in self._frames:
             if frame.pts is None or frame.is_corrupt:
                 continue
+            place = int(np.searchsorted(self.index.times, frame.pts))
+            if place < len(self.index.times) and self.index.times[place] == frame.pts:
+                self._kept.add(place, frame)
             if frame.pts >= target:
                 return frame if frame.pts == target else None
         return None
