@@ -178,6 +178,19 @@ def test_clocks_that_jump(asked, whole, tmp_path, monkeypatch):
     same(job, whole)
 
 
+def test_what_is_gone_on_with_computes_on_as_many_cores(asked, tmp_path):
+    """BLAS adds in another order on several: a fit after tracks that are there shall be that of the undisturbed job."""
+    from facequery.pipeline.crew import one_core_for_blas
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    job = tmp_path / "job"
+    run_job(asked, job)
+    with threadpool_limits(2, user_api="blas"):
+        one_core_for_blas.cache_clear()  # as in a process of its own
+        run_job(asked, job)
+        assert {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"} == {1}
+
+
 def test_what_killed_processes_left_is_swept_and_others_are_left_alone(asked, whole, tmp_path):
     job = tmp_path / "job"
     open_job(job, asked)

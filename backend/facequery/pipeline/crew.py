@@ -28,7 +28,7 @@ def in_order(
     which keeps it busy while the caller makes the next task.
     """
     count = 1 if device.type != "cpu" else max(1, min(_MOST, os.cpu_count() or 1))
-    _one_core_for_blas()
+    one_core_for_blas()
     torch.get_num_threads()  # settles this thread's own number, before the others set theirs
     pool = ThreadPoolExecutor(count, "facequery-compute", initializer=torch.set_num_threads, initargs=(1,))
     waiting: deque[Future[_T]] = deque()
@@ -44,7 +44,7 @@ def in_order(
 
 
 @cache
-def _one_core_for_blas() -> None:
+def one_core_for_blas() -> None:
     """From now on: BLAS would divide our small matrices among threads of its own, whose waiting takes more time than
     their work. Not taken back, for that must not happen while somebody computes."""
     threadpool_limits(1, user_api="blas")

@@ -18,6 +18,7 @@ from facequery.fitting.corrections import named_landmarks
 from facequery.fitting.results import ShotFit
 from facequery.pipeline import fit as fits
 from facequery.pipeline.cameras import camera_for
+from facequery.pipeline.crew import one_core_for_blas
 from facequery.pipeline.find import Region, Report, find_face
 from facequery.pipeline.job import JobRequest, open_job
 from facequery.pipeline.lock import job_lock
@@ -66,6 +67,7 @@ def run_job(request: JobRequest, folder: Path, progress: Progress | None = None,
     None if the folder has not all of face, skull and jaw. Raises UserError on bad input, and when the folder holds
     another job.
     """
+    one_core_for_blas()  # also where all is tracked, and a fit is gone on with: it shall come out the same to the bit
     # Everything that can be wrong with the input is looked at before the folder is made.
     load_queries(request.layouts)
     shots = open_shots(request)
