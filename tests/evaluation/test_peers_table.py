@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 from facequery.geometry.crops import apply_affine
+from facequery.geometry.rotations import euler_to_matrix
+from facequery.head.layouts import load_layout
 
 from benchmarks.peers import face_crops, parted, table, verdicts, without_offsets, written_sections
 
@@ -24,6 +26,18 @@ def test_a_peers_own_placement_of_points_is_taken_off_whatever_the_roll():
     assert np.abs(placed - truth).max() > 1
     assert np.abs(without_offsets(placed, truth, None) - truth).max() < 1e-6
     assert np.abs(without_offsets(placed[:7], truth[:7], (placed[7:], truth[7:])) - truth[:7]).max() < 1e-6
+
+
+def test_offsets_that_follow_the_pose_are_taken_off():
+    rng = np.random.default_rng(3)
+    head = load_layout("ibug68").positions
+    turns = np.stack([rng.uniform(-0.6, 0.6, 60), rng.uniform(-0.3, 0.3, 60), np.zeros(60)], 1)
+    rotation = np.stack([np.diag([1.0, -1.0, -1.0]) @ euler_to_matrix(*turn) for turn in turns])
+    truth = 1000 * (head @ np.swapaxes(rotation, 1, 2))[..., :2] + 200
+    way = rng.normal(0, 4, (68, 2))
+    placed = truth + way * np.sin(turns[:, 0])[:, None, None]  # to one side or the other, as the head turns
+    plain, bent = (np.abs(without_offsets(placed, truth, None, follow) - truth).mean() for follow in (False, True))
+    assert bent < 0.2 * plain
 
 
 def test_no_face_helps_to_remove_its_own_offset():
