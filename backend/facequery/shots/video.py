@@ -8,7 +8,7 @@ from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import Colorspace
+from av.video.reformatter import Colorspace, VideoReformatter
 from numpy.typing import NDArray
 
 from facequery.errors import UserError
@@ -142,6 +142,8 @@ class VideoReader:
         self._container: Any = None
         self._frames: Any = None
         self._next = -1  # index of the frame that the decoder gives next, -1: not known
+        # A reader's own: a frame's is no good where clones convert one frame at once.
+        self._reformatter = VideoReformatter()
 
     def clone(self) -> "VideoReader":
         return VideoReader(self.index, self._kept)
@@ -167,8 +169,20 @@ class VideoReader:
                     "Check the file, or leave the frame out of the range.",
                     "FQ233",
                 ) from None
-            picture = _rgb(frame, self.index)
+            picture = self._rgb(frame)
         return np.ascontiguousarray(np.rot90(picture, self.index.turns)) if self.index.turns else picture
+
+    def _rgb(self, frame: Any) -> NDArray:
+        """A decoded frame as RGB in its own transfer curve, by the matrix that the stream names.
+
+        Streams that name none are Rec.709 above standard definition and Rec.601 below, as players show them.
+        """
+        matrix = int(frame.colorspace)
+        if matrix in (0, 2, 3):  # RGB or not said
+            matrix = 1 if max(frame.width, frame.height) > 1024 else 5
+        name = _MATRICES.get(matrix, "ITU709")
+        kind = "rgb48le" if self.index.deep else "rgb24"
+        return self._reformatter.reformat(frame, format=kind, src_colorspace=name).to_ndarray()
 
     def _decode(self, index: int) -> Any:
         target = int(self.index.times[index])
@@ -238,18 +252,6 @@ def _first_frame(path: Path) -> Any:
 def _decoded_times(path: Path) -> list[int]:
     with av.open(str(path)) as container:
         return [frame.pts for frame in container.decode(container.streams.video[0]) if frame.pts is not None]
-
-
-def _rgb(frame: Any, index: VideoIndex) -> NDArray:
-    """A decoded frame as RGB in its own transfer curve, by the matrix that the stream names.
-
-    Streams that name none are Rec.709 above standard definition and Rec.601 below, as players show them.
-    """
-    matrix = int(frame.colorspace)
-    if matrix in (0, 2, 3):  # RGB or not said
-        matrix = 1 if max(frame.width, frame.height) > 1024 else 5
-    name = _MATRICES.get(matrix, "ITU709")
-    return frame.to_ndarray(format="rgb48le" if index.deep else "rgb24", src_colorspace=name)
 
 
 def _reason(error: BaseException) -> str:
