@@ -14,6 +14,7 @@ from torch import Tensor
 from facequery.assets import source_data
 from facequery.errors import UserError
 from facequery.evaluation.annotated import AnnotatedSet, load_annotated, to_crop
+from facequery.head.layouts import load_layout
 from facequery.head.model import HeadModel
 from facequery.head.queries import QuerySet
 from facequery.head.slide import STEEPEST, Slide, pose_of
@@ -217,7 +218,7 @@ class Guide:
         shifts = optimise_shifts(
             self.network, self.descriptors[keep], self.target[used], self.asked[used],
             None if features is None else features[used], np.array(_ODD[: 1 if features is None else None]), rounds,
-            mirrored=mirrored, partner=self.clean.mirror_index(),
+            mirrored=mirrored, partner=load_layout("ibug68").mirror_index(),
         )  # fmt: skip
         shifts = shifts / HeadModel.load().scale
         positions = (self.clean.positions + shifts[0]).astype(np.float32)

@@ -15,7 +15,7 @@ def evaluate(
     crop: Annotated[str, typer.Option(help="points: from the annotation's box; auto: found by the pipeline.")] = "auto",
     layout: Annotated[str | None, typer.Option(help="Query positions; by default the set's own layout.")] = None,
     calibrate: Annotated[bool, typer.Option("--calibrate", help="Optimise the 68 queries on lfpw first.")] = False,
-    fixed: Annotated[bool, typer.Option("--fixed", help="No point slides with the head's yaw.")] = False,
+    fixed: Annotated[bool, typer.Option("--fixed", help="No point slides with the head's pose.")] = False,
     first_centre: Annotated[
         float | None,
         typer.Option(help="Where the files put the first pixel's centre: 0, or 1 as 300-W. [default: by set]"),
