@@ -182,7 +182,7 @@ class VideoReader:
             matrix = 1 if max(frame.width, frame.height) > 1024 else 5
         name = _MATRICES.get(matrix, "ITU709")
         kind = "rgb48le" if self.index.deep else "rgb24"
-        return self._reformatter.reformat(frame, format=kind, src_colorspace=name).to_ndarray()
+        return self._reformatter.reformat(frame, format=kind, src_colorspace=Colorspace[name]).to_ndarray()
 
     def _decode(self, index: int) -> Any:
         target = int(self.index.times[index])
