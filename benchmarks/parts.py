@@ -44,7 +44,7 @@ from benchmarks.small_runs import ROOT, SHARED, Clock, OutOfTime, finished, held
 RESULTS = ROOT / "benchmarks" / "results"
 BATCH, DRAWS, PORTRAITS = 16, 3_000, 1_600
 OFFSET = (0.06, 0.06, 0.0)  # network units (6 mm each) by which the second data set's landmarks lie beside the first's
-SAMPLES = {"transformer": 6_400, "head3d": 32_000, "correction": 3_200}
+SAMPLES = {"transformer": 6_400, "head3d": 16_000, "correction": 3_200}
 WEIGHTS = "weights/landmarks.safetensors"
 SHOWN, TILE = 8, 104  # pictures in a row, and their side in pixels
 Figures = dict[str, Any]
@@ -64,7 +64,7 @@ def config_of(name: str, samples: int) -> TrainConfig:
     return TrainConfig(
         name=f"part_{name}", model=model, loss=LOSS, correction=name == "correction",
         data=replace(stored_draws.DATA, renders=shares[0], portraits=shares[1], queries=128),
-        imagenet=False, frozen_stages=3, encoder_rate=0.3, batch=BATCH, ema=0.99,
+        imagenet=False, frozen_stages=10 if name == "head3d" else 3, encoder_rate=0.3, batch=BATCH, ema=0.99,
         steps=max(1, samples // BATCH), learning_rate=1e-4 if name == "transformer" else 8e-4, clip=200.0, warmup=0.05,
         evaluate_minutes=0, epoch=0, checkpoint_minutes=1.0, seed=4,
     )  # fmt: skip

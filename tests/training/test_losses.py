@@ -1,7 +1,7 @@
 import pytest
 import torch
 from facequery.training.configs import LossConfig
-from facequery.training.losses import gaussian_likelihood, hybrid, landmark_loss, temporal_loss, turn_of, wing
+from facequery.training.losses import gaussian_likelihood, hybrid, landmark_loss, leaning_of, temporal_loss, wing
 
 
 def test_wing_is_continuous_and_grows_with_the_error():
@@ -107,10 +107,14 @@ def test_small_faces_in_large_pictures_weigh_as_much_as_others():
     assert float(near) == pytest.approx(float(far), rel=1e-5)
 
 
-def test_the_turn_of_offsets_is_the_rotation_that_made_them():
+def test_offsets_lean_by_the_turn_and_the_shear_that_made_them():
     generator = torch.Generator().manual_seed(0)
     points = torch.randn((2, 40, 3), generator=generator) + 1.0
-    turn = torch.tensor([[0.02, -0.01, 0.03], [0.0, 0.0, 0.0]])
-    shape = 0.1 * (points - points.mean(1, keepdim=True))  # growth is no rotation, nor is a shift
-    offset = torch.linalg.cross(turn[:, None].expand_as(points), points) + shape + 0.5
-    assert torch.allclose(turn_of(offset, points), turn, atol=1e-5)
+    turn = torch.tensor([[0.0, -0.03, -0.01], [0.03, 0.0, -0.02], [0.01, 0.02, 0.0]])
+    shear = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, 0.05], [0.0, 0.0, 0.0]])
+    growth = torch.diag(torch.tensor([0.1, -0.05, 0.0]))  # is neither, nor is a shift
+    made = torch.stack([turn, shear])
+    offset = points @ (made + growth).transpose(1, 2) + 0.5
+    assert torch.allclose(leaning_of(offset, points), made, atol=1e-4)
+    same = points[:, :1].expand_as(points)
+    assert torch.isfinite(leaning_of(offset, same)).all()

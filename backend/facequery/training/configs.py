@@ -63,7 +63,8 @@ class LossConfig:
     temporal_weight: float = 2.0  # weight of the change of the residual between the frames of a clip (pixels)
     offset_weight: float = 20.0  # 3D head: of the squared offset of landmarks from queries (network units); without it
     # offsets could do the head pose's work
-    turning_weight: float = 300.0  # 3D head: of the squared turn (radians) that the offsets of all queries amount to
+    leaning_weight: float = 300.0  # 3D head: of the squared turn and shear (radians) that offsets amount to: from one
+    # side a shear of the face looks like a turn of the head
     placing_weight: float = 0.5  # spatial transformer: of the resting head's landmarks, laid over the face (`placing`)
 
 

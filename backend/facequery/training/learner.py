@@ -13,7 +13,7 @@ from facequery.head.sampling import farthest_points
 from facequery.models.correction import SemanticCorrection
 from facequery.models.landmarks import LandmarkNet, images_to_input
 from facequery.training.configs import TrainConfig
-from facequery.training.losses import landmark_loss, turn_of
+from facequery.training.losses import landmark_loss, leaning_of
 from facequery.training.placing import placing_loss
 from facequery.training.sources import dataset_names
 
@@ -73,9 +73,9 @@ class Learner(nn.Module):
         if offset is not None and config.model.query_dims == 3:
             moved = offset.square().sum(-1).mean()
             parts["offset"] = moved.detach().sqrt()
-            turned = turn_of(offset, query + shift).square().sum(-1).mean()
-            parts["turned"] = turned.detach().sqrt()
-            loss = loss + config.loss.offset_weight * moved + config.loss.turning_weight * turned
+            leaning = leaning_of(offset, query + shift).square().sum((1, 2)).mean()
+            parts["leaning"] = leaning.detach().sqrt()
+            loss = loss + config.loss.offset_weight * moved + config.loss.leaning_weight * leaning
         if similarity is not None and config.model.query_dims == 3:  # a place in the atlas is none on the head
             placed = placing_loss(similarity, query, xy, weight, unit, size)
             parts["placed"] = placed.detach()

@@ -33,14 +33,19 @@ def gaussian_likelihood(residual: Tensor, log_sigma: Tensor) -> Tensor:
     return 0.5 * residual.square().sum(-1) * torch.exp(-2 * log_sigma) + 2 * log_sigma
 
 
-def turn_of(offset: Tensor, points: Tensor) -> Tensor:
-    """The rotation vectors (B, 3), radians, that come nearest to moving points (B, N, 3) by their offsets (B, N, 3)."""
+def leaning_of(offset: Tensor, points: Tensor) -> Tensor:
+    """How far offsets (B, N, 3) turn and shear points (B, N, 3) as a whole: (B, 3, 3), zero on the diagonal.
+
+    The affine map that comes nearest to the offsets, without its growth along the axes. A turn by a small angle
+    (radians) shows twice, with both signs; a shear, which looks the same from one side, once.
+    """
     arm = points - points.mean(1, keepdim=True)
     offset = offset - offset.mean(1, keepdim=True)
-    # least squares: the sum over points of arm x (turn x arm - offset) is zero
-    square = arm.square().sum((1, 2))[:, None, None] * torch.eye(3, device=arm.device)
-    inertia = square - (arm[..., None] * arm[..., None, :]).sum(1)
-    return torch.linalg.solve(inertia, torch.linalg.cross(arm, offset).sum(1))
+    spread = (arm[..., None] * arm[..., None, :]).sum(1)
+    # points in one plane, or fewer than four, are no singular matrix
+    spread = spread + 1e-4 * arm.square().sum((1, 2)).clamp(min=1e-6)[:, None, None] * torch.eye(3, device=arm.device)
+    affine = torch.linalg.solve(spread, (arm[..., None] * offset[..., None, :]).sum(1))
+    return affine.transpose(1, 2) * (1 - torch.eye(3, device=arm.device))
 
 
 def temporal_loss(residual: Tensor, weight: Tensor, clip: Tensor) -> Tensor:
