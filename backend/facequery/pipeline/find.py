@@ -253,34 +253,25 @@ class _Search:
         if self.boxes is not None:
             faces = [_in_region(self.finder, p, box) for p, box in zip(pictures, self.boxes[frames], strict=True)]
             return self.anchors.look_again(pictures, faces, keep=True)
-        if hints is not None:
-            seen = self._near(pictures, [[hints[f]] if f in hints else [] for f in frames])
-            return [faces or self._anywhere(p) for faces, p in zip(seen, pictures, strict=True)]
         found: list[list[Face]] = []
-        for picture in pictures:
-            found.append(self._near([picture], found[-1:] or [[]])[0] or self._anywhere(picture))
+        for frame, picture in zip(frames, pictures, strict=True):
+            expected = (found[-1] if found else []) if hints is None else [hints[f] for f in (frame,) if f in hints]
+            found.append(self._near(picture, expected) or self._anywhere(picture))
         return found
 
-    def _near(self, pictures: list[NDArray[np.uint8]], faces: list[list[Face]]) -> list[list[Face]]:
-        """The faces of each picture where the landmarks see them from where they were expected; none when one of them
-        is lost."""
-        found: list[list[Face]] = [[] for _ in pictures]
-        left = [i for i, expected in enumerate(faces) if expected]
-        for again in (True, False):
-            seen = self.anchors.look_again([pictures[i] for i in left], [faces[i] for i in left], expected=True)
-            looked, left = zip(left, seen, strict=True), []
-            for i, now in looked:
-                # where the landmarks are unsure the face comes back as it was given
-                if len(now) < len(faces[i]) or any(a is b for a, b in zip(now, faces[i], strict=True)):
-                    continue
-                if any(moved(a, b) < _SAME for a, b in itertools.combinations(now, 2)):
-                    continue
-                if again and any(moved(a, b) > _AGAIN for a, b in zip(faces[i], now, strict=True)):
-                    faces[i] = now  # seen from the edge of its eye: again, from where it is
-                    left.append(i)
-                else:
-                    found[i] = now
-        return found
+    def _near(self, picture: NDArray[np.uint8], faces: list[Face]) -> list[Face]:
+        """The faces where the landmarks see them from where they were expected; none when one of them is lost."""
+        for _ in range(2):
+            seen = self.anchors.look_again([picture], [faces], expected=True)[0]
+            # where the landmarks are unsure the face comes back as it was given
+            if len(seen) < len(faces) or any(a is b for a, b in zip(seen, faces, strict=True)):
+                return []
+            if any(moved(a, b) < _SAME for a, b in itertools.combinations(seen, 2)):
+                return []
+            if not any(moved(a, b) > _AGAIN for a, b in zip(faces, seen, strict=True)):
+                break
+            faces = seen  # seen from the edge of its eye: again, from where it is
+        return seen
 
     def _anywhere(self, picture: NDArray[np.uint8]) -> list[Face]:
         """All faces of a picture."""
