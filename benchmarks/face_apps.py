@@ -110,7 +110,8 @@ def measure(clip: FaceClip, kind: str, scores: Scores, step: int, sheet: list[ND
         made = face_mattes(face, model, regions, SIDE, SIDE)
         whole = sum(float(e.sum()) for e, r in zip(exact, regions, strict=True) if r.name in ("skin", "brows", "lips"))
         free = cutter.pixels(clip.plate(f), face)
-        edged = follow_edges(made, regions, clip.plate(f), face, zones) * free
+        cut = face_mattes(face, model, regions, SIDE, SIDE, cutter.vertices(face))
+        edged = follow_edges(cut, regions, clip.plate(f), face, zones) * free
         for region, a, b, c in zip(regions, made, edged, exact, strict=True):
             if c.sum() > 0.002 * whole:
                 row = overlap(a, c), overlap(b, c), float(c.sum()) / whole, float(np.abs(b - c).sum()) / border(c)

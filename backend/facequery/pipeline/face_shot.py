@@ -152,8 +152,8 @@ class FittedFaces:
 
 @dataclass(frozen=True, eq=False)
 class Cutter:
-    """Cuts things in front of a face out of mattes and prints: by what the shot's skin looks like, or, where the shot
-    is too short for that, by sigma, which is rougher."""
+    """Cuts things in front of a face out of mattes and prints: roughly by sigma, which knows when most of a face is
+    hidden, and by what the shot's skin looks like, if the shot is long enough to tell."""
 
     look: SkinLook | None
 
@@ -162,9 +162,9 @@ class Cutter:
         """For a shot."""
         return Cutter(seen.skin_look())
 
-    def vertices(self, face: DenseFace) -> NDArray[np.float32] | None:
-        """(V,) how much to keep of a face's vertices; None for all."""
-        return not_covered(face) if self.look is None else None
+    def vertices(self, face: DenseFace) -> NDArray[np.float32]:
+        """(V,) how much to keep of a face's vertices."""
+        return not_covered(face)
 
     def pixels(self, picture: NDArray[np.uint8], face: DenseFace) -> NDArray[np.float32]:
         """(H, W) how much to keep of a display picture's pixels."""
