@@ -45,6 +45,11 @@ COUNTS = (1, 10, 68, 500, 1000, 5000, 10_000, 50_000, 100_000)  # points of the 
 LAYOUTS = (68, 500, 50_000)
 _HERE = Path(__file__).parent
 _PICTURES = 8  # of a batch, for the plot
+_LARGEST = (
+    "The largest were looked at: *encode* is the encoder in oneDNN's fused kernels, batch by batch; *other threads* "
+    "is decoding, once for what fits the memory of decoded frames, else for each look at the shot; *hidden by shape* "
+    "lays a head under every eighth frame."
+)
 
 
 def film(path: Path, frames: int, width: int, height: int) -> Path:
@@ -199,6 +204,7 @@ def written(
     lines += ["", "Where the processor's time goes with 68 points (`facequery track --profile`), ms a frame: "]
     stages = sorted(base["stages"].items(), key=lambda row: -row[1])
     lines[-1] += ", ".join(f"{name} {1000 * seconds / base['frames']:.2f}" for name, seconds in stages) + "."
+    lines += ["", _LARGEST]
     lines += ["", "## Time against points", "", f"![Time against number of points]({plot})", ""]
     lines += ["From crop to landmarks, ms a picture on one core, eight at once (as CLD, figure 14):", ""]
     lines += ["| points | " + " | ".join(times) + " |", "|---|" + "---|" * len(times)]
