@@ -5,6 +5,7 @@ import random
 import re
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from facequery.pipeline.job import JobRequest, open_job
@@ -47,7 +48,7 @@ def home(tmp_path) -> Path:
 
 
 NO_NUMBERS = (b"NaN", b"-Infinity", b"1e", b"9" * 400, b"0x7", b"00")
-WRONG = {
+WRONG: dict[str, list[Any]] = {
     "id": [[], {}, 1.5, True, "x" * 201, 10**30],
     "method": [7, None, "", [], {}, "x" * 201],
     "params": [[], 7, "x", None, True],
@@ -61,9 +62,9 @@ def bad_line(dice: random.Random, words: list[str], values: list[object]) -> byt
     params = {word: dice.choice(values) for word in dice.sample(words, dice.randint(0, 6))}
     if dice.random() < 0.9:
         params["folder"] = dice.choice(values)
-    # Two methods answer whatever they are given.
-    method = dice.choice([name for name in METHODS if name != "export.list"])
-    document = {"jsonrpc": "2.0", "id": dice.choice([1, "a", -(2**53)]), "method": method, "params": params}
+    method = dice.choice([name for name in METHODS if name != "export.list"])  # which answers whatever it is given
+    document: dict[str, Any] = {"jsonrpc": "2.0", "id": dice.choice([1, "a", -(2**53)])}
+    document |= {"method": method, "params": params}
     if kind == "type":
         field = dice.choice(sorted(WRONG))
         document[field] = dice.choice(WRONG[field])
