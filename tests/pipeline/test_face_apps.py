@@ -11,13 +11,13 @@ from facequery.assets import asset
 from facequery.errors import UserError
 from facequery.head.actor import Actor
 from facequery.pipeline.app_methods import pick_points_in_job, segment_job
-from facequery.pipeline.job import JobRequest, load_request
+from facequery.pipeline.job import JobRequest, load_request, open_job
 from facequery.pipeline.pick import PlateMark, run_pick
 from facequery.pipeline.pictures_out import open_output
 from facequery.pipeline.project import ProjectRequest, run_project, side_by_side
 from facequery.pipeline.segment import SegmentRequest, run_segment
 from facequery.pipeline.stmap import MapRequest, write_maps
-from facequery.shots.images import read_picture
+from facequery.shots.images import read_picture, write_picture
 from read_cryptomatte import read_cryptomatte
 
 CHEEK = (440.0, 320.0)
@@ -131,6 +131,19 @@ def test_a_decal_and_its_print_on_other_footage(job, tmp_path):
     files = side_by_side(folder, job.folder / "again", tmp_path / "side")
     assert len(files) == 2
     assert cv2.imread(str(files[0])).shape == (540, 1920, 3)
+
+
+def test_composites_of_film_scans_are_seen_side_by_side_in_their_jobs_space(tmp_path):
+    looks = []
+    for space in ("cineon", "srgb"):
+        open_job(tmp_path / space, JobRequest(shots=(SHOT,), colorspace=space))
+        (tmp_path / space / "project" / "comp").mkdir(parents=True)
+        write_picture(tmp_path / space / "project" / "comp" / "comp.1001.dpx", np.full((54, 96, 3), 0.7, np.float32))
+        looks.append(tmp_path / space / "project")
+    (file,) = side_by_side(*looks, tmp_path / "side")
+    log, display = np.hsplit(cv2.imread(str(file)).astype(float), 2)
+    assert display.mean() == pytest.approx(0.7 * 255, abs=4)
+    assert abs(log.mean() - display.mean()) > 10
 
 
 @pytest.mark.parametrize(

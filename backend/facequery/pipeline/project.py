@@ -12,9 +12,9 @@ from facequery.apps.dense import DenseFace
 from facequery.apps.prints import Print, decal_print, texture_print
 from facequery.apps.project import BLENDS, Shutter, composite, project_print, shading, skin_level
 from facequery.errors import UserError
-from facequery.pipeline.face_shot import Cutter, FaceShot, held_face_shot
+from facequery.pipeline.face_shot import Cutter, FaceShot, folder_of, held_face_shot
 from facequery.pipeline.find import unsqueeze
-from facequery.pipeline.job import JobRequest
+from facequery.pipeline.job import JobRequest, load_request
 from facequery.pipeline.pictures_out import open_output, picture_folder, picture_name
 from facequery.pipeline.run import Progress
 from facequery.shots import colour
@@ -141,8 +141,9 @@ def _write(
 def side_by_side(one: Path, two: Path, target: Path, progress: Progress | None = None) -> list[Path]:
     """Composites of two projects beside each other, 8-bit pictures for looking at, as long as the longer one; the
     shorter one stays at its last frame. Raises UserError when one has no composites."""
-    files = []
+    files, looks = [], []
     for folder in (one, two):
+        looks.append(_job_look(folder))
         found = sorted((folder / "comp").glob("comp.*"), key=lambda p: int(p.name.split(".")[-2]))
         if not found:
             raise UserError(f'"{folder}" holds no composites.', "Give the folder of a project.", "FQ627")
@@ -151,8 +152,8 @@ def side_by_side(one: Path, two: Path, target: Path, progress: Progress | None =
     written = []
     for k in range(max(map(len, files))):
         pictures = []
-        for found in files:
-            shot = open_shot(found[min(k, len(found) - 1)])
+        for found, (space, exposure) in zip(files, looks, strict=True):
+            shot = open_shot(found[min(k, len(found) - 1)], colorspace=space, exposure=exposure)
             picture = unsqueeze(shot.display(0), shot.pixel_aspect)
             pictures.append(cv2.resize(picture, (round(_TALL * picture.shape[1] / picture.shape[0]), _TALL)))
         written.append(target / picture_name("side", k + 1, ".jpg"))
@@ -160,6 +161,15 @@ def side_by_side(one: Path, two: Path, target: Path, progress: Progress | None =
         if progress:
             progress("Side by side", k + 1, max(map(len, files)))
     return written
+
+
+def _job_look(project: Path) -> tuple[str | None, float]:
+    """The colour space and the exposure of the job to which a project belongs: composites are in the plate's space."""
+    for folder in project.resolve().parents:
+        if folder_of(str(folder)):
+            request = load_request(folder)
+            return request.colorspace, request.exposure
+    return None, 0.0
 
 
 def _reference(seen: FaceShot, wanted: ProjectRequest) -> int:
