@@ -14,7 +14,8 @@ An optional extension with a version of its own lets points slide as the head tu
     "slide": {"version": 1, "indices": [0, 1, ...], "yaws": [-60, ..., 60], "positions": [[[x, y, z], ...], ...]}
 
 the numbers of the points, yaws in degrees (ascending, positive to the subject's left) and, for each yaw, the points'
-positions; "tilts", one [x, y, z] for each point, may add how far it moves with every degree of pitch (up). Who does not know it uses `positions` alone.
+positions; "tilts", one [x, y, z] for each point, may add how far it moves with every degree of pitch (up). Who does not
+know it uses `positions` alone.
 """
 
 import json

@@ -115,7 +115,7 @@ def test_a_decal_lies_flat_in_its_own_frame_and_travels_with_the_skin(head, fron
 
 @pytest.mark.parametrize("turn", [0.0, np.pi / 2])
 def test_a_decal_is_squeezed_with_its_plate(head, front, turn):
-    squeezed = replace(front, xy=front.xy * np.float32([0.5, 1]))
+    squeezed = replace(front, xy=front.xy * np.array([0.5, 1], np.float32))
     printed = decal_print(squeezed, head.model, head.triangles, stamp(), (100.0, 130.0), 20.0, turn, 2.0)
     layer = project_print(squeezed, printed, head.triangles, SIZE // 2, SIZE)
     rows, columns = np.nonzero(layer[..., 3] > 0.5)

@@ -34,7 +34,7 @@ def portrait(head, yaw, gain=1.0):
 def with_hand(picture, middle, axes=(34, 22)):
     """The same behind a smooth thing that is a little redder and brighter than skin; and where that is."""
     mask = np.zeros(picture.shape[:2], np.uint8)
-    cv2.ellipse(mask, middle, axes, 20, 0, 360, 255, -1)
+    cv2.ellipse(mask, middle, axes, 20, 0, 360, (255,), -1)
     rows = np.linspace(0.6, 0.8, SIZE)[:, None, None]
     thing = 255 * (rows * [1.0, 0.65, 0.5]) ** (1 / 2.2)
     return np.where(mask[..., None] > 0, thing, picture).astype(np.uint8), mask > 0
@@ -65,7 +65,7 @@ def test_a_thing_in_front_is_found_and_nothing_else(look, film):
 
 def test_a_free_face_is_left_whole_though_landmarks_and_light_differ(head, look, film):
     for picture, face in film:
-        assert not look.covered(picture, replace(face, xy=face.xy + np.float32([2, -1]))).any()
+        assert not look.covered(picture, replace(face, xy=face.xy + np.array([2, -1], np.float32))).any()
     brighter, face = portrait(head, 8, gain=1.3)
     assert not look.covered(brighter, face).any()
 

@@ -99,7 +99,9 @@ def test_a_slide_survives_files_and_subsets(model, tmp_path):
     np.testing.assert_array_equal(again.positions, slide_of(layout).positions)
     tilts = np.arange(51, dtype=np.float32).reshape(17, 3) * 1e-5
     replace(layout, slide=replace(slide_of(layout), tilts=tilts)).save(tmp_path / "tilted.json")
-    np.testing.assert_allclose(slide_of(QuerySet.load(tmp_path / "tilted.json")).tilts, tilts, atol=1e-8)
+    tilted = slide_of(QuerySet.load(tmp_path / "tilted.json")).tilts
+    assert tilted is not None
+    np.testing.assert_allclose(tilted, tilts, atol=1e-8)
     some = layout.subset([30, 3, 1])
     assert slide_of(some).indices.tolist() == [1, 2]
     np.testing.assert_array_equal(slide_of(some).positions, slide_of(layout).positions[:, [3, 1]])

@@ -140,7 +140,7 @@ def test_composites_of_film_scans_are_seen_side_by_side_in_their_jobs_space(tmp_
         (tmp_path / space / "project" / "comp").mkdir(parents=True)
         write_picture(tmp_path / space / "project" / "comp" / "comp.1001.dpx", np.full((54, 96, 3), 0.7, np.float32))
         looks.append(tmp_path / space / "project")
-    (file,) = side_by_side(*looks, tmp_path / "side")
+    (file,) = side_by_side(looks[0], looks[1], tmp_path / "side")
     log, display = np.hsplit(cv2.imread(str(file)).astype(float), 2)
     assert display.mean() == pytest.approx(0.7 * 255, abs=4)
     assert abs(log.mean() - display.mean()) > 10
