@@ -45,7 +45,7 @@ def test_a_short_video_is_decoded_once_and_forgotten_when_it_is_closed(video):
         shot.display(3)
 
 
-def test_what_is_too_much_to_be_kept_is_decoded_again(video, monkeypatch):
+def test_a_video_too_large_to_be_kept_is_decoded_again(video, monkeypatch):
     monkeypatch.setattr("facequery.shots.video.KEPT_BYTES", 80 * 64 * 48 * 3 // 2)
     shot = open_shot(video(frames=200))
     for _ in range(2):

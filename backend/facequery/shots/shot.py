@@ -308,7 +308,9 @@ def _open_video(
         colorspace=space,
         exposure=float(exposure),
         notes=tuple(notes),
-        _reader=_VideoFrames(video.VideoReader(index), np.array(numbers, dtype=np.int64) - 1),
+        _reader=_VideoFrames(
+            video.VideoReader(index, range(numbers[0] - 1, numbers[-1])), np.array(numbers, dtype=np.int64) - 1
+        ),
     )
 
 

@@ -1,7 +1,6 @@
 """Video through PyAV: exact frames by index, upright, in colour, from any place and from many threads."""
 
 import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,7 @@ _MATRICES = {1: "ITU709", 4: "FCC", 5: "ITU601", 6: "ITU601", 7: "SMPTE240M"}
 if "BT2020" in Colorspace.__members__:
     _MATRICES |= {9: "BT2020", 10: "BT2020"}
 _AHEAD = 60  # frames that are decoded and dropped rather than sought
-KEPT_BYTES = 384_000_000  # of decoded frames that are kept: 277 of 720p, 123 of 1080p
-_FEWEST = 40  # so few, as of 4K, are not worth their memory
+KEPT_BYTES = 384_000_000  # of a shot's decoded frames that are kept: 277 of 720p, 123 of 1080p, 30 of 4K
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,43 +99,36 @@ def read_index(path: Path) -> VideoIndex:
 
 
 class _Kept:
-    """The frames that were decoded last, as the decoder gives them (a third to a half of their size as RGB).
+    """The frames of a short shot, as the decoder gives them (a third to a half of their size as RGB): a shot is looked
+    at several times, and decoding costs as much as a network. Of a shot that does not fit nothing is kept."""
 
-    A shot is looked at several times, and decoding costs as much as a network: what is short is decoded once, and of
-    what is long each stretch that is gone through several times.
-    """
-
-    def __init__(self) -> None:
-        self._frames: OrderedDict[int, Any] = OrderedDict()
-        self._lock = threading.Lock()
+    def __init__(self, wanted: range) -> None:
+        self._wanted = wanted
+        self._frames: dict[int, Any] = {}
 
     def get(self, index: int) -> Any:
         """A frame, or None."""
-        with self._lock:
-            return self._frames.get(index)
+        return self._frames.get(index)
 
     def add(self, index: int, frame: Any) -> None:
-        """Keep a frame, and forget the oldest."""
-        most = KEPT_BYTES // max(1, sum(plane.buffer_size for plane in frame.planes))
-        if most < _FEWEST:
-            return
-        with self._lock:
+        """Keep a frame, if it is wanted."""
+        size = sum(plane.buffer_size for plane in frame.planes)
+        if index in self._wanted and len(self._wanted) * size <= KEPT_BYTES:
             self._frames[index] = frame
-            while len(self._frames) > most:
-                self._frames.popitem(last=False)
 
     def clear(self) -> None:
-        with self._lock:
-            self._frames.clear()
+        self._frames.clear()
 
 
 class VideoReader:
     """Decodes frames of one video by index. One thread at a time; `clone` makes another for another thread, which
-    shares the frames that were decoded last; closing the first forgets them."""
+    shares the frames that are kept; closing the first forgets them. `wanted`: the frames of the shot, by default all of
+    the video's."""
 
-    def __init__(self, index: VideoIndex, kept: _Kept | None = None) -> None:
+    def __init__(self, index: VideoIndex, wanted: range | None = None, kept: _Kept | None = None) -> None:
         self.index = index
-        self._kept, self._first = kept or _Kept(), kept is None
+        self._first = kept is None
+        self._kept = kept or _Kept(range(len(index.times)) if wanted is None else wanted)
         self._lock = threading.Lock()
         self._container: Any = None
         self._frames: Any = None
@@ -146,7 +137,7 @@ class VideoReader:
         self._reformatter = VideoReformatter()
 
     def clone(self) -> "VideoReader":
-        return VideoReader(self.index, self._kept)
+        return VideoReader(self.index, kept=self._kept)
 
     def close(self) -> None:
         with self._lock:
