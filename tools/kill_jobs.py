@@ -196,7 +196,7 @@ def main(arguments: list[str] | None = None) -> int:
     def fresh() -> Path:
         nonlocal count
         count += 1
-        folder = home / f"job {count}"
+        folder = home / str(count) / "job"  # of one name: an actor that a fit leaves has it
         open_job(folder, request)
         return folder
 
@@ -209,13 +209,13 @@ def main(arguments: list[str] | None = None) -> int:
             waited(start(undisturbed), None)
             whole = time.monotonic() - began
             done, stages = kill_until(start, fresh, options.kills, whole, options.seed)
-            wrong = {folder.name: differences(undisturbed, folder) for folder in done}
+            wrong = {folder.parent.name: differences(undisturbed, folder) for folder in done}
             met = ", ".join(f"{n} while {name}" for name, n in stages.most_common())
             print(f"{by}: killed {stages.total()} times ({met}) within {whole:.1f} s; {len(done)} jobs got through")
             for name, files in wrong.items():
                 if files:
                     bad += 1
-                    print(f"  {name} differs: {', '.join(files)}")
+                    print(f"  job {name} differs: {', '.join(files)}")
     finally:
         if not options.keep:
             shutil.rmtree(home, ignore_errors=True)
