@@ -58,10 +58,12 @@ def drawn(model: HeadModel, seed: int, frames: int, views: int, count: int, nois
     return clip, [true_tracks(model, clip, binding, camera, noise, rng) for camera in clip.cameras]
 
 
-def fitted(model: HeadModel, clip: Clip, tracks: list, views: int, actor: bool) -> Score:
+def fitted(
+    model: HeadModel, clip: Clip, tracks: list, views: int, actor: bool, settings: FitSettings | None = None
+) -> Score:
     """The score of a fit: camera unknown for one view, known for several."""
     known: list[Camera | None] = list(clip.cameras) if views > 1 else [None]
-    fit = fit_shot(model, tracks, known, FitSettings(), GivenActor.of(model, clip) if actor else None)
+    fit = fit_shot(model, tracks, known, settings, GivenActor.of(model, clip) if actor else None)
     return score(model, clip, fit, rigid=views > 1)
 
 
@@ -95,7 +97,8 @@ def detected(model: HeadModel, options: argparse.Namespace, say: Say) -> None:
             for count in counts:
                 tracks = [some_points(tracks, columns[count]) for tracks in seen]
                 for name in options.tables.split(","):
-                    result = fitted(model, one.clip, tracks, views, name == "actor")
+                    settings = FitSettings(common_errors=int(options.common))
+                    result = fitted(model, one.clip, tracks, views, name == "actor", settings)
                     rows.setdefault((name, views, count), []).append(result)
                     print(f"{one.name} {name}\n" + row(f"{count:9d}  {views:5d}", [result], views == 1), flush=True)
     for name in options.tables.split(","):
@@ -194,6 +197,7 @@ def main() -> None:
     parser.add_argument("--tables", default="generic,actor")
     parser.add_argument("--weights", default="landmarks")
     parser.add_argument("--detected", metavar="DIR", help="folder of rendered clips: single/, three/")
+    parser.add_argument("--common", action="store_true", help="with --detected: solve for errors in common")
     parser.add_argument("--rest", action="store_true")
     parser.add_argument("--focal", action="store_true")
     parser.add_argument("--time", action="store_true")

@@ -19,7 +19,7 @@ from toy_head import ToyHead
 def make_problem(head: ToyHead, solve: bool = True, views: int = 2) -> tuple[Problem, State]:
     truth = make_truth(head, frames=4, count=60)
     tracks = make_tracks(truth, noise=2.0, sigma=1.0)
-    settings = FitSettings()
+    settings = FitSettings(common_errors=1)
     camera = None if solve else truth.camera
     made, _ = make_views([tracks] * views, [camera] * views, settings)
     basis = point_basis(head, truth.queries.positions, head.bind(truth.queries.positions))

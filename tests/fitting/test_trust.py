@@ -5,6 +5,7 @@ import pytest
 from facequery.fitting.common import common_errors, features, likeness
 from facequery.fitting.fit import fit_shot
 from facequery.fitting.results import ShotFit
+from facequery.fitting.settings import FitSettings
 from facequery.head.actor import Actor
 from scenes import Truth, make_tracks, make_truth
 from toy_head import ToyHead, ToyTracks
@@ -50,7 +51,8 @@ def test_intervals_widen_where_landmarks_are_wrong_together(head: ToyHead) -> No
 def test_errors_in_common_are_not_taken_for_an_expression(head: ToyHead, seed: int) -> None:
     truth = make_truth(head, frames=8)
     actor = Actor("known", truth.identity.astype(np.float32))
-    fit = fit_shot(head, [wrong_tracks(truth, True, seed)], [truth.camera], actor=actor)
+    settings = FitSettings(common_errors=1)
+    fit = fit_shot(head, [wrong_tracks(truth, True, seed)], [truth.camera], settings, actor)
     assert np.abs(fit.face.expression - truth.expression).mean() < 0.03
 
 

@@ -146,7 +146,7 @@ def _view(tracks: Landmarks, camera: Camera | None, settings: FitSettings, first
     return View(
         xy=np.where(there[..., None], xy, 0.0),
         sigma=sigma,
-        alike=alike,
+        alike=alike if settings.common_errors else alike[:, :0],
         size=size,
         weight=np.where(there, weight, 0.0),
         fx=focal[0],

@@ -100,8 +100,11 @@ def _part(
     )
     frozen = (ready.frames < first) | (ready.frames > last)
     problem = replace(ready.problem, lock_shared=True, frozen=frozen)
-    common, agreed = _common(model, tracks, before, settings)
-    state = replace(_state(problem, before, rows, frozen, ready.identity), common=common)
+    state = _state(problem, before, rows, frozen, ready.identity)
+    agreed = agreement(problem, state)
+    if settings.common_errors:
+        common, agreed = _common(model, tracks, before, settings)
+        state = replace(state, common=common)
     set_statistics(problem, before.quality.model_error, agreed)
     result: Minimum = all_frames(problem, state, tick)
     stops = [int(f) for f in before.face.frames if f < first][-1:] + [int(f) for f in before.face.frames if f > last][

@@ -24,6 +24,7 @@ class FitSettings:
     silhouette: int = (
         0  # 1: the layout's contour was put on the outline in the picture, as people and other trackers do
     )
+    common_errors: int = 0  # 1: what landmarks get wrong together all through the shot is solved for
     # priors
     identity_prior: float = 1.0  # standard deviation of an identity coefficient
     shape_spread: float = 0.0015  # metres, root mean square: smooth shape beyond the identity basis; 0: none
