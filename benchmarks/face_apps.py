@@ -136,7 +136,7 @@ def decal_errors(clip: FaceClip, seen: FaceShot, faces: dict[int, DenseFace], re
     true = true_face(clip, face, reference)
     errors = []
     for place in PLACES.values():
-        vertex = int(np.argmin(np.linalg.norm(head.positions - np.float32(place), axis=1)))
+        vertex = int(np.argmin(np.linalg.norm(head.positions - np.array(place, np.float32), axis=1)))
         if not clip.visible[reference][vertex]:
             continue
         at = (float(face.xy[vertex, 0]), float(face.xy[vertex, 1]))
@@ -184,7 +184,7 @@ def _overlay(plate: NDArray, mattes: NDArray) -> NDArray[np.uint8]:
     )
     picture = plate.astype(np.float32)
     for matte, colour in zip(mattes, colours, strict=True):
-        picture += 0.5 * matte[..., None] * (np.float32(colour) - picture)
+        picture += 0.5 * matte[..., None] * (np.array(colour, np.float32) - picture)
     small: NDArray = cv2.resize(picture.clip(0, 255).astype(np.uint8), (400, 400), interpolation=cv2.INTER_AREA)
     return small
 
