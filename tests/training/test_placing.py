@@ -35,4 +35,5 @@ def test_only_the_crop_that_lies_over_the_landmarks_costs_nothing():
         loss = placing_loss(wrong, query, xy, weight, unit, 128)
         loss.backward()
         assert wrong.grad is not None
+        assert wrong.grad is not None
         assert loss > 0.2 and (wrong.grad[:, number] > 0).all()  # the way back is downhill
