@@ -60,6 +60,7 @@ def test_a_keyed_pose_is_met_exactly_and_fades(head: ToyHead) -> None:
     fit = fit_shot(head, [tracks], [truth.camera], PLAIN, corrections=Corrections(poses=(key,), fade=4))
     np.testing.assert_allclose(fit.skull.rotation[10], rotation, atol=1e-9)
     np.testing.assert_allclose(fit.skull.translation[10], translation, atol=1e-9)
+    np.testing.assert_array_equal(fit.face.expression, plain.face.expression)  # the face goes with the head
     turned = degrees_between(fit.skull.rotation, plain.skull.rotation)
     assert turned[10] > turned[12] > turned[15]
     np.testing.assert_array_equal(fit.skull.rotation[:6], plain.skull.rotation[:6])

@@ -138,7 +138,7 @@ def finished(
     )
     state, _, inside = clear(contact, state)
     notes += [
-        f"In frame {ready.frames[f]} the pins would push the jaw into the skull; it stays outside."
+        f"In frame {ready.frames[f]} the corrections would push the jaw into the skull; it stays outside."
         for f in np.flatnonzero(inside & touched)
     ]
     return replace(result, state=state), touched, notes

@@ -1,8 +1,8 @@
 """Holding a fit to what was corrected by hand: exactly at the corrected frames, fading out around them.
 
 At a corrected frame the unknowns move as little as the landmarks allow (in the metric of the frame's own normal
-equations) such that its pins are met and its keyed pose is taken. The frames around it get a share of that movement,
-so that frames beyond the fade stay bit for bit what they were.
+equations) such that its pins are met; a keyed pose carries the face along with the head. The frames around it get a
+share of that movement, so that frames beyond the fade stay bit for bit what they were.
 """
 
 from collections.abc import Sequence
@@ -79,29 +79,29 @@ def _move(
     most = 1.0 if problem.upper is None else problem.upper[row]
     grow = np.array([1.0, 1.0, state.focal[0] if problem.views[0].solve_focal else 1.0])
     fixed = np.zeros(PER_FRAME, bool)
-    if pose is not None:
+    if pose is not None:  # the face goes with the head: what landmarks say against the pose, they are wrong in
         now = _posed(problem, now, row, pose)
         fixed[POSE] = True
+    rest = now
     wanted = [_ideal(pin, row, cameras[pin.view]) for pin in pins]
-    columns = np.searchsorted(landmarks, [pin.landmark for pin in pins]) if pins else np.zeros(0, np.int64)
-    gap = np.zeros((0, 2))
-    for _ in range(_ROUNDS if pins else 1):
-        jacobian = np.zeros((0, PER_FRAME))
-        if pins:
-            jacobians = [one.jacobian(now, v, 0).astype(np.float64) for v in range(len(problem.views))]
-            pixels = one.project(now)[0]
-            at = list(zip(pins, columns, strict=True))
-            jacobian = np.concatenate([jacobians[pin.view][c, :, :PER_FRAME] for pin, c in at])
-            gap = np.array([pixels[pin.view][0, c] for pin, c in at]) - wanted
-        moved = _difference(start, now, grow)
+    at = [(pin, int(np.searchsorted(landmarks, pin.landmark))) for pin in pins]
+    for _ in range(_ROUNDS if pins else 0):
+        jacobians = [one.jacobian(now, v, 0).astype(np.float64) for v in range(len(problem.views))]
+        jacobian = np.concatenate([jacobians[pin.view][c, :, :PER_FRAME] for pin, c in at])
+        gap = _gaps(one, now, at, wanted)
+        moved = _difference(rest, now, grow)
         step = _constrained(metric, pull + metric @ moved, jacobian, -gap.ravel(), now.expression[0], most, fixed)
         now = one.step(now, step[None], np.zeros(0))
         if np.abs(step[EXPRESSION]).max() < 1e-6 and np.abs(step[POSE]).max() < 1e-8:
             break
-    if pins:
-        pixels = one.project(now)[0]
-        gap = np.array([pixels[pin.view][0, c] for pin, c in zip(pins, columns, strict=True)]) - wanted
-    return _difference(start, now, grow), [float(g) for g in np.linalg.norm(gap, axis=1)]
+    missed = np.linalg.norm(_gaps(one, now, at, wanted), axis=1) if pins else []
+    return _difference(start, now, grow), [float(gap) for gap in missed]
+
+
+def _gaps(one: Problem, state: State, at: Sequence[tuple[Pin, int]], wanted: Sequence[Array]) -> Array:
+    """(P, 2) px from where the pins, each with its landmark's column, are wanted to where they are."""
+    pixels = one.project(state)[0]
+    return np.array([pixels[pin.view][0, column] for pin, column in at]) - wanted
 
 
 def _posed(problem: Problem, state: State, row: int, pose: KeyedPose) -> State:
