@@ -66,7 +66,10 @@ def detector(card: dict[str, Any]) -> str:
     d.box(224, 50, 170, 84, PICTURE, "Finder", "faces, and in each", "eyes and mouth corners")
     d.box(444, 50, 170, 84, PICTURE, "Crop", f"{size} x {size} pixels,", "upright, steady in time")
     d.box(664, 50, 200, 84, PICTURE, "Image encoder", encoder, "learned")
-    d.box(914, 50, 210, 84, PICTURE, "Descriptor", f"{numbers} numbers:", "what this face looks like")
+    told = ["what this face looks like"]
+    if anchors := int(parts.get("anchors", 0)):
+        told.append(f"read again at {anchors} points")
+    d.box(914, 50, 210, 84, PICTURE, "Descriptor", f"{numbers} numbers:", *told)
     for start, end in ((174, 224), (394, 444), (614, 664), (864, 914)):
         d.arrow((start, 92), (end, 92))
 
@@ -89,8 +92,8 @@ def detector(card: dict[str, Any]) -> str:
     d.arrow((last if steps else 764, 334), (last if steps else 764, 400))
     d.box(404, 400, 210, 70, AFTER, "Tracks", "plate pixels, sigma, visibility")
     d.arrow((664, 435), (614, 435))
-    told = ("camera, face, skull and jaw: one person,", "all frames at once, each landmark", "weighing by its sigma")
-    d.box(24, 384, 330, 102, AFTER, "Fits", *told)
+    fits = ("camera, face, skull and jaw: one person,", "all frames at once, each landmark", "weighing by its sigma")
+    d.box(24, 384, 330, 102, AFTER, "Fits", *fits)
     d.arrow((404, 435), (354, 435))
     d.text(
         WIDTH / 2,
