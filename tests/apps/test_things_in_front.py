@@ -72,3 +72,10 @@ def test_a_free_face_is_left_whole_though_landmarks_and_light_differ(head, look,
 
 def test_a_few_frames_teach_nothing(head, film):
     assert SkinLook.learn(head, film[:4]) is None
+
+
+def test_nothing_is_cut_where_hardly_any_skin_is_as_usual(look, film):
+    picture, face = film[4]
+    hidden, mask = with_hand(picture, (200, 200), (170, 190))
+    hidden[~mask] = picture[~mask]
+    assert not look.covered(hidden, face).any()

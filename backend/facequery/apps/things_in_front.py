@@ -28,10 +28,9 @@ _FINEST = 110.0  # pixels a crop unit at which pictures are compared
 _DARK = 0.01  # linear light added before the logarithm
 _NOISE = 0.1  # logarithmic: how far skin may always differ
 _SHADOW = 0.5  # how much of it counts that skin is darker, which shadows make it too
-_LIKELY, _SURE = (
-    2.5,
-    5.0,
-)  # differences, over what is usual, at which a pixel is as likely hidden as seen, and surely so
+_LIKELY = 2.5  # difference, over what is usual, at which a pixel is as likely hidden as seen
+_SURE = 5.0  # and at which it surely is
+_LEAST = 0.22  # of the skin that must look as it usually does, or nothing can be told of a frame
 _CORE = 0.003  # crop units squared that a patch of sure pixels has at least
 _ISLAND = 0.03  # crop units squared that a patch of skin has at least beside a thing in front
 
@@ -123,14 +122,20 @@ class SkinLook:
         self, picture: NDArray[np.uint8], face: DenseFace, small: NDArray[np.uint8], placed: DenseFace
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """How far the pixels of a small picture (h, w, 3), over which the face is `placed`, are from the skin, in
-        spreads; NaN where no known skin is. And where the head is, (h, w)."""
+        spreads; NaN where no known skin is, and everywhere if hardly any of it looks as usual, so that the frame's
+        light cannot be told. And where the head is, (h, w)."""
         count = len(self.colour)
         basis = _light_basis(face, self.skin_triangles, count)
         shown = _at_vertices(picture, face, count)
         shown[~visible_vertices(face, self.triangles)[:count]] = np.nan
         change = _frame_light(shown - basis @ self.light - self.colour, basis, not_covered(face)[:count])
+        expected = self.colour + basis @ (self.light + change)
+        sights = np.isfinite(shown + expected).all(1)
+        as_usual = _size(shown - expected)[sights] < _NOISE + self.spread[sights]
+        if as_usual.sum() <= _LEAST * len(as_usual):
+            return np.full(small.shape[:2], np.nan, np.float32), np.zeros(small.shape[:2], bool)
         values = np.full((len(face.xy), 5), np.nan, np.float32)
-        values[:count, :3] = self.colour + basis @ (self.light + change)
+        values[:count, :3] = expected
         values[:count, 3] = self.spread
         values[:, 4] = 1
         known = np.isfinite(values).all(1)
