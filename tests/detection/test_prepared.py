@@ -70,4 +70,4 @@ def test_samples_are_those_of_grid_sample(shape):
     torch.manual_seed(2)
     local, xy = torch.randn(3, 4, *shape), torch.rand(3, 50, 2) * 2.6 - 1.3
     wanted = F.grid_sample(local, xy[:, :, None], mode="bilinear", padding_mode="border", align_corners=False)
-    torch.testing.assert_close(sampled(local, xy), wanted[..., 0].transpose(1, 2), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(sampled([local], xy), wanted[..., 0].transpose(1, 2), atol=1e-5, rtol=1e-5)

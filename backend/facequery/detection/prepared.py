@@ -8,8 +8,8 @@ the end stays float32.
 
 import copy
 from collections.abc import Callable
-from functools import cache
-from typing import Any, TypeVar
+from functools import cache, lru_cache
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from facequery.models.encoders import DescriptorHead
 from facequery.models.mobilenet_v2 import Convolution, MobileNetV2
 from facequery.models.predictors import MLPPredictor
-from facequery.models.refine import REACH, LocalMaps, Refiner
+from facequery.models.refine import BLOCK_GAIN, REACH, LocalMaps, Refiner, larger
 from facequery.models.second_look import GAIN, MOVE, SecondLook
 
 N = TypeVar("N", bound=nn.Module)
@@ -52,24 +52,33 @@ def kernels_are_there() -> bool:
             conv, linear = Convolution(4, 8, 3), nn.Linear(8, 6)
         x, y = torch.linspace(-1, 1, 288).view(2, 4, 6, 6), torch.linspace(-1, 1, 32).view(2, 2, 8)
         with torch.inference_mode():
-            same = torch.allclose(_Convolution(conv, torch.float32)(x), conv(x), atol=1e-4)
+            same = torch.allclose(_Convolution.padded(conv, torch.float32)(x), conv(x), atol=1e-4)
             return bool(same and torch.allclose(_Linear(linear, torch.float32)(y), F.gelu(linear(y)), atol=1e-4))
     except (AttributeError, RuntimeError, TypeError):
         return False
 
 
 class _Convolution:
-    """A `Convolution` with its ReLU6, or with the addition of what a residual block began with."""
+    """A convolution with what follows it, or with the addition of what a residual block began with."""
 
-    def __init__(self, part: Convolution, kind: torch.dtype) -> None:
-        conv = part.conv
-        assert conv.bias is not None
-        self.pad, self.stride, self.groups = part.pad, list(conv.stride), conv.groups
-        self.padding = [0, 0] if part.pad else [int(conv.kernel_size[0]) // 2] * 2
+    def __init__(self, conv: nn.Conv2d, kind: torch.dtype, after: str = "none", limits: tuple[float, ...] = ()) -> None:
+        assert conv.bias is not None and isinstance(conv.padding, tuple)
+        self.after, self.stride, self.groups = (after, list(limits), "none"), list(conv.stride), conv.groups
+        self.padding, self.pad = list(conv.padding), False
         self.weight = conv.weight.detach().to(kind).contiguous(memory_format=torch.channels_last)
         self.bias = conv.bias.detach().to(kind)
-        self.after: tuple[str, list[float]] = ("hardtanh", [0.0, 6.0]) if part.relu else ("none", [])
         self.packed: dict[torch.Size, Tensor] = {}  # by the shape of the input, on which the kernel's best order hangs
+
+    @classmethod
+    def padded(cls, part: Convolution, kind: torch.dtype) -> "_Convolution":
+        """With its ReLU6, and as pictures are padded for MobileNetV2."""
+        self = cls(part.conv, kind, *(("hardtanh", (0.0, 6.0)) if part.relu else ()))
+        if part.pad and self.groups > 1:  # a first row and column of zeros that lie on the padding: nothing is copied
+            self.weight = F.pad(self.weight, (1, 0, 1, 0)).contiguous(memory_format=torch.channels_last)
+            self.padding = [1, 1]
+        else:
+            self.pad = part.pad
+        return self
 
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         if self.pad:
@@ -84,7 +93,7 @@ class _Convolution:
         run = torch.ops.mkldnn._convolution_pointwise
         if residual is not None:
             return run.binary(x, residual, packed, self.bias, *own, "add", None, None, [], None)
-        return run(x, packed, self.bias, *own, *self.after, "")
+        return run(x, packed, self.bias, *own, *self.after)
 
 
 class _MobileNetV2(nn.Module):
@@ -94,9 +103,9 @@ class _MobileNetV2(nn.Module):
         super().__init__()
         self.kind, self.taps = kind, encoder.taps
         self.channels, self.strides = encoder.channels, encoder.strides
-        self.stem = _Convolution(encoder.stem, kind)
+        self.stem = _Convolution.padded(encoder.stem, kind)
         blocks: Any = encoder.blocks
-        self.rows = [([_Convolution(layer, kind) for layer in b.layers], b.residual) for b in blocks]
+        self.rows = [([_Convolution.padded(layer, kind) for layer in b.layers], b.residual) for b in blocks]
         self.early = self.taps[1] + 1  # blocks up to stride 8; behind them maps are small, and calls are what costs
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -127,8 +136,11 @@ class _Linear:
         self.weight = torch.ops.mkldnn._reorder_linear_weight(weight) if kind == torch.bfloat16 else weight
         self.bias = None if layer.bias is None else layer.bias.detach().to(kind)
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return torch.ops.mkldnn._linear_pointwise(x.to(self.kind), self.weight, self.bias, self.after, [], "none")
+    def __call__(self, x: Tensor, added: Tensor | None = None) -> Tensor:
+        run, x = torch.ops.mkldnn._linear_pointwise, x.to(self.kind)
+        if added is not None:
+            return run.binary(x, added, self.weight, self.bias, "add")
+        return run(x, self.weight, self.bias, self.after, [], "none")
 
 
 class _MLPPredictor(nn.Module):
@@ -138,27 +150,72 @@ class _MLPPredictor(nn.Module):
 
     def __init__(self, predictor: MLPPredictor, kind: torch.dtype) -> None:
         super().__init__()
-        self.prepare, self.from_code, self.last = predictor.prepare, predictor.from_code, predictor.last
+        self.from_descriptor, self.from_code, self.last = (
+            _Linear(part, torch.float32, "none")
+            for part in (predictor.from_descriptor, predictor.from_code, predictor.last)
+        )
         self.second, self.third = _Linear(predictor.second, kind), _Linear(predictor.third, kind)
+
+    def prepare(self, descriptor: Tensor) -> Tensor:
+        return self.from_descriptor(descriptor)[:, None]
 
     def forward(self, first: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
         x = self.third(self.second(F.gelu(first + self.from_code(codes))))
-        return self.last(x.float()), x
+        return self.last(x), x
 
 
 class _LocalMaps(nn.Module):
-    """The maps of local refinement; unpacked with the channels of a cell side by side in memory, for `sampled`."""
+    """The maps of local refinement; in rows they lie as in memory, with the channels of a cell side by side."""
 
     def __init__(self, maps: LocalMaps, kind: torch.dtype) -> None:
         super().__init__()
-        self.kind, self.maps, self.numbers = kind, _in_kind(maps, kind), maps.numbers
-        self.given = maps.unpacked
+        self.kind, self.numbers, self.shapes, self.places = kind, maps.numbers, maps.shapes, maps.places
+        self.fine, self.middle, self.coarse = (_Convolution(c, kind) for c in (maps.fine, maps.middle, maps.coarse))
+        self.coarsest = None if maps.coarsest is None else _Convolution(maps.coarsest, kind)
+        self.coarsest_place = maps.coarsest_place
+        self.blocks = [_map_block(block, kind) for block in maps.blocks]
+        self.down, self.side = _Convolution(maps.down, kind), _Convolution(maps.side, kind)
+        self.ends = [
+            (_Convolution(_with_input(around), kind, "gelu"), _Convolution(mix, kind))
+            for around, mix in ((maps.around, maps.mix), (maps.around_fine, maps.mix_fine))
+        ]
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
-        return self.maps(maps)
+        fine, middle, coarse = (maps[i].to(self.kind) for i in self.places)
+        right, below = fine.shape[-1] % 2, fine.shape[-2] % 2
+        even = F.pad(fine, (0, right, 0, below)) if right or below else fine
+        x = self.fine(even, self.middle(middle)).add_(larger(self.coarse(coarse), middle))
+        if self.coarsest is not None:
+            x.add_(larger(self.coarsest(maps[self.coarsest_place].to(self.kind)), middle))
+        x = F.gelu(x)
+        for around, wide, back in self.blocks:
+            x = back(wide(around(x)), x)
+        y = F.gelu(self.side(fine, larger(self.down(x), fine)))
+        return [mix(around(each)) for each, (around, mix) in zip((x, y), self.ends, strict=True)]
+
+    def packed(self, local: list[Tensor]) -> list[Tensor]:
+        return [each.permute(0, 2, 3, 1).flatten(1) for each in local]
 
     def unpacked(self, numbers: Tensor) -> list[Tensor]:
-        return [each.to(self.kind).contiguous(memory_format=torch.channels_last) for each in self.given(numbers)]
+        parts = zip(numbers.split(self.numbers, 1), self.shapes, strict=True)
+        return [part.to(self.kind).view(-1, h, w, c).permute(0, 3, 1, 2) for part, (c, h, w) in parts]
+
+
+def _map_block(block: Any, kind: torch.dtype) -> tuple[_Convolution, _Convolution, _Convolution]:
+    """The layers of a `MapBlock`, the last with the block's gain."""
+    back = copy.deepcopy(block.back)
+    with torch.no_grad():
+        back.weight.mul_(BLOCK_GAIN)
+        back.bias.mul_(BLOCK_GAIN)
+    return _Convolution(block.around, kind), _Convolution(block.wide, kind, "gelu"), _Convolution(back, kind)
+
+
+def _with_input(around: nn.Conv2d) -> nn.Conv2d:
+    """A depthwise 3x3 convolution that adds what it was given: 1 more in the middle of its kernels."""
+    around = copy.deepcopy(around)
+    with torch.no_grad():
+        around.weight[:, :, 1, 1] += 1
+    return around
 
 
 class _Refiner(nn.Module):
@@ -166,21 +223,21 @@ class _Refiner(nn.Module):
 
     def __init__(self, refiner: Refiner, kind: torch.dtype) -> None:
         super().__init__()
-        self.kind, self.last = kind, refiner.last
-        self.prepare = _Linear(refiner.from_query, kind, "none")
-        self.from_map, self.second = _Linear(refiner.from_map, kind, "none"), _Linear(refiner.second, kind)
-        self.from_fine = _Linear(refiner.from_fine, kind, "none")
+        self.prepare, self.second = _Linear(refiner.from_query, kind, "none"), _Linear(refiner.second, kind)
+        both = nn.Linear(refiner.from_map.in_features + refiner.from_fine.in_features, refiner.second.in_features)
+        both.weight = nn.Parameter(torch.cat([refiner.from_map.weight, refiner.from_fine.weight], 1), False)
+        both.bias = refiner.from_map.bias
+        self.from_maps = _Linear(both, kind, "none")
         self.wide = None if refiner.wide is None else _Linear(refiner.wide, kind)
         self.back = None if refiner.back is None else _Linear(refiner.back, kind, "none")
+        self.last = _Linear(refiner.last, torch.float32, "none")
 
     def forward(self, local: list[Tensor], known: Tensor, xy: Tensor, log_sigma: Tensor) -> tuple[Tensor, Tensor]:
-        coarse, fine = (sampled(each, xy) for each in local)
-        x = F.gelu(self.from_map(coarse).add_(self.from_fine(fine)).add_(known))
-        x = self.second(x)
+        x = self.second(F.gelu(self.from_maps(sampled(local, xy), known)))
         if self.wide is not None and self.back is not None:
-            x = x + self.back(self.wide(x))
-        step = self.last(x.float())
-        return xy + REACH * step[..., :2], log_sigma + step[..., 2]
+            x = self.back(self.wide(x), x)
+        step = self.last(x)
+        return torch.add(xy, step[..., :2], alpha=REACH), log_sigma + step[..., 2]
 
 
 class _SecondLook(nn.Module):
@@ -192,31 +249,54 @@ class _SecondLook(nn.Module):
         self.last = _Linear(look.last, kind, "none")
 
     def forward(self, local: list[Tensor], descriptor: Tensor, first: Tensor, refined: Tensor) -> Tensor:
-        seen = self.each(torch.cat([sampled(each, refined) for each in local], -1)).float()
+        seen = self.each(sampled(local, refined)).float()
         known = torch.cat([seen, refined, MOVE * (refined - first)], -1)
         return descriptor + GAIN * self.last(self.joined(torch.cat([known.flatten(1), descriptor], 1))).float()
 
 
-def sampled(local: Tensor, xy: Tensor) -> Tensor:
-    """Values (B, N, C) of maps (B, C, h, w) at xy (B, N, 2) in [-1, 1], bilinear, repeated beyond the border.
+def sampled(local: list[Tensor], xy: Tensor) -> Tensor:
+    """Values (B, N, sum of C) of maps (B, C, h, w) at xy (B, N, 2) in [-1, 1], bilinear, repeated beyond the border.
 
     As `grid_sample` without `align_corners`; with the channels of a cell side by side in memory it is far quicker.
     """
-    batch, channels, h, w = local.shape
-    cells = local.permute(0, 2, 3, 1).reshape(batch * h * w, channels)
-    limit = torch.tensor([w - 1, h - 1], dtype=xy.dtype)
-    at = ((xy + 1) * 0.5 * (limit + 1) - 0.5).clamp(min=torch.zeros(2, dtype=xy.dtype), max=limit)
-    low = at.floor().minimum((limit - 1).clamp(min=0))
-    part = at - low
-    column, row = low.long().unbind(-1)
-    start = (row + h * torch.arange(batch)[:, None]) * w + column
-    right, below = int(w > 1), w * int(h > 1)
-    corners = torch.stack([start, start + right, start + below, start + below + right], -1)
-    u, v = part.unbind(-1)
-    shares = torch.stack([(1 - u) * (1 - v), u * (1 - v), (1 - u) * v, u * v], -1)
-    weights = shares.view(-1, 4).to(cells.dtype)
-    joined = F.embedding_bag(corners.view(-1, 4), cells, per_sample_weights=weights, mode="sum")
-    return joined.view(batch, -1, channels)
+    grids = _grids(tuple((each.shape[-2], each.shape[-1]) for each in local), len(xy))
+    at = torch.addcmul(grids.middle, xy, grids.half).clamp_(grids.zero, grids.last)
+    low = at.floor().minimum(grids.last_low)
+    part = at.sub_(low)
+    start = torch.addcmul(grids.picture, low[..., 1], grids.width).add_(low[..., 0])
+    corners = (start[..., None] + grids.corners).int().flatten(1, 2)
+    u, v = torch.stack([1 - part, part], -1).to(local[0].dtype).unbind(-2)
+    shares = (v[..., :, None] * u[..., None, :]).view(len(local), -1, 4)
+    seen = [
+        F.embedding_bag(at_, each.permute(0, 2, 3, 1).flatten(0, 2), per_sample_weights=share, mode="sum")
+        for each, at_, share in zip(local, corners, shares, strict=True)
+    ]
+    return torch.cat(seen, -1).view(*xy.shape[:2], -1)
+
+
+class _Grids(NamedTuple):
+    """What `sampled` computes with, for M maps; places are (M, B, N, 2), x first."""
+
+    half: Tensor  # cells of half a map
+    middle: Tensor  # where x, y = 0, 0 lies
+    zero: Tensor
+    last: Tensor  # cell
+    last_low: Tensor  # that has a neighbour
+    width: Tensor  # (M, 1, 1)
+    picture: Tensor  # (M, B, 1): the first cell of each picture
+    corners: Tensor  # (M, 1, 1, 4): of the cells around a place, from the first
+
+
+@lru_cache(maxsize=32)
+def _grids(shapes: tuple[tuple[int, int], ...], batch: int) -> _Grids:
+    sizes = torch.tensor([[w, h] for h, w in shapes], dtype=torch.float32)[:, None, None]
+    right, below = torch.tensor([[int(w > 1), w * int(h > 1)] for h, w in shapes], dtype=torch.float32).unbind(-1)
+    corners = torch.stack([torch.zeros_like(right), right, below, right + below], -1)[:, None, None]
+    picture = sizes.prod(-1) * torch.arange(batch, dtype=torch.float32)[:, None]
+    last = sizes - 1
+    return _Grids(
+        sizes / 2, last / 2, torch.zeros(2), last, (last - 1).clamp(min=0), sizes[..., 0], picture, corners
+    )  # fmt: skip
 
 
 def _in_kind(part: nn.Module, kind: torch.dtype) -> nn.Module:

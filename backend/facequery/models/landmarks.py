@@ -117,7 +117,7 @@ class LandmarkNet(nn.Module):
             local = self.local(maps)
             if self.second_look is not None:
                 parts.insert(0, self._look_again(parts[0], local))
-            parts += [found.flatten(1) for found in local]
+            parts += self.local.packed(local)
         if similarity is not None:
             parts.append(similarity)
         return torch.cat([part.float() for part in parts], 1) if len(parts) > 1 else parts[0]

@@ -54,17 +54,21 @@ class LocalMaps(nn.Module):
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
         fine, middle, coarse = (maps[i] for i in self.places)
         even = F.pad(fine, (0, fine.shape[-1] % 2, 0, fine.shape[-2] % 2))
-        x = self.fine(even) + self.middle(middle) + _larger(self.coarse(coarse), middle)
+        x = self.fine(even) + self.middle(middle) + larger(self.coarse(coarse), middle)
         if self.coarsest is not None:
-            x = x + _larger(self.coarsest(maps[self.coarsest_place]), middle)
+            x = x + larger(self.coarsest(maps[self.coarsest_place]), middle)
         x = F.gelu(x)
         for block in self.blocks:
             x = block(x)
-        y = F.gelu(self.side(fine) + _larger(self.down(x), fine))
+        y = F.gelu(self.side(fine) + larger(self.down(x), fine))
         return [self.mix(F.gelu(x + self.around(x))), self.mix_fine(F.gelu(y + self.around_fine(y)))]
 
+    def packed(self, local: list[Tensor]) -> list[Tensor]:
+        """The maps as rows (B, one of `numbers`)."""
+        return [each.flatten(1) for each in local]
+
     def unpacked(self, numbers: Tensor) -> list[Tensor]:
-        """The maps out of rows (B, sum of `numbers`) in which they lie one after the other."""
+        """The maps out of rows (B, sum of `numbers`) in which those of `packed` lie one after the other."""
         parts = numbers.split(self.numbers, 1)
         return [part.unflatten(1, shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
@@ -90,7 +94,8 @@ def begins_with_nothing(layer: nn.Conv2d | nn.Linear) -> None:
         nn.init.zeros_(layer.bias)
 
 
-def _larger(x: Tensor, like: Tensor) -> Tensor:
+def larger(x: Tensor, like: Tensor) -> Tensor:
+    """A map (B, C, h, w) with as many cells as another."""
     return F.interpolate(x, like.shape[-2:], mode="bilinear", align_corners=False)
 
 
