@@ -111,7 +111,12 @@ def test_somebody_far_from_the_mean_is_fitted_and_told(model: HeadModel) -> None
     assert np.isfinite(fit.face.vertices).all() and np.abs(fit.face.vertices).max() < 2.0
     assert any("unusual" in note for note in fit.quality.notes)
     assert fit.quality.mean_reprojection < 1.0
-    assert degrees_between(fit.skull.rotation, turn).max() < 6.0
+    turned = degrees_between(fit.skull.rotation, turn)
+    assert turned.max() < 6.0 and (turned < 3.0 * np.array(fit.quality.rotation_sigma)).all()
+    low, high = fit_shot(
+        model, [tracks_of(points, queries, 0.3)], [None], FitSettings(shape_spread=0.0)
+    ).quality.focal_interval[0]
+    assert low < CAMERA.fx[0] < high
 
 
 def test_free_form_follows_what_is_seen_and_rests_elsewhere(model: HeadModel) -> None:

@@ -17,7 +17,7 @@ from facequery.geometry.rotations import axis_angle_to_matrix, euler_to_matrix
 from facequery.head.layouts import load_layout
 from facequery.head.model import HeadModel
 from facequery.pipeline.fit import fit_job
-from facequery.pipeline.own_meshes import person_of, read_mesh_file, with_bones
+from facequery.pipeline.own_meshes import how_aligned, person_of, read_mesh_file, with_bones
 
 TURN = axis_angle_to_matrix(np.array([0.4, -1.0, 0.3]))
 
@@ -135,8 +135,25 @@ def test_a_job_is_fitted_with_the_users_head_and_skull(model, head, tmp_path):
     placed = vertices[skull][::-1] @ to_camera[1].T + [0.0, 0.0, 0.6]
     assert np.median(np.linalg.norm(saved.placed(1) - placed, axis=1)) < 0.004
     assert fit.quality.mean_reprojection < 3.0
+    said = [note for note in fit.quality.notes if "is aligned by" in note]
+    assert [note.split()[1] for note in said] == ["head", "skull"] and not any("farther apart" in note for note in said)
     with pytest.raises(UserError, match="who is it"):
         fit_job(tmp_path, [tracks], [camera], ("face",), tmp_path / "actor.npz", meshes=meshes)
+
+
+@pytest.mark.parametrize("sized", [True, False])
+def test_landmarks_that_do_not_tell_how_a_mesh_is_turned_are_told(model, tmp_path, sized):
+    """All on the chin, a millimetre off: the jaw could be turned by many degrees."""
+    vertices, triangles = part_mesh(model, JAW_PARTS)
+    off = np.random.default_rng(0).normal(scale=0.001, size=(80, 3))
+    layout = load_layout("jaw")
+    path = write(tmp_path, "jaw", model.rest[vertices], triangles, layout.positions + off, "jaw")
+    mesh = replace(read_mesh_file(path), sized=sized)
+    assert "farther apart" not in how_aligned(mesh, mesh.aligned(model, person_with(model)))
+    chin = ["pogonion", "menton", "supramentale", "infradentale", "gnathion"]
+    places = elsewhere(layout.positions + off)[layout.index(chin)] * 0.01
+    mesh = replace(mesh, landmarks=dict(zip(chin, places, strict=True)))
+    assert "farther apart" in how_aligned(mesh, mesh.aligned(model, person_with(model)))
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ _TOO_FAR, _NO_FACE = 0.1, 0.35  # reprojection as a share of the landmarks' spre
 _SEEN = 0.35  # mean weight of the landmarks of a frame, below which the face is hidden
 _ENOUGH = 8  # landmarks in a frame, below which its pose is one of several that fit
 _UNUSUAL = 2.0  # standard deviations of a person's coefficients, root mean square, that hardly anybody has
+_FARTHEST = 5.0  # of them, the same for a single one
 _DETERMINED = 0.10  # standard deviation of the logarithm of a focal length above which it is called not determined
 
 
@@ -160,7 +161,8 @@ def _quality(
     with np.errstate(invalid="ignore", divide="ignore"):
         error = np.sqrt(square / total)
     error[count == 0] = np.nan
-    sigmas = frame_sigmas(problem, minimum)
+    strange = _strangeness(key_problem, key_minimum)
+    sigmas = strange * frame_sigmas(problem, minimum)
     size, seen = _face_size(problem)
     with np.errstate(invalid="ignore", divide="ignore"):
         share = error / size
@@ -173,7 +175,7 @@ def _quality(
     floor = problem.settings.sigma_floor
     status = _status(error, floor, count, sigmas, (share > _TOO_FAR) | (seen < _SEEN))
     status = [GOOD if by_hand else one for one, by_hand in zip(status, touched, strict=True)]
-    focal, interval, solved, notes = _focal(key_problem, key_minimum)
+    focal, interval, solved, notes = _focal(key_problem, key_minimum, strange)
     suspicion = np.nan_to_num(error, nan=np.inf) / max(float(np.nanmedian(error)), 1e-9) + sigmas[:, 0]
     bad = np.array([s != GOOD for s in status])
     worst = np.lexsort((-suspicion, ~bad))[:10]
@@ -182,8 +184,7 @@ def _quality(
         notes.append(f"{bridged} frames show too little of the face; the fit is bridged over them.")
     if len(frames) == 1:
         notes.append("One frame does not tell a person's shape from their expression: add frames or an actor.")
-    own = state.identity[: len(problem.model.identity_basis)]
-    if key_problem.modes and np.sqrt((own**2).mean()) > _UNUSUAL:
+    if strange > 1.0:
         notes.append("The shape found is very unusual; the tracks may belong to several faces or be wrong.")
     return FitQuality(
         frames=[int(f) for f in frames],
@@ -203,6 +204,15 @@ def _quality(
         notes=notes,
         estimated=_estimated(key_problem),
     )
+
+
+def _strangeness(problem: Problem, minimum: Minimum) -> float:
+    """How much less is sure than is reckoned for people: 1, or as a shape that nobody has shows (no actor's)."""
+    if not problem.modes:
+        return 1.0
+    own = np.abs(minimum.state.identity[: len(problem.model.identity_basis)])
+    typical, farthest = float(np.sqrt((own**2).mean())), float(own.max())
+    return max(typical, farthest / 2.0) if typical > _UNUSUAL or farthest > _FARTHEST else 1.0
 
 
 def _estimated(problem: Problem) -> list[str]:
@@ -245,11 +255,16 @@ def _status(
     return status
 
 
-def _focal(problem: Problem, minimum: Minimum) -> tuple[list[float], list[list[float]], list[bool], list[str]]:
-    """Focal lengths, their intervals of 95 %, which were solved, and notes on those that are not determined."""
+def _focal(
+    problem: Problem, minimum: Minimum, strange: float
+) -> tuple[list[float], list[list[float]], list[bool], list[str]]:
+    """Focal lengths, their intervals of 95 %, which were solved, and notes on those that are not determined.
+
+    `strange` as `_strangeness` has it.
+    """
     notes: list[str] = []
     focal, interval, solved = [], [], []
-    sigmas = iter(_focal_sigmas(problem, minimum))
+    sigmas = iter(_focal_sigmas(problem, minimum, strange))
     for v, view in enumerate(problem.views):
         value = float(np.median(view.fx) * minimum.state.focal[v])
         focal.append(value)
@@ -267,14 +282,14 @@ def _focal(problem: Problem, minimum: Minimum) -> tuple[list[float], list[list[f
     return focal, interval, solved, notes
 
 
-def _focal_sigmas(problem: Problem, minimum: Minimum) -> list[float]:
+def _focal_sigmas(problem: Problem, minimum: Minimum, strange: float) -> list[float]:
     """Standard deviations of the logarithms of the solved focal lengths; their prior's where nothing else is known."""
     prior = problem.settings.focal_prior
     solved = sum(column >= 0 for column in problem.focal_column)
     if not solved:
         return []
     try:
-        honest = focal_sigmas(problem, minimum)
+        honest = strange * focal_sigmas(problem, minimum)
     except np.linalg.LinAlgError:
         return [prior] * solved
     return [float(1.0 / np.sqrt(1.0 / s**2 + 1.0 / prior**2)) for s in honest]

@@ -35,6 +35,7 @@ PARTS = ("skull", "jaw", "head")
 SCHEMA, VERSION = "facequery.mesh", 1
 _REACH = 0.02  # metres from a vertex of ours within which the user's surface is taken for the same place
 _ROUNDS = 6
+_LOOSE = 5.0  # degrees: landmarks that miss by more, seen from their middle, do not tell how a mesh is turned
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,6 +169,9 @@ def in_place_of_ours(
     head, triangles = None, None
     for mesh in meshes:
         own = mesh.aligned(model, person)
+        said = how_aligned(mesh, own)
+        if said not in fit.quality.notes:
+            fit.quality.notes.append(said)
         if mesh.part == "skull":
             fit = replace(fit, skull=replace(fit.skull, vertices=own.vertices, triangles=own.triangles))
         elif mesh.part == "jaw":
@@ -175,6 +179,21 @@ def in_place_of_ours(
         else:
             head, triangles = animated_head(model, fit, own), own.triangles
     return fit, head, triangles
+
+
+def how_aligned(mesh: MeshFile, own: OwnMesh) -> str:
+    """How well the landmarks of a mesh fix it, for the user."""
+    missed = float(np.sqrt(np.mean(np.square(list(own.residual.values())))))
+    said = f"Your {mesh.part} is aligned by {len(own.residual)} landmarks, which it misses by {1000 * missed:.1f} mm"
+    if mesh.warp:
+        return said + " before it is bent."
+    worst = max(own.residual, key=lambda name: own.residual[name])
+    marked = np.array([mesh.landmarks[name] for name in own.residual])
+    wide = np.linalg.svd(marked - marked.mean(0), compute_uv=False)[1] / len(marked) ** 0.5
+    wide *= np.sqrt(own.vertices.var(0).sum() / mesh.vertices.var(0).sum())  # now in metres
+    if np.degrees(np.arctan2(missed, wide)) > _LOOSE:
+        return said + f': too much for how near each other they are. Look at "{worst}", and mark some farther apart.'
+    return said + f', "{worst}" most.'
 
 
 def animated_head(model: HeadModel, fit: ShotFit, own: OwnMesh) -> NDArray[np.float32]:
