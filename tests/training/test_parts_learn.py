@@ -85,7 +85,7 @@ def test_one_batch_is_learned_by_heart_and_its_mirror_too(changes):
     model = learner(**changes)
     images, query, xy = blobs(2, model.config.model.picture)
     first = train(model, images, query, xy, 1)
-    slow = changes.keys() & {"predictor", "space", "spatial", "anchors"}
+    slow = changes.keys() & {"predictor", "space", "spatial"}
     steps = 100 if slow else 60
     assert train(model, images, query, xy, steps) < min(1.5, 0.1 * first)
     with torch.no_grad():

@@ -58,13 +58,14 @@ class Learner(nn.Module):
         size = config.model.input_size
         (predicted, log_sigma), earlier = answers[-1], answers[:-1]
         loss, parts = landmark_loss(predicted.float(), log_sigma.float(), xy, weight, size, config.loss, unit, clip)
-        for before, spread in earlier:
+        for place, (before, spread) in enumerate(earlier):
             n = before.shape[1]
             first, other = landmark_loss(
                 before.float(), spread.float(), xy[:, :n], weight[:, :n], size, config.loss, unit, clip
             )
             # the anchors are placed by the answer before the second look: it must stay as good as it can be
-            loss = loss + (config.loss.earlier_weight if n == xy.shape[1] else 1.0) * first
+            places_anchors = place == 0 and self.network.second_look is not None
+            loss = loss + (1.0 if places_anchors else config.loss.earlier_weight) * first
             parts.setdefault("first", other["error"])
         if self.correction is not None:
             shifted = shift.square().sum(-1).mean()
