@@ -274,6 +274,8 @@ CARDS = [
     {"kind": "landmarks", "architecture": {"encoder": "os.system"}},
     {"kind": "dense", "architecture": {"points": 10**9}},
     {"kind": "landmarks", "architecture": {"hidden": -5}}, {"kind": "landmarks", "architecture": {"refine": 10**9}},
+    {"kind": "landmarks", "architecture": {"refine": 1, "blocks": 10**9}},
+    {"kind": "landmarks", "architecture": {"refine": 1, "anchors": 10**9}},
     {"kind": "landmarks", "architecture": []}, {"kind": ["x"], "architecture": {}}, "[" * 100_000,
 ]  # fmt: skip
 

@@ -22,7 +22,7 @@ from facequery.models.finder import FinderConfig, FinderNet
 from facequery.models.landmarks import LandmarkConfig, LandmarkNet
 
 _LARGEST_PICTURE = 2048  # pixels a side: what a card may ask for
-_MOST_LOOKS = 16  # local refinements
+_MOST_LAYERS = 16  # local refinements, or residual blocks
 
 
 def save_weights(path: Path, state: dict[str, Tensor], card: dict[str, Any]) -> None:
@@ -86,7 +86,8 @@ def _made(card: dict[str, Any]) -> nn.Module:
     """The network that a card describes, not yet with its weights."""
     architecture = card["architecture"]
     sides = [architecture.get(name, 0) for name in ("input_size", "region")]
-    if max(sides) > _LARGEST_PICTURE or architecture.get("refine", 0) > _MOST_LOOKS:
+    layers = [architecture.get(name, 0) for name in ("refine", "blocks")]
+    if max(sides) > _LARGEST_PICTURE or max(layers) > _MOST_LAYERS:
         raise ValueError("no network of ours looks at such pictures")
     if card["kind"] == "landmarks":
         return LandmarkNet(LandmarkConfig(**architecture))
