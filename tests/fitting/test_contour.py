@@ -10,7 +10,7 @@ from facequery.geometry.rotations import euler_to_matrix
 from facequery.head.layouts import load_layout
 from facequery.head.model import HeadModel
 from facequery.head.queries import QuerySet
-from facequery.head.slide import yaw_of
+from facequery.head.slide import pose_of
 from scenes import degrees_between
 from toy_head import ToyTracks
 
@@ -28,7 +28,7 @@ def seen(queries: QuerySet, outline: bool) -> ToyTracks:
         positions = queries.positions.astype(np.float64)
         flat = positions @ turn.T
         if outline:
-            positions[slide.indices] = slide.at(float(yaw_of(positions[None], flat[None, :, :2])[0]))
+            positions[slide.indices] = slide.at(float(pose_of(positions[None], flat[None, :, :2])[0][0]))
         found.append(CAMERA.project((positions @ turn.T + [0.0, 0.0, 0.7])[None])[0])
     xy = np.stack(found)
     full = np.ones(xy.shape[:2])

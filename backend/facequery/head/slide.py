@@ -92,8 +92,3 @@ def pose_of(positions: NDArray, xy: NDArray) -> tuple[NDArray[np.float64], NDArr
     rows = u @ vt  # the nearest pair of orthonormal rows
     x, y, z = np.moveaxis(np.cross(rows[..., 0, :], rows[..., 1, :]), -1, 0)
     return np.degrees(np.arctan2(x, z)), np.degrees(np.arcsin(np.clip(-y, -1, 1)))
-
-
-def yaw_of(positions: NDArray, xy: NDArray) -> NDArray[np.float64]:
-    """The yaw alone of `pose_of`."""
-    return pose_of(positions, xy)[0]
