@@ -53,6 +53,12 @@ def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}, card
 
 
+def weights_file(path: Path | str) -> Path:
+    """The file that `path` is, or that of the weights that ship under this name. Raises UserError."""
+    file = Path(path)
+    return file if file.exists() or file.suffix == ".safetensors" else asset(f"weights/{path}.safetensors")
+
+
 def load_network(path: Path | str) -> tuple[nn.Module, dict[str, Any]]:
     """Network of a weights file and its card, on the CPU, in evaluation mode, without gradients.
 
@@ -60,9 +66,7 @@ def load_network(path: Path | str) -> tuple[nn.Module, dict[str, Any]]:
     is: "landmarks" (LandmarkNet), "finder" (FinderNet) or "dense" (DenseRegressor). Raises UserError when the file is
     missing or does not fit.
     """
-    file = Path(path)
-    if not file.exists() and file.suffix != ".safetensors":
-        file = asset(f"weights/{path}.safetensors")
+    file = weights_file(path)
     state, card = load_weights(file)
     try:
         if not file.is_relative_to(asset("weights")):  # what ships is known, and looking costs a second
