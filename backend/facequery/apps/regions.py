@@ -92,7 +92,7 @@ def load_regions(path: Path, count: int) -> list[Region]:
     if not isinstance(document, dict) or document.get("schema") != SCHEMA or not _several(document.get("regions")):
         raise UserError(f'"{path}" is not a file of regions.', f'"schema" must be "{SCHEMA}".', "FQ611")
     if document.get("version") not in range(1, VERSION + 1):
-        raise UserError(f'"{path}" was written by a newer FaceQuery.', "Update FaceQuery.", "FQ611")
+        raise UserError(f'"version" of "{path}" is not {VERSION}.', "Write it so, or update FaceQuery.", "FQ611")
     regions = [_region(entry, path, count) for entry in document["regions"]]
     names = [region.name for region in regions]
     if len(set(names)) < len(names):
