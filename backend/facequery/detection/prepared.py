@@ -7,6 +7,7 @@ the end stays float32.
 """
 
 import copy
+import math
 from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import Any, NamedTuple, TypeVar
@@ -41,6 +42,10 @@ def prepared(network: N, half: bool) -> N:
         make = next((_READY[c] for c in type(part).__mro__ if c in _READY), None)
         if part is not None and make is not None:
             ready.__dict__["_modules"][name] = make(part, kind)
+    look = ready._modules.get("second_look")
+    if isinstance(look, _SecondLook):
+        with torch.no_grad(), torch.autocast("cpu", enabled=False):
+            look.codes = network.get_submodule("position")(look.anchors[None])
     return ready
 
 
@@ -141,6 +146,34 @@ class _Linear:
         if added is not None:
             return run.binary(x, added, self.weight, self.bias, "add")
         return run(x, self.weight, self.bias, self.after, [], "none")
+
+
+class _DescriptorHead(nn.Module):
+    """The head that makes the descriptor; numbers of maps go into its matrix in the order of memory."""
+
+    def __init__(self, head: DescriptorHead, kind: torch.dtype) -> None:
+        super().__init__()
+        self.levels, self.kind, self.pools, self.norm = head.levels, kind, head.kind == "pool", head.norm
+        convs: Any = head.reduce
+        self.reduce = [_Convolution(conv, kind, "gelu") for conv in convs]
+        linear = head.linear
+        if not self.pools:
+            linear = copy.deepcopy(linear)
+            sides = [math.ceil(head.size / stride) for stride in head.strides]
+            parts = linear.weight.split(
+                [conv.out_channels * side**2 for conv, side in zip(convs, sides, strict=True)], 1
+            )
+            turned = [
+                part.unflatten(1, (-1, side**2)).transpose(1, 2).flatten(1)
+                for part, side in zip(parts, sides, strict=True)
+            ]
+            linear.weight = nn.Parameter(torch.cat(turned, 1), False)
+        self.linear = _Linear(linear, kind, "none")
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        found = [reduce(x.to(self.kind)) for reduce, x in zip(self.reduce, maps[-self.levels :], strict=True)]
+        pieces = [x.mean((2, 3)) if self.pools else x.permute(0, 2, 3, 1).flatten(1) for x in found]
+        return self.norm(self.linear(torch.cat(pieces, 1)).float())
 
 
 class _MLPPredictor(nn.Module):
@@ -247,6 +280,7 @@ class _SecondLook(nn.Module):
         super().__init__()
         self.anchors, self.each, self.joined = look.anchors, _Linear(look.each, kind), _Linear(look.joined, kind)
         self.last = _Linear(look.last, kind, "none")
+        self.codes: Tensor | None = None
 
     def forward(self, local: list[Tensor], descriptor: Tensor, first: Tensor, refined: Tensor) -> Tensor:
         seen = self.each(sampled(local, refined)).float()
@@ -303,15 +337,9 @@ def _in_kind(part: nn.Module, kind: torch.dtype) -> nn.Module:
     return copy.deepcopy(part).to(kind).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def _head_in_kind(head: nn.Module, kind: torch.dtype) -> nn.Module:
-    ready = _in_kind(head, kind)
-    ready.norm.float()
-    return ready
-
-
 _READY: dict[type, Callable[[Any, torch.dtype], nn.Module]] = {
     MobileNetV2: _MobileNetV2,
-    DescriptorHead: _head_in_kind,
+    DescriptorHead: _DescriptorHead,
     LocalMaps: _LocalMaps,
     MLPPredictor: _MLPPredictor,
     Refiner: _Refiner,

@@ -128,7 +128,9 @@ class LandmarkNet(nn.Module):
         with torch.no_grad():  # places are given: anchors shall not walk to where the maps are easier to read
             prepared = self.predictor.prepare(descriptor)
             camera = self.camera(descriptor) if self.camera is not None else None
-            answers, _ = self._decode_part(prepared, camera, local, self.second_look.anchors[None])
+            answers, _ = self._decode_part(
+                prepared, camera, local, self.second_look.anchors[None], self.second_look.codes
+            )
         return self.second_look(local, descriptor, answers[0][0], answers[-1][0])
 
     def before_second_look(self, descriptor: Tensor, queries: Tensor) -> tuple[Tensor, Tensor] | None:
@@ -192,11 +194,16 @@ class LandmarkNet(nn.Module):
         return answers, lifted
 
     def _decode_part(
-        self, prepared: Tensor, camera: HeadCamera | None, local: list[Tensor] | None, queries: Tensor
+        self,
+        prepared: Tensor,
+        camera: HeadCamera | None,
+        local: list[Tensor] | None,
+        queries: Tensor,
+        codes: Tensor | None = None,
     ) -> tuple[list[tuple[Tensor, Tensor]], tuple[Tensor, Tensor, Tensor] | None]:
         """The answers of a chunk of queries, first to last, and with the 3D head canonical points, their offsets from
-        the queries and camera-space points."""
-        out, hidden = self.predictor(prepared, self.position(queries))
+        the queries and camera-space points. `codes` are those of the queries, where they are known."""
+        out, hidden = self.predictor(prepared, self.position(queries) if codes is None else codes)
         xy, log_sigma = out[..., :2], out[..., -1].sub(3.0)
         lifted = None
         if camera is not None:

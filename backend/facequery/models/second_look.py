@@ -25,6 +25,7 @@ class SecondLook(nn.Module):
     """
 
     anchors: Tensor
+    codes: Tensor | None = None  # of the anchors (1, K, C), in networks that learn no more; see `detection.prepared`
 
     def __init__(self, count: int, dims: int, channels: int, descriptor: int, hidden: int = 768) -> None:
         super().__init__()
