@@ -77,7 +77,7 @@ def _move(
     metric = system.frame[row] - np.diag(system.smooth[row]) + _STIFF * np.diag(problem.smooth_weights())
     pull = system.frame_gradient[row].copy()
     most = 1.0 if problem.upper is None else problem.upper[row]
-    grow = np.array([1.0, 1.0, state.focal[0] if problem.views[0].solve_focal else 1.0])
+    grow = problem.depth_scale(state)
     fixed = np.zeros(PER_FRAME, bool)
     if pose is not None:  # the face goes with the head: what landmarks say against the pose, they are wrong in
         now = _posed(problem, now, row, pose)

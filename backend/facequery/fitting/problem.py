@@ -61,21 +61,15 @@ class Problem:
     def __post_init__(self) -> None:
         self.names = list(self.model.expression_names)
         self.modes = 0 if self.lock_identity or self.lock_shared else self.basis.identity.shape[2]
-        at = self.modes
-        self.focal_column: list[int] = []
-        self.pose_column: list[int] = []
-        self.common_column: list[int] = []
-        for view in self.views:
-            focal, pose = view.solve_focal and not self.lock_shared, view.solve_pose and not self.lock_shared
-            self.focal_column.append(at if focal else -1)
-            at += focal
-            self.pose_column.append(at if pose else -1)
-            at += 6 * pose
-        for view in self.views:
-            solved = view.alike.shape[1] > 0 and not self.lock_shared
-            self.common_column.append(at if solved else -1)
-            at += 2 * view.alike.shape[1] * solved
-        self.shared = at
+        sizes = [size for view in self.views for size in (view.solve_focal, 6 * view.solve_pose)]
+        sizes += [2 * view.alike.shape[1] for view in self.views]
+        sizes = [0 if self.lock_shared else size for size in sizes]
+        ends = self.modes + np.cumsum(sizes)
+        first = [int(end) - size if size else -1 for end, size in zip(ends, sizes, strict=True)]
+        cameras = 2 * len(self.views)
+        self.focal_column, self.pose_column = first[:cameras:2], first[1:cameras:2]
+        self.common_column = first[cameras:]
+        self.shared = int(ends[-1])
         self._columns: list[NDArray[np.float32]] = []
         self._gaze = self._gaze_map()
         self._stencil = second_differences(self.times)
@@ -144,19 +138,16 @@ class Problem:
         blur = self.model_error * view.fy[:, None] * state.focal[v] / np.maximum(depth, 0.05)
         return 1.0 / (view.sigma**2 + blur**2)
 
-    def _weights(self, square: Array, weight: Array) -> Array:
-        """Weight of a squared, normalised residual under the Geman-McClure kernel."""
-        c2 = self.robust**2
-        return self.data_weight * weight * (c2 / (c2 + square)) ** 2
-
     def residuals(self, state: State) -> tuple[list[Array], list[Array], list[Array]]:
         """Per view the gaps (F, N, 2) px between model and landmarks, their weights (F, N) in the normal equations, and
         the precision (F, N)."""
         gaps, depths = self.gaps(state)
         weights, precision = [], []
+        c2 = self.robust**2  # of the Geman-McClure kernel
         for v, view in enumerate(self.views):
             inverse = self.precision(state, v, depths[v])
-            weight = inverse * self._weights((gaps[v] ** 2).sum(-1) * inverse, view.weight)
+            kernel = (c2 / (c2 + (gaps[v] ** 2).sum(-1) * inverse)) ** 2
+            weight = inverse * (self.data_weight * view.weight * kernel)
             precision.append(inverse)
             weights.append(np.where(depths[v] > _NEAR, weight, 0.0))
         return gaps, weights, precision
@@ -200,10 +191,7 @@ class Problem:
     def smooth_weights(self) -> Array:
         """(62,) 1 / variance of the second difference of each unknown of a frame."""
         s = self.settings
-        jerk = np.concatenate(
-            [np.full(3, s.rotation_jerk), np.full(3, s.translation_jerk), np.full(52, s.expression_jerk),
-             np.full(4, s.gaze_jerk)]
-        )  # fmt: skip
+        jerk = np.repeat([s.rotation_jerk, s.translation_jerk, s.expression_jerk, s.gaze_jerk], [3, 3, 52, 4])
         weights = 1.0 / jerk**2
         weights[EXPRESSION] *= np.sqrt(self.expression_weight)  # as far as landmarks agree, so do their movements
         return weights
@@ -214,25 +202,25 @@ class Problem:
         if self.frames < 3:
             return np.zeros((0, PER_FRAME)), weights
         before, here, after = self._stencil.T[:, :, None]
-        values = np.concatenate([np.zeros((self.frames, 3)), self._smooth_translation(state), state.expression,
-                                 state.eyes.reshape(-1, 4)], axis=1)  # fmt: skip
+        # Depth as its unknown has it: smoothness must not prefer a focal length.
+        translation = state.translation / self.depth_scale(state)
+        values = np.concatenate(
+            [np.zeros((self.frames, 3)), translation, state.expression, state.eyes.reshape(-1, 4)], axis=1
+        )
         bends = before * values[:-2] + here * values[1:-1] + after * values[2:]
         steps = matrix_to_axis_angle(state.rotation[1:] @ np.swapaxes(state.rotation[:-1], 1, 2))
         bends[:, :3] = after * steps[1:] - before * steps[:-1]
         return bends, weights
 
-    def _smooth_translation(self, state: State) -> Array:
-        """Translation with its depth divided by the solved focal factor: smoothness must not prefer a focal length."""
-        if not self.views[0].solve_focal:
-            return state.translation
-        return state.translation * np.array([1.0, 1.0, 1.0 / state.focal[0]])
+    def depth_scale(self, state: State) -> Array:
+        """(3,) translation over its unknowns: where the first view's focal length is solved, depth goes with it."""
+        return np.array([1.0, 1.0, state.focal[0] if self.views[0].solve_focal else 1.0])
 
     def _gaze_map(self) -> Array:
         """(4, 52): yaw and pitch of both eyes by expression weight, linear through the model's own gaze at 0.5."""
-        half = 0.5 * np.eye(52)
-        angles = eye_angles(np.asarray(self.model.gaze(half), np.float64)).reshape(52, 4)
-        rest = eye_angles(np.asarray(self.model.gaze(np.zeros((1, 52))), np.float64)).reshape(1, 4)
-        return ((angles - rest) / 0.5).T
+        weights = np.concatenate([0.5 * np.eye(52), np.zeros((1, 52))])
+        angles = eye_angles(np.asarray(self.model.gaze(weights), np.float64)).reshape(53, 4)
+        return ((angles[:-1] - angles[-1]) / 0.5).T
 
     # ---- normal equations ----------------------------------------------------------------------------------------
 
@@ -287,8 +275,7 @@ class Problem:
         solved = state.camera_translation[v] if view.solve_pose else np.zeros(3)
         head = np.concatenate([state.rotation[f], state.translation[f, :, None]], axis=1)
         camera = np.concatenate([rotation[f], np.stack([translation[f], solved], 1)], axis=1)
-        depth = state.focal[0] if self.views[0].solve_focal else 1.0  # its step is one of depth over focal factor
-        scales = np.array([view.fx[f] * state.focal[v], view.fy[f] * state.focal[v], depth])
+        scales = np.array([view.fx[f] * state.focal[v], view.fy[f] * state.focal[v], self.depth_scale(state)[2]])
         places = np.array([self.focal_column[0], self.focal_column[v], self.pose_column[v]])
         places = np.where(places >= 0, places + PER_FRAME, -1)
         out = np.empty((len(some), 2, PER_FRAME + self.shared), np.float32)
@@ -381,22 +368,17 @@ class Problem:
         focal = state.focal.copy()
         camera_rotation, camera_translation = state.camera_rotation.copy(), state.camera_translation.copy()
         common = state.common.copy()
-        translation = state.translation + frame[:, 3:6] * (
-            np.array([1.0, 1.0, state.focal[0]]) if self.views[0].solve_focal else 1.0
-        )
+        translation = state.translation + frame[:, 3:6] * self.depth_scale(state)
         for v in range(len(self.views)):
-            if self.focal_column[v] >= 0:
-                grow = float(np.exp(np.clip(shared[self.focal_column[v]], -0.5, 0.5)))
+            if (at := self.focal_column[v]) >= 0:
+                grow = float(np.exp(np.clip(shared[at], -0.5, 0.5)))
                 focal[v] *= grow
                 if v == 0:
                     translation[:, 2] *= grow
-            if self.pose_column[v] >= 0:
-                at = self.pose_column[v]
-                turn = axis_angle_to_matrix(shared[at : at + 3])
-                camera_rotation[v] = turn @ camera_rotation[v]
+            if (at := self.pose_column[v]) >= 0:
+                camera_rotation[v] = axis_angle_to_matrix(shared[at : at + 3]) @ camera_rotation[v]
                 camera_translation[v] = camera_translation[v] + shared[at + 3 : at + 6]
-            if self.common_column[v] >= 0:
-                at = self.common_column[v]
+            if (at := self.common_column[v]) >= 0:
                 common[v] += shared[at : at + common[v].size].reshape(2, -1).T
         return replace(
             state,
