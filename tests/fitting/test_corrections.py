@@ -66,6 +66,15 @@ def test_a_keyed_pose_is_met_exactly_and_fades(head: ToyHead) -> None:
     np.testing.assert_array_equal(fit.skull.rotation[:6], plain.skull.rotation[:6])
 
 
+def test_a_pose_far_from_the_landmarks_is_taken_and_what_fades_into_it_doubted(head: ToyHead) -> None:
+    truth = make_truth(head, frames=5, count=80)
+    tracks = make_tracks(truth, noise=0.3, sigma=0.3)
+    key = KeyedPose(int(tracks.frames[2]), truth.rotation[2], truth.translation[2] + [0.0, 0.1, 0.0])
+    fit = fit_shot(head, [tracks], [truth.camera], PLAIN, corrections=Corrections(poses=(key,)))
+    np.testing.assert_allclose(fit.face.translation[2], key.translation, atol=1e-9)
+    assert list(fit.quality.status) == ["doubtful", "doubtful", "good", "doubtful", "doubtful"]
+
+
 def test_an_ignored_landmark_says_nothing(head: ToyHead) -> None:
     truth = make_truth(head, frames=8, count=80)
     tracks = make_tracks(truth)

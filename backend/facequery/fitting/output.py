@@ -166,7 +166,8 @@ def _quality(
     size, seen = _face_size(problem)
     with np.errstate(invalid="ignore", divide="ignore"):
         share = error / size
-    if np.isfinite(share).any() and np.nanmedian(share) > _NO_FACE:
+    # Where a hand has put the head elsewhere, the landmarks are not to blame.
+    if not touched.any() and np.isfinite(share).any() and np.nanmedian(share) > _NO_FACE:
         raise UserError(
             f"The landmarks do not form a face: the best one misses them by {np.nanmedian(error):.0f} px.",
             "Look at the tracks.",
