@@ -16,6 +16,7 @@ from facequery.geometry.cameras import Camera
 from facequery.head.model import HeadModel
 from facequery.pipeline import fit as fits
 from facequery.pipeline.cameras import camera_at
+from facequery.pipeline.crew import one_core_for_blas
 from facequery.pipeline.find import load_path
 from facequery.pipeline.job import JobRequest, load_request
 from facequery.pipeline.lock import results_lock
@@ -51,6 +52,7 @@ def run_fit(
     They go to `out`, by default the job's folder or the first of the folders; a job is held meanwhile, and its fit is
     from then on what `run_job` keeps. Raises UserError.
     """
+    one_core_for_blas()  # as `run_job` fits
     job = _job(sources)
     with results_lock(out or sources[0]):
         return _fit(sources, job, request, out or sources[0], progress)
