@@ -32,19 +32,22 @@ def test_fading_is_one_at_the_key_and_gone_at_its_neighbours() -> None:
     assert (np.diff(share[1:6, 0]) > 0).all()
 
 
-def test_a_pinned_landmark_is_met_and_far_frames_do_not_change(head: ToyHead) -> None:
+@pytest.mark.parametrize("settings", [PLAIN, replace(PLAIN, common_errors=1)])
+def test_a_pinned_landmark_is_met_and_far_frames_do_not_change(head: ToyHead, settings: FitSettings) -> None:
     truth = make_truth(head, frames=24, count=120)
     tracks = make_tracks(truth, noise=0.5, sigma=0.5)
     index = 10  # on the skin, which comes first
-    plain = fit_shot(head, [tracks], [truth.camera], PLAIN)
+    plain = fit_shot(head, [tracks], [truth.camera], settings)
     wanted = landmark_pixels(head, plain, tracks.queries.positions, index)[12] + [6.0, -4.0]
     pin = Pin(int(tracks.frames[12]), index, (float(wanted[0]), float(wanted[1])))
-    fit = fit_shot(head, [tracks], [truth.camera], PLAIN, corrections=Corrections(pins=(pin,), fade=5))
+    fit = fit_shot(head, [tracks], [truth.camera], settings, corrections=Corrections(pins=(pin,), fade=5))
     found = landmark_pixels(head, fit, tracks.queries.positions, index)
     assert np.abs(found[12] - wanted).max() < 0.01
     before = landmark_pixels(head, plain, tracks.queries.positions, index)
     moved = np.linalg.norm(found - before, axis=1)
     assert moved[12] > moved[14] > moved[17]
+    others = [landmark_pixels(head, one, tracks.queries.positions, 30)[12] for one in (plain, fit)]
+    assert np.linalg.norm(others[1] - others[0]) < 0.5 * moved[12]
     beyond = np.abs(np.arange(24) - 12) > 5
     np.testing.assert_array_equal(fit.face.vertices[beyond], plain.face.vertices[beyond])
     assert fit.quality.status[12] == "good"
