@@ -17,7 +17,7 @@ import numpy as np
 from facequery.detection.detector import Detector, tightened, to_pixels
 from facequery.errors import UserError
 from facequery.fitting.common import likeness
-from facequery.geometry.crops import crop_from_points, sample_crop
+from facequery.geometry.crops import crop_from_points, four_points, sample_crop
 from facequery.head.layouts import load_layout
 from facequery.head.model import HeadModel
 from facequery.synthesis.cycles.dataset import CyclesSet
@@ -36,7 +36,7 @@ def errors_on_stills(model: HeadModel, detector: Detector, stills: CyclesSet) ->
     found = []
     for index in range(len(stills)):
         at = stills.points(index, model, corners)[0]
-        crop = tightened(crop_from_points(np.concatenate([0.5 * (at[[0, 2]] + at[[1, 3]]), at[4:]])))
+        crop = tightened(crop_from_points(four_points(at)))
         picture = sample_crop(stills.image(index), crop, detector.size)
         inside, spread = detector.look(picture[None], queries.positions)
         xy, sigma = to_pixels(inside[0], spread[0], crop)

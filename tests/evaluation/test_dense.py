@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from facequery.detection.detector import Detector, tightened
 from facequery.evaluation.dense import dense_figures, dense_queries, is_rendered
-from facequery.geometry.crops import apply_affine, crop_from_points, invert_affine
+from facequery.geometry.crops import apply_affine, crop_from_points, four_points, invert_affine
 from facequery.geometry.rotations import euler_to_matrix
 from facequery.head.layouts import load_layout
 from facequery.head.model import HeadModel
@@ -51,7 +51,7 @@ class Shifted:
         truth = self.rendered.points(index, model, model.bind(positions))[0]
         at = self.rendered.points(index, model, model.bind(model.rest[model.normalisation_vertices]))[0]
         first, second = self.rendered.points(index, model, load_layout("ibug68").subset(np.array([36, 45])))[0]
-        crop = tightened(crop_from_points(np.concatenate([0.5 * (at[[0, 2]] + at[[1, 3]]), at[4:]])))
+        crop = tightened(crop_from_points(four_points(at)))
         moved = truth + self.share * np.linalg.norm(first - second) * np.array([0.6, 0.8])
         return apply_affine(invert_affine(crop), moved)[None], np.full((1, len(positions)), 0.1)
 

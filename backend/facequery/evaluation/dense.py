@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from facequery.detection.detector import Detector, tightened, to_pixels
 from facequery.evaluation.errors import YAW_BINS
-from facequery.geometry.crops import crop_from_points, sample_crop
+from facequery.geometry.crops import crop_from_points, four_points, sample_crop
 from facequery.head.binding import Binding
 from facequery.head.layouts import load_layout
 from facequery.head.model import HeadModel
@@ -50,7 +50,7 @@ def dense_figures(detector: Detector, rendered: CyclesSet, count: int = QUERIES)
     for index in range(len(rendered)):
         truth, _, visible = rendered.points(index, model, binding)
         at = rendered.points(index, model, corners)[0]
-        crop = tightened(crop_from_points(np.concatenate([0.5 * (at[[0, 2]] + at[[1, 3]]), at[4:]])))
+        crop = tightened(crop_from_points(four_points(at)))
         picture = sample_crop(rendered.image(index), crop, detector.size)
         inside, spread = detector.look(picture[None], queries.positions)
         xy, _ = to_pixels(inside[0], spread[0], crop)

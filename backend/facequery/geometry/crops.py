@@ -1,4 +1,4 @@
-"""Square face crops: where they lie in the picture, how they are sampled, and how a camera sees through them.
+"""Square face crops: where they lie in the picture, and how they are sampled.
 
 A crop is one 2x3 matrix, `crop_to_image`: crop coordinates, [-1, 1] over the crop with x right and y down, to
 continuous image pixels, in which the top-left pixel covers [0, 1) x [0, 1) and has its centre at (0.5, 0.5).
@@ -40,6 +40,13 @@ def crop_from_points(points: ArrayLike) -> NDArray[np.float64]:
     size = np.maximum(length, _EYES_TO_MOUTH * width)
     roll = np.arctan2(-down[..., 0], down[..., 1])
     return crop_from_similarity(eyes + _CENTRE_DOWN * axis, np.maximum(_HALF_SIZE * size, 0.5), roll)
+
+
+def four_points(corners: NDArray) -> NDArray:
+    """The points (..., 4, D) of `crop_from_points`, from two corners of the right eye, of the left one and of the mouth
+    (..., 6, D): an eye is the middle of its corners."""
+    eyes = 0.5 * (corners[..., [0, 2], :] + corners[..., [1, 3], :])
+    return np.concatenate([eyes, corners[..., 4:, :]], axis=-2)
 
 
 def crop_from_box(x: ArrayLike, y: ArrayLike, w: ArrayLike, h: ArrayLike) -> NDArray[np.float64]:

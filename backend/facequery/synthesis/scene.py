@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from facequery.geometry.crops import crop_from_points, crop_parameters
+from facequery.geometry.crops import crop_from_points, crop_parameters, four_points
 from facequery.geometry.rotations import euler_to_matrix
 from facequery.head.model import HeadModel
 from facequery.synthesis.expressions import ExpressionSampler
@@ -156,7 +156,7 @@ def sample_scene(
     four = model.normalisation_points(identity, expression).astype(np.float64)
     if shape is not None:
         corners = shape[model.normalisation_vertices]
-        four = four + np.concatenate([0.5 * (corners[[0, 2]] + corners[[1, 3]]), corners[4:]])
+        four = four + four_points(corners)
     view = draw_view(rng, four, settings)
     light = draw_light(rng, library.environments, settings)
     if portrait is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facequery.geometry.crops import apply_affine, crop_from_points, invert_affine
+from facequery.geometry.crops import apply_affine, crop_from_points, four_points, invert_affine
 from facequery.head.layouts import load_layout
 from facequery.head.model import HeadModel
 from facequery.head.queries import QuerySet
@@ -36,7 +36,7 @@ def mean_face(model: HeadModel, size: int) -> NDArray[np.float32]:
     """Targets (520, 3) of the resting head seen from the front, in its normalised crop of `size` pixels."""
     flat = np.array([1.0, -1.0])
     corners = 1000 * model.rest[model.normalisation_vertices].astype(np.float64)  # millimetres: crops are for pixels
-    four = np.concatenate([0.5 * (corners[[0, 2]] + corners[[1, 3]]), corners[4:]])[:, :2] * flat
+    four = four_points(corners)[:, :2] * flat
     crop = crop_from_points(four)
     positions = 1000 * load_layout(LAYOUT).positions.astype(np.float64)
     xy = (apply_affine(invert_affine(crop), positions[:, :2] * flat) + 1) * size / 2

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facequery.geometry.crops import crop_from_points, invert_affine
+from facequery.geometry.crops import crop_from_points, four_points, invert_affine
 from facequery.head.model import HeadModel
 from facequery.models.spatial_transformer import carry_back
 
@@ -26,7 +26,7 @@ def _to_crop() -> Tensor:
     # y down, and a unit in which the head is large: crops are for pixels
     flat = np.diag([1000.0, -1000.0])
     corners = model.rest[model.normalisation_vertices].astype(np.float64)
-    four = np.concatenate([0.5 * (corners[[0, 2]] + corners[[1, 3]]), corners[4:]])[:, :2]
+    four = four_points(corners)[:, :2]
     to_crop = invert_affine(crop_from_points(four @ flat))
     to_crop[:, :2] = to_crop[:, :2] @ flat / model.scale
     return torch.from_numpy(to_crop.astype(np.float32))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from facequery.assets import source_data
 from facequery.errors import UserError
-from facequery.geometry.crops import crop_from_points
+from facequery.geometry.crops import crop_from_points, four_points
 from facequery.head.layouts import load_layout
 from facequery.head.model import HeadModel
 from facequery.head.query_space import QuerySpace
@@ -169,7 +169,7 @@ class AnnotatedReader:
         self.chances = np.full(len(rows), 1 / len(rows))
         model = HeadModel.load()
         corners = model.rest[model.normalisation_vertices].astype(np.float64)
-        self.four = np.concatenate([0.5 * (corners[[0, 2]] + corners[[1, 3]]), corners[4:]])
+        self.four = four_points(corners)
         self.layouts: dict[str, tuple[_Layout, NDArray]] = {}
         for name in sorted(set(names)):
             if name.endswith("_300w"):
@@ -223,7 +223,7 @@ class CyclesReader:
         label = self.set.label(index)
         corners = label["canonical"][self.model.normalisation_vertices] @ label["rotation"].T + label["translation"]
         fx, fy, cx, cy = label["camera"]
-        four = np.concatenate([0.5 * (corners[[0, 2]] + corners[[1, 3]]), corners[4:]])
+        four = four_points(corners)
         pixels = four[:, :2] / four[:, 2:] * [fx, fy] + [cx, cy]
         return self.set.image(index), crop_from_points(pixels)
 
