@@ -202,7 +202,8 @@ class _LocalMaps(nn.Module):
 
     def __init__(self, maps: LocalMaps, kind: torch.dtype) -> None:
         super().__init__()
-        self.kind, self.numbers, self.shapes, self.places = kind, maps.numbers, maps.shapes, maps.places
+        self.kind, self.numbers, self.places = kind, maps.numbers, maps.places
+        self.__dict__["maps"], self.packed = maps, maps.packed  # rows are the given network's: either may read them
         self.fine, self.middle, self.coarse = (_Convolution(c, kind) for c in (maps.fine, maps.middle, maps.coarse))
         self.coarsest = None if maps.coarsest is None else _Convolution(maps.coarsest, kind)
         self.coarsest_place = maps.coarsest_place
@@ -226,12 +227,8 @@ class _LocalMaps(nn.Module):
         y = F.gelu(self.side(fine, larger(self.down(x), fine)))
         return [mix(around(each)) for each, (around, mix) in zip((x, y), self.ends, strict=True)]
 
-    def packed(self, local: list[Tensor]) -> list[Tensor]:
-        return [each.permute(0, 2, 3, 1).flatten(1) for each in local]
-
     def unpacked(self, numbers: Tensor) -> list[Tensor]:
-        parts = zip(numbers.split(self.numbers, 1), self.shapes, strict=True)
-        return [part.to(self.kind).view(-1, h, w, c).permute(0, 3, 1, 2) for part, (c, h, w) in parts]
+        return self.maps.unpacked(numbers.to(self.kind))
 
 
 def _map_block(block: Any, kind: torch.dtype) -> tuple[_Convolution, _Convolution, _Convolution]:

@@ -64,13 +64,13 @@ class LocalMaps(nn.Module):
         return [self.mix(F.gelu(x + self.around(x))), self.mix_fine(F.gelu(y + self.around_fine(y)))]
 
     def packed(self, local: list[Tensor]) -> list[Tensor]:
-        """The maps as rows (B, one of `numbers`)."""
-        return [each.flatten(1) for each in local]
+        """The maps as rows (B, numbers): cell after cell, as samples are read, with the channels of a cell together."""
+        return [each.permute(0, 2, 3, 1).flatten(1) for each in local]
 
     def unpacked(self, numbers: Tensor) -> list[Tensor]:
         """The maps out of rows (B, sum of `numbers`) in which those of `packed` lie one after the other."""
-        parts = numbers.split(self.numbers, 1)
-        return [part.unflatten(1, shape) for part, shape in zip(parts, self.shapes, strict=True)]
+        parts = zip(numbers.split(self.numbers, 1), self.shapes, strict=True)
+        return [part.view(-1, h, w, c).permute(0, 3, 1, 2) for part, (c, h, w) in parts]
 
 
 class MapBlock(nn.Module):
