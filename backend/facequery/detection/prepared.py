@@ -203,7 +203,7 @@ class _LocalMaps(nn.Module):
     def __init__(self, maps: LocalMaps, kind: torch.dtype) -> None:
         super().__init__()
         self.kind, self.numbers, self.places = kind, maps.numbers, maps.places
-        self.__dict__["maps"], self.packed = maps, maps.packed  # rows are the given network's: either may read them
+        self.packed, self.read = maps.packed, maps.unpacked  # rows are the given network's: either may read them
         self.fine, self.middle, self.coarse = (_Convolution(c, kind) for c in (maps.fine, maps.middle, maps.coarse))
         self.coarsest = None if maps.coarsest is None else _Convolution(maps.coarsest, kind)
         self.coarsest_place = maps.coarsest_place
@@ -228,7 +228,7 @@ class _LocalMaps(nn.Module):
         return [mix(around(each)) for each, (around, mix) in zip((x, y), self.ends, strict=True)]
 
     def unpacked(self, numbers: Tensor) -> list[Tensor]:
-        return self.maps.unpacked(numbers.to(self.kind))
+        return self.read(numbers.to(self.kind))
 
 
 def _map_block(block: Any, kind: torch.dtype) -> tuple[_Convolution, _Convolution, _Convolution]:
