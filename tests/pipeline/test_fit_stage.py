@@ -122,7 +122,11 @@ def test_the_worker_fits_and_can_be_stopped(folder: Path, tmp_path: Path) -> Non
     ("request_", "words"),
     [
         (FitRequest(settings={"speed": 3}), "no setting"),
-        (FitRequest(settings={"iterations": "many"}), "number"),
+        (FitRequest(settings={"iterations": "many"}), "number from 1"),
+        (FitRequest(settings={"iterations": 0}), "number from 1"),
+        (FitRequest(settings={"robust": "0"}), "above 0"),
+        (FitRequest(settings={"common_errors": 2}), "from 0 to 1"),
+        (FitRequest(settings={"shape_spread": "nan"}), "from 0"),
         (FitRequest(points="all"), "points"),
         (FitRequest(cameras=("solve", "solve")), "cameras"),
         (FitRequest(frames=(1, 5)), "no frame"),

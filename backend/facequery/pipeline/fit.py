@@ -27,6 +27,7 @@ from facequery.pipeline.preview import Overlay
 LAYOUTS = ("ibug68", "dense520", "eyes", "teeth", "skull", "jaw")  # tracked beside the user's own, for the fits
 POINTS = ("fit", "own", "both")  # which tracks a fit uses: those of LAYOUTS, the user's own, or both
 CORRECTIONS = "corrections.json"
+_SHARES = ("visible_floor", "correlation", "silhouette", "common_errors")  # settings from 0 to 1
 _FITTED = "work/fitted"  # a mark in a job: its fit belongs to its tracks, and their visibility to the fit
 
 
@@ -40,7 +41,7 @@ def parse_fits(text: str) -> tuple[str, ...]:
 
 
 def settings_from(values: Mapping[str, Any], pixel_aspect: float) -> FitSettings:
-    """Settings of a fit, some of them given by name. Raises UserError for an unknown name or no number."""
+    """Settings of a fit, some of them given by name. Raises UserError for an unknown name or a number that is none."""
     settings = FitSettings(pixel_aspect=pixel_aspect)
     kinds = {field.name: type(getattr(settings, field.name)) for field in fields(FitSettings)}
     for name, value in values.items():
@@ -50,8 +51,12 @@ def settings_from(values: Mapping[str, Any], pixel_aspect: float) -> FitSettings
             number = kinds[name](value)
         except (TypeError, ValueError):
             number = float("nan")
-        if isinstance(value, bool) or not np.isfinite(number) or number < 0:
-            raise UserError(f'The setting "{name}" of a fit must be a number from 0.', code="FQ351")
+        share, whole = name in _SHARES, kinds[name] is int
+        zero = share or name == "shape_spread"
+        refused = isinstance(value, bool) or not np.isfinite(number) or number < 0 or (number == 0 and not zero)
+        if refused or (share and number > 1):
+            wanted = "from 0 to 1" if share else "from 0" if zero else "from 1" if whole else "above 0"
+            raise UserError(f'The setting "{name}" of a fit must be a number {wanted}.', code="FQ351")
         settings = replace(settings, **{name: number})
     return settings
 
