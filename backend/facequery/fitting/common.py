@@ -9,6 +9,8 @@ together are not taken for the shape of a person, and what they cannot tell stay
 import numpy as np
 from numpy.typing import NDArray
 
+from facequery.head.sampling import farthest_points
+
 Array = NDArray[np.float64]
 # From our detector's errors on held-out renders (`python -m benchmarks.fit_errors`): how alike they are by distance on
 # the head, and the variance of what they have in common over what sigma says of it.
@@ -23,7 +25,7 @@ def features(places: Array, count: int = _FEATURES) -> Array:
 
     Nystrom's approximation by the first eigenvectors (Williams and Seeger, NIPS 2000).
     """
-    centres = places[farthest(places, _CENTRES)]
+    centres = places[farthest_points(places, min(_CENTRES, len(places)))]
     values, vectors = np.linalg.eigh(_between(centres, centres))
     first = np.argsort(values)[::-1][:count]
     out: Array = _between(places, centres) @ (vectors[:, first] / np.sqrt(np.maximum(values[first], 1e-9)))
@@ -37,16 +39,6 @@ def likeness(distance: Array) -> Array:
 
 def _between(one: Array, two: Array) -> Array:
     return likeness(np.linalg.norm(one[:, None] - two[None], axis=2))
-
-
-def farthest(points: Array, count: int) -> NDArray[np.int64]:
-    """Indices of up to `count` of the points (N, 3), the first and then ever the one farthest from those before."""
-    chosen = np.zeros(min(count, len(points)), np.int64)
-    nearest = np.full(len(points), np.inf)
-    for i in range(1, len(chosen)):
-        nearest = np.minimum(nearest, ((points - points[chosen[i - 1]]) ** 2).sum(1))
-        chosen[i] = int(np.argmax(nearest))
-    return chosen
 
 
 def common_errors(places: Array, xy: Array, sigma: Array, there: NDArray[np.bool_]) -> tuple[Array, Array]:

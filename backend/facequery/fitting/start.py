@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facequery.errors import UserError
-from facequery.fitting.common import farthest
 from facequery.fitting.initialise import fill_gaps, weak_perspective
 from facequery.fitting.points import PointBasis
 from facequery.fitting.prepare import FEWEST_LANDMARKS
 from facequery.fitting.problem import Problem
 from facequery.fitting.state import State, View
 from facequery.geometry.rotations import matrix_to_axis_angle, project_to_so3, rotation_mean
+from facequery.head.sampling import farthest_points
 
 Array = NDArray[np.float64]
 
@@ -124,7 +124,7 @@ def spread_landmarks(basis: PointBasis, views: list[View], count: int) -> NDArra
         return seen
     if len(seen) > 20 * count:
         seen = np.sort(np.random.default_rng(0).choice(seen, 20 * count, replace=False))
-    return np.sort(seen[farthest(basis.places()[seen], count)])
+    return np.sort(seen[farthest_points(basis.places()[seen], count)])
 
 
 def with_focal(problem: Problem, state: State, factor: float) -> State:

@@ -143,13 +143,13 @@ def _eliminated(points: NDArray, spread: NDArray, count: int) -> NDArray[np.int6
 
 
 def farthest_points(candidates: NDArray, count: int, existing: NDArray | None = None) -> NDArray[np.int64]:
-    """Indices (count,) into `candidates` (N, 3), each the one farthest from `existing` (M, 3) and those before it."""
+    """Indices (count,) into `candidates` (N, 3), each the one farthest from `existing` (M, 3) and those before it; the
+    first candidate is the first where nothing exists. Raises UserError for more points than there are candidates."""
     points = np.asarray(candidates, np.float64)
     if count > len(points):
         raise UserError(f"{count} points cannot be chosen from {len(points)}.", "Ask for fewer.", "FQ163")
     if existing is None or len(existing) == 0:
         distance = np.full(len(points), np.inf)
-        distance[np.linalg.norm(points - points.mean(0), axis=1).argmax()] = np.inf
     else:
         distance = cKDTree(existing).query(points)[0]
     chosen = []
