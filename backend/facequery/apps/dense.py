@@ -27,7 +27,7 @@ _ANCHORS = 500  # vertices that the depth rests on
 _IDENTITY_MODES = 40
 _ERROR = 0.15  # crop units; of one anchor, counted as if the errors of all anchors were independent
 _EXPRESSION_SPREAD = 0.35
-_EVEN = 0.006  # metres over which landmarks are evened out
+_EVEN = 0.01  # metres over which landmarks are evened out
 _AWAY = 1.0  # metres from the camera at which the weak-perspective head is placed
 
 

@@ -17,12 +17,16 @@ class SurfaceDiffusion:
 
     def __init__(self, positions: NDArray, triangles: NDArray, reach: float) -> None:
         count, points = len(positions), positions.astype(np.float64)
-        rows, columns, weights, area = [], [], [], np.full(count, 1e-12)
+        rows: list[NDArray] = []
+        columns: list[NDArray] = []
+        weights: list[NDArray] = []
+        area = np.full(count, 1e-12)
         for k in range(3):
             a, b, c = (triangles[:, (k + j) % 3] for j in range(3))
             one, two = points[a] - points[c], points[b] - points[c]
             double = np.linalg.norm(np.cross(one, two), axis=1)
-            rows, columns = [*rows, a, b], [*columns, b, a]
+            rows += [a, b]
+            columns += [b, a]
             # clipped, so that slivers neither part their corners nor push them apart
             weights += [np.clip((one * two).sum(1) / np.maximum(2 * double, 1e-15), 0.01, 5.0)] * 2
             area += np.bincount(a, double / 6, count)
