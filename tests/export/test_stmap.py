@@ -106,7 +106,8 @@ def test_a_picture_is_unwrapped_averaged_and_put_back(job, tmp_path):
     plates = job.parents[1]
     for row, head in enumerate(heads(job)):
         laid = sampled(painting, maps.pixel_to_uv(head))
-        cv2.imwrite(str(plates / f"shot.{FIRST + row}.png"), (laid[..., ::-1] * 65535).round().astype(np.uint16))
+        laid = np.concatenate([laid[..., ::-1], np.full_like(laid[..., :1], 0.7)], -1)  # a plate with an alpha
+        cv2.imwrite(str(plates / f"shot.{FIRST + row}.png"), (laid * 65535).round().astype(np.uint16))
     out = tmp_path / "maps"
     said: list[str] = []
     request = MapRequest(size=SIZE, unwrap=True, mean=True, out=out)
@@ -115,6 +116,7 @@ def test_a_picture_is_unwrapped_averaged_and_put_back(job, tmp_path):
     # The synthetic job has no face in one frame.
     assert len([f for f in files if f.name.startswith("unwrapped")]) == FRAMES - 1
     mean = read_picture(out / "mean.exr", "mean")
+    assert mean.shape == (SIZE, SIZE, 4)
     seen = cv2.erode(mean[..., 3], np.ones((7, 7))) > 0.5
     # What is opaque was seen: of a painting that is smooth the mean is the painting.
     error = np.abs(mean[..., :3] - painting)[seen]
@@ -123,7 +125,7 @@ def test_a_picture_is_unwrapped_averaged_and_put_back(job, tmp_path):
         write_maps(job, request)
     back = write_maps(job, MapRequest(directions=(), size=SIZE, put_back=out / "mean.exr", out=out))
     layer = read_picture(back[0], "layer").astype(np.float32)
-    plate = cv2.imread(str(plates / f"shot.{FIRST}.png"), cv2.IMREAD_UNCHANGED)[..., ::-1] / 65535
+    plate = cv2.imread(str(plates / f"shot.{FIRST}.png"), cv2.IMREAD_UNCHANGED)[..., 2::-1] / 65535
     inside = cv2.erode((layer[..., 3] > 0.99).astype(np.uint8), np.ones((5, 5))) > 0
     assert inside.sum() > 500
     assert np.median(np.abs(layer[..., :3] - plate)[inside]) < 0.03

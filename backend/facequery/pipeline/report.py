@@ -308,5 +308,6 @@ def _weights(name: str) -> list[tuple[str, str]]:
         return [("Weights", f"{name}: {error}")]
     rows = [("Weights", f"{name} ({card.get('kind', 'unknown kind')})")]
     rows.append(("Licence of the weights", str(card.get("licence", "unknown"))))
-    rows.append(("Trained on", str(card.get("data", "unknown"))))
+    data = card.get("data", "unknown")
+    rows.append(("Trained on", "; ".join(map(str, data)) if isinstance(data, list) else str(data)))
     return rows

@@ -115,9 +115,11 @@ def write_maps(
                 if "uv-to-pixel" in request.directions:
                     save("uv-to-pixel", to_pixel)
                 if request.unwrap or request.mean:
-                    unwrapped = sampled(shot.plate(row), to_pixel)
+                    plate = shot.plate(row)
+                    colours = plate[..., : plate.shape[2] - (plate.shape[2] in (2, 4))]  # without the plate's own alpha
+                    unwrapped = sampled(colours, to_pixel)
                     if request.unwrap:
-                        save("unwrapped", np.concatenate([unwrapped[..., :3], to_pixel[..., 3:]], axis=-1), half=True)
+                        save("unwrapped", np.concatenate([unwrapped, to_pixel[..., 3:]], axis=-1), half=True)
                     mean = mean or TextureMean(request.size, unwrapped.shape[-1])
                     mean.add(unwrapped, slope)
             if progress:
