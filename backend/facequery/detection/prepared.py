@@ -296,13 +296,20 @@ def sampled(local: list[Tensor], xy: Tensor) -> Tensor:
     part = at.sub_(low)
     start = torch.addcmul(grids.picture, low[..., 1], grids.width).add_(low[..., 0])
     corners = (start[..., None] + grids.corners).int().flatten(1, 2)
-    u, v = torch.stack([1 - part, part], -1).to(local[0].dtype).unbind(-2)
-    shares = (v[..., :, None] * u[..., None, :]).view(len(local), -1, 4)
+    u, v = part[..., None].unbind(-2)
+    shares = torch.addcmul(_LEFT, u, _RIGHT).mul_(torch.addcmul(_ABOVE, v, _BELOW))
+    shares = shares.to(local[0].dtype).view(len(local), -1, 4)
     seen = [
         F.embedding_bag(at_, each.permute(0, 2, 3, 1).flatten(0, 2), per_sample_weights=share, mode="sum")
         for each, at_, share in zip(local, corners, shares, strict=True)
     ]
     return torch.cat(seen, -1).view(*xy.shape[:2], -1)
+
+
+# shares of the corners (left and right above, left and right below) of a place u, v between them are
+# (_LEFT + u _RIGHT) (_ABOVE + v _BELOW)
+_LEFT, _RIGHT = torch.tensor([[1.0, 0.0, 1.0, 0.0], [-1.0, 1.0, -1.0, 1.0]])
+_ABOVE, _BELOW = torch.tensor([[1.0, 1.0, 0.0, 0.0], [-1.0, -1.0, 1.0, 1.0]])
 
 
 class _Grids(NamedTuple):
