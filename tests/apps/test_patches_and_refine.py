@@ -61,7 +61,7 @@ def film(head):
     refiner = Refiner(head)
     looks = []
     for k, pose in enumerate(poses):
-        look = refiner.look(head.faces(sight(descriptor(*pose)), CROP[None])[0])
+        look = refiner.look(sight(descriptor(*pose)), CROP)
         error = np.stack([2.5 * np.sin(look.xy[:, 1] / 60 + k), 2.0 * np.cos(look.xy[:, 0] / 70 - 2 * k)], 1)
         looks.append(Look(look.xy + error, look.seen, look.scale))
     return refiner, faces, pictures, looks

@@ -1,8 +1,7 @@
 """Dense landmarks: every vertex of the head in a picture, with a depth for each, without a 3D fit of the shot.
 
 The network says where each vertex is (CLD, sections 4.3 and 4.4). It says nothing of depth, which only the order of
-surfaces needs: a weak-perspective head is laid under the landmarks of the single picture for that. By what landmarks
-differ from that head is evened out along the surface, as each vertex is asked for by itself.
+surfaces needs: a weak-perspective head is laid under the landmarks of the single picture for that.
 """
 
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facequery.apps.even import SurfaceDiffusion
 from facequery.detection.detector import Detector, to_pixels
 from facequery.geometry.crops import apply_affine, invert_affine
 from facequery.geometry.rasterize import rasterize
@@ -27,7 +25,6 @@ _ANCHORS = 500  # vertices that the depth rests on
 _IDENTITY_MODES = 40
 _ERROR = 0.15  # crop units; of one anchor, counted as if the errors of all anchors were independent
 _EXPRESSION_SPREAD = 0.35
-_EVEN = 0.01  # metres over which landmarks are evened out
 _AWAY = 1.0  # metres from the camera at which the weak-perspective head is placed
 
 
@@ -104,13 +101,12 @@ class DenseHead:
     def faces(self, sight: Sight, crops: NDArray) -> list[DenseFace]:
         """Dense faces of pictures that were cut by `crops` (B, 2, 3), crop coordinates to plate pixels."""
         inside, sigma = self.landmarks(sight, self.positions)
-        anchors, depths = self.under.anchors, []
-        for i in range(len(inside)):
-            laid, depth = self.under.of(inside[i, anchors], sigma[i, anchors])
-            inside[i] = laid + self.evened(inside[i] - laid)
-            depths.append(depth)
         xy, spread = to_pixels(inside, sigma, crops)
-        return [DenseFace(*parts) for parts in zip(xy, spread, depths, np.asarray(crops, np.float64), strict=True)]
+        anchors, faces = self.under.anchors, []
+        for i in range(len(inside)):
+            _, depth = self.under.of(inside[i, anchors], sigma[i, anchors])
+            faces.append(DenseFace(xy[i], spread[i], depth, np.asarray(crops[i], np.float64)))
+        return faces
 
     def sketches(self, sight: Sight, crops: NDArray) -> list[DenseFace]:
         """As `faces`, twenty times quicker: the network is asked for a few hundred vertices only, and the rest is where
@@ -123,11 +119,6 @@ class DenseHead:
             xy, spread = to_pixels(laid[None], mean, np.asarray(crops[i])[None])
             faces.append(DenseFace(xy[0], spread[0], depth, np.asarray(crops[i], np.float64)))
         return faces
-
-    @cached_property
-    def evened(self) -> SurfaceDiffusion:
-        """What evens out landmarks along the skin."""
-        return SurfaceDiffusion(self.positions, self.triangles, _EVEN)
 
     @cached_property
     def under(self) -> "HeadUnderLandmarks":

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facequery.apps.dense import DenseFace, DenseHead, facing, hits
+from facequery.apps.dense import DenseFace, DenseHead, Sight, facing, hits
 from facequery.apps.patches import HALF, align_patches, pyramid
 from facequery.errors import DAMAGED, UserError
 from facequery.files import load_arrays, save_arrays
@@ -123,18 +123,20 @@ class Refiner:
         centres = self.head.model.rest[self.controls]
         return _kernel(centres, centres)
 
-    def look(self, face: DenseFace, covered: NDArray | None = None) -> Look:
-        """The landmarks of one picture, from its dense face. `covered` (H, W), where things in front hide the face:
-        patches there are left out."""
-        xy = face.xy[self.asked].astype(np.float64)
-        free = visible_vertices(face, self.head.triangles)[self.controls]
-        sure = face.sigma[self.controls] < 0.08 * face.scale
+    def look(self, sight: Sight, crop: NDArray, covered: NDArray | None = None) -> Look:
+        """The landmarks of one picture, from the sight of it alone and its crop (2, 3). `covered` (H, W), where things
+        in front hide the face: patches there are left out."""
+        sketch = self.head.sketches(sight, crop[None])[0]
+        inside, sigma = self.head.landmarks(sight, self.head.positions[self.asked])
+        xy = inside[0].astype(np.float64) @ crop[:, :2].T + crop[:, 2]
+        free = visible_vertices(sketch, self.head.triangles)[self.controls]
+        sure = sigma[0, self._control_rows] < 0.08
         if covered is not None and covered.any():
             size = 2 * HALF + 1
             near = cv2.dilate((covered > 0.3).astype(np.uint8), np.ones((size, size), np.uint8))
             at = np.floor(xy[self._control_rows]).astype(int).clip(0, [covered.shape[1] - 1, covered.shape[0] - 1])
             sure = sure & (near[at[:, 1], at[:, 0]] == 0)
-        return Look(xy, free & sure, face.scale)
+        return Look(xy, free & sure, sketch.scale)
 
     def refine(
         self,

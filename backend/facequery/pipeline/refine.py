@@ -11,7 +11,7 @@ from facequery.detection.tracks import TrackWriter, read_chunks
 from facequery.errors import UserError
 
 ANCHORED = "refinement.npz"  # in the work folder: where it is, tracks stick to the frame in which they were marked
-_HOW = 3  # raised when refinements are made otherwise, so that those kept in jobs are made anew
+_HOW = 2  # raised when refinements are made otherwise, so that those kept in jobs are made anew
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,8 +48,8 @@ def shot_refinement(
         look = None
         if seen.path.present[index]:
             sight, crop = seen.seen_in([index], [picture]), seen.path.crops[index]
-            face = seen.head.faces(sight, crop[None])[0]
-            look = refiner.look(face, skin.covered(picture, face) if skin else None)
+            covered = skin.covered(picture, seen.head.faces(sight, crop[None])[0]) if skin else None
+            look = refiner.look(sight, crop, covered)
         looks.append(look)
         if progress:
             progress("Look", index + 1, len(seen.shot))
