@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,7 @@ class FaceShot:
         crops = [sample_crop(p, self.path.crops[i], size) for i, p in zip(indices, pictures, strict=True)]
         return self.head.see(np.stack(crops))
 
+    @cached_property
     def skin_look(self) -> SkinLook | None:
         """What the face's skin looks like in the shot, by which things in front of it are found; None where the shot is
         too short to tell."""
@@ -160,7 +162,7 @@ class Cutter:
     @staticmethod
     def of(seen: FaceShot) -> "Cutter":
         """For a shot."""
-        return Cutter(seen.skin_look())
+        return Cutter(seen.skin_look)
 
     def vertices(self, face: DenseFace) -> NDArray[np.float32]:
         """(V,) how much to keep of a face's vertices."""

@@ -43,7 +43,7 @@ def shot_refinement(
             return kept
     refiner = Refiner(seen.head)
     looks: list[Look | None] = []
-    skin = seen.skin_look()
+    skin = seen.skin_look
     for index, picture in seen.shot.frames():
         look = None
         if seen.path.present[index]:
