@@ -5,8 +5,10 @@ import torch
 from facequery.errors import UserError
 from facequery.models.encoders import DescriptorHead
 from facequery.models.landmarks import LandmarkConfig, LandmarkNet, images_to_input
+from facequery.models.mobilenet_v2 import Convolution
 from facequery.models.refine import Refiner
 from facequery.models.weights import load_landmark_net, save_weights
+from torch.nn import functional as F
 
 SIZE = 64
 
@@ -70,6 +72,28 @@ def test_mobilenet_gives_the_same_in_training_and_when_partly_frozen():
     with torch.no_grad():
         plain, _ = net(images, queries)
     assert torch.allclose(trained, plain, atol=1e-4) and torch.allclose(frozen, plain, atol=1e-4)
+
+
+def test_the_quicker_gradients_are_autograds_own():
+    """Of strided depthwise convolutions with ReLU6 (`EveryOther`, `ReLU6`), by what plain operations give."""
+    layer = Convolution(8, 8, 3, stride=2, groups=8)
+    x = (3 * torch.randn(2, 8, 10, 12)).contiguous(memory_format=torch.channels_last)
+    weights = torch.randn(2, 8, 5, 6)
+    found, expected = [], []
+    for way, gradients in ((layer, found), (plain_convolution(layer), expected)):
+        y = x.clone().requires_grad_()
+        out = way(y)
+        (out * weights).sum().backward()
+        gradients += [out.detach(), y.grad, layer.conv.weight.grad, layer.conv.bias.grad]
+        layer.zero_grad(set_to_none=True)
+    assert 0.0 < float((found[0] == 6.0).float().mean()) < 0.5  # both ends of ReLU6 are met
+    for one, other in zip(found, expected, strict=True):
+        assert torch.allclose(one, other, atol=1e-4)
+
+
+def plain_convolution(layer: Convolution):
+    conv = layer.conv
+    return lambda x: F.relu6(F.conv2d(F.pad(x, (0, 1, 0, 1)), conv.weight, conv.bias, stride=2, groups=conv.groups))
 
 
 def test_weights_come_back_with_their_card(tmp_path):

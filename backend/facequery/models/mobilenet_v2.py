@@ -4,6 +4,7 @@ Sandler, Howard, Zhu, Zhmoginov, Chen, "MobileNetV2: Inverted Residuals and Line
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,40 @@ from torch.nn import functional as F
 
 # expansion, output channels, repeats, stride of the first block (table 2 of the paper)
 BLOCKS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+
+
+class ReLU6(torch.autograd.Function):
+    """min(max(x, 0), 6), whose gradient is told by what comes out: what goes in need not be kept, nor copied."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        y = x.clamp(0.0, 6.0)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (y,) = ctx.saved_tensors
+        found: Tensor = torch.ops.aten.hardtanh_backward(gradient, y, 0.0, 6.0)
+        return found
+
+
+class EveryOther(torch.autograd.Function):
+    """Every other row and column of maps that lie channels last, from the second on. Autograd's own gradient of that
+    lies otherwise, and turning it round is what the time goes to."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.shape = x.shape
+        return x[:, :, 1::2, 1::2].contiguous(memory_format=torch.channels_last)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        whole = torch.empty(
+            ctx.shape, dtype=gradient.dtype, device=gradient.device, memory_format=torch.channels_last
+        ).zero_()  # fmt: skip
+        whole[:, :, 1::2, 1::2] = gradient
+        return whole
 
 
 class Convolution(nn.Module):
@@ -35,10 +70,15 @@ class Convolution(nn.Module):
         if self.pad and conv.groups > 1 and torch.is_grad_enabled() and conv.weight.requires_grad:
             # the same values as with stride 2, but oneDNN has no quick gradient of strided depthwise convolutions
             # (three of them took a third of a training step), and one of plain ones
-            x = F.conv2d(x, conv.weight, conv.bias, padding=1, groups=conv.groups)[:, :, 1::2, 1::2]
+            x = EveryOther.apply(F.conv2d(x, conv.weight, conv.bias, padding=1, groups=conv.groups))
         else:
             x = conv(F.pad(x, (0, 1, 0, 1)) if self.pad else x)
-        return F.relu6(x, inplace=True) if self.relu else x
+        if not self.relu:
+            return x
+        if torch.is_grad_enabled() and x.requires_grad:
+            found: Tensor = ReLU6.apply(x)
+            return found
+        return F.relu6(x, inplace=True)
 
 
 class InvertedResidual(nn.Module):

@@ -42,11 +42,11 @@ class Learner(nn.Module):
         similarities (B, 4)."""
         query = query[..., : self.config.model.query_dims]
         shift = torch.zeros_like(query) if self.correction is None else self.correction(query, dataset)
-        descriptor = self.network.encode(images_to_input(images))
-        answers, lifted = self.network.answers(descriptor, query + shift)
-        if (before := self.network.before_second_look(descriptor, (query + shift)[:, :BEFORE])) is not None:
+        seen = self.network.see(images_to_input(images))
+        answers, lifted = self.network.answers(seen, query + shift)
+        if (before := self.network.before_second_look(seen, (query + shift)[:, :BEFORE])) is not None:
             answers.insert(0, before)
-        return answers, shift, None if lifted is None else lifted.offset, self.network.crop(descriptor)
+        return answers, shift, None if lifted is None else lifted.offset, seen.similarity
 
     def forward(
         self, images: Tensor, query: Tensor, xy: Tensor, weight: Tensor, dataset: Tensor, unit: Tensor, clip: Tensor
