@@ -1,8 +1,13 @@
 """Fixtures of several folders: stand-ins for the networks, and picture sequences that they can track."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Read when the libraries load, here and in the processes that tests start. Tests run in several processes side by side;
+# with as many threads in each as there are cores, the threads would spend most of the time waiting for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture
