@@ -21,6 +21,11 @@ def asset(name: str) -> Path:
     raise UserError(f'The file "{name}" that ships with FaceQuery is missing.', "Install FaceQuery again.", "FQ001")
 
 
+def checkout_path(name: str) -> Path:
+    """A path as it is when absolute, else relative to the checkout."""
+    return Path(name) if Path(name).is_absolute() else _CHECKOUT / name
+
+
 def source_data(part: str = "") -> Path:
     """Folder of the source data (head scans, skins, hair, portraits, annotated photographs), or one part of it.
 

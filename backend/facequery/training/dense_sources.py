@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from facequery.assets import checkout_path
 from facequery.geometry.crops import apply_affine, crop_from_points, four_points, invert_affine
 from facequery.head.layouts import load_layout
 from facequery.head.model import HeadModel
@@ -20,7 +21,6 @@ from facequery.synthesis.scene import Scene
 from facequery.training.configs import DataConfig
 from facequery.training.examples import RENDERS, Example, Mix, Source
 from facequery.training.renders import render_settings
-from facequery.training.sources import checkout_path
 
 LAYOUT = "dense520"
 

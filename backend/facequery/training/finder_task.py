@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from facequery.assets import source_data
+from facequery.assets import checkout_path, source_data
 from facequery.errors import UserError
 from facequery.evaluation.annotated import load_annotated, read_rgb
 from facequery.models.encoders import channels_last
@@ -21,7 +21,7 @@ from facequery.models.weights import save_weights
 from facequery.training.configs import DataConfig, TrainConfig
 from facequery.training.examples import Mix, Source
 from facequery.training.landmark_task import IMAGENET
-from facequery.training.sources import checkout_path, maker_processes
+from facequery.training.sources import maker_processes
 from facequery.training.stream import DirectStream, SharedStream, stream_seed
 from facequery.training.whole_pictures import MOST_FACES, PastedPortraitSource, RenderedPictureSource
 

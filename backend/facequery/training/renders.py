@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from facequery.assets import checkout_path
 from facequery.head.layouts import layout_names, load_layout
 from facequery.head.model import HeadModel
 from facequery.head.query_space import QuerySpace
@@ -17,7 +18,6 @@ from facequery.training.augment import second_face
 from facequery.training.configs import DataConfig
 from facequery.training.examples import RENDERS, Example
 from facequery.training.regions import draw_region, unit_of, view_of_region
-from facequery.training.sources import checkout_path
 
 POOL = 16_000  # points of the pool
 SKIN_SHARES = {

@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from facequery.assets import checkout_path
 from facequery.head.model import HeadModel
 from facequery.head.query_space import QuerySpace
 from facequery.training.configs import DataConfig, TrainConfig
 from facequery.training.examples import FIRST_SET, ClipSource, Mix, Source
-
-_CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 def dataset_names(data: DataConfig) -> list[str]:
@@ -75,11 +74,6 @@ def maker_processes(config: TrainConfig) -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2
     trainers = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     return max(1, cores // trainers - config.threads)
-
-
-def checkout_path(name: str) -> Path:
-    """A path as it is when absolute, else relative to the checkout."""
-    return Path(name) if Path(name).is_absolute() else _CHECKOUT / name
 
 
 def layout_positions(name: str) -> NDArray[np.float32]:
