@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 import torch
 from facequery.detection.detector import Detector
+from facequery.detection.finder import FaceFinder
 from facequery.errors import UserError
 from facequery.geometry.crops import crop_from_similarity
 from facequery.head.layouts import load_layout
+from facequery.models.finder import FinderNet
 from facequery.models.landmarks import LandmarkConfig, LandmarkNet
 from facequery.models.weights import save_weights
 
@@ -106,6 +108,17 @@ def test_weights_that_change_under_their_name_are_read_again(tmp_path):
         assert one.fingerprint == other.fingerprint and (one.mirror, other.mirror) == (False, True)
         prints.add(one.fingerprint)
     assert len(prints) == 2
+
+
+def test_a_finder_that_changes_under_its_name_is_read_again(tmp_path):
+    path, network = tmp_path / "own.safetensors", FinderNet()
+    found = []
+    for count in (1, 2):
+        card = {"kind": "finder", "architecture": network.config.to_dict(), "count": count}
+        save_weights(path, network.state_dict(), card)
+        found.append(FaceFinder.from_pretrained(str(path)))
+        assert FaceFinder.from_pretrained(str(path)) is found[-1]
+    assert [finder.card["count"] for finder in found] == [1, 2]
 
 
 def test_many_queries_are_answered_as_few_are(detector):

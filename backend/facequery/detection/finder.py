@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -15,7 +16,7 @@ from facequery.detection.prepared import prepared
 from facequery.geometry.crops import apply_affine, crop_from_similarity, sample_crop
 from facequery.models.finder import FinderNet, FoundFaces, face_sizes
 from facequery.models.landmarks import images_to_input
-from facequery.models.weights import load_finder_net
+from facequery.models.weights import load_finder_net, weights_file
 from facequery.stages import stage
 
 _CANDIDATE = 0.30  # score from which a face is looked at again
@@ -43,8 +44,11 @@ class FaceFinder:
 
     @classmethod
     def from_pretrained(cls, name: str = "finder", device: str = "cpu") -> "FaceFinder":
-        """The finder of a weights file or a shipped name, loaded once. Raises UserError when there is none."""
-        return _load(name, device)
+        """The finder of a weights file or a shipped name. A file is read once a process, until it changes. Raises
+        UserError when there is none."""
+        file = weights_file(name)
+        changed = file.stat().st_mtime_ns if file.is_file() else 0
+        return _loaded(file.absolute(), device, changed)
 
     def find(self, image: NDArray[np.uint8]) -> list[Face]:
         """Faces of one picture (H, W, 3), uint8 RGB with square pixels, the surest first; points in its pixels."""
@@ -154,8 +158,9 @@ def _face(points: NDArray, score: float) -> Face:
 
 
 @lru_cache(maxsize=2)
-def _load(name: str, device: str) -> FaceFinder:
-    network, card = load_finder_net(name)
+def _loaded(file: Path, device: str, changed: int) -> FaceFinder:
+    """Weights as they were when their file was `changed`."""
+    network, card = load_finder_net(file)
     finder = FaceFinder(network, device)
     finder.card = card
     return finder
