@@ -34,7 +34,6 @@ _MATERIALS: Final = {
     "Bone": ((0.74, 0.63, 0.45), 0.6),
 }
 _PUPIL_ANGLE: Final = 0.17  # radians from the eye's axis
-XRAY_ALPHA: Final = 0.3
 ACTOR: Final = "Actor"  # the shape key with an actor's shape
 _IN_THE_WAY: Final = 0.3  # metres from the camera: a head is half as deep
 _ASIDE: Final = 0.6  # metres to the left of the camera
@@ -251,22 +250,3 @@ def check_topology(obj: bpy.types.Object, asset: HeadAsset) -> None:
             "Undo the change, or add a new head.",
             "FQ722",
         )
-
-
-def set_xray(head: bpy.types.Object, enabled: bool) -> None:
-    """Let the skin of a head, or of a fit, show what is under it, in solid and in rendered display."""
-    for obj in head.children:
-        if object_state(obj).part != "skin":
-            continue
-        for slot in obj.material_slots:
-            material = slot.material
-            if material is None:
-                continue
-            alpha = XRAY_ALPHA if enabled else 1.0
-            material.diffuse_color[3] = alpha
-            if hasattr(material, "surface_render_method"):
-                material.surface_render_method = "BLENDED" if enabled else "DITHERED"
-            tree = material.node_tree
-            shader = next((n for n in tree.nodes if n.type == "BSDF_PRINCIPLED"), None) if tree else None
-            if shader:
-                shader.inputs["Alpha"].default_value = alpha  # type: ignore[attr-defined]

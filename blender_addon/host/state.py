@@ -16,6 +16,7 @@ from bpy.props import (
 
 from .compat import BLEND_RELATIVE
 from .registration import registration
+from .xray import set_xray
 
 DEPTHS = (
     ("SURFACE", "Surface", "On the surface that was clicked"),
@@ -64,9 +65,8 @@ class PointGroup(bpy.types.PropertyGroup):
 
 
 def _xray(self: "ObjectState", context: bpy.types.Context) -> None:
-    from .head import set_xray
-
-    set_xray(self.id_data, self.xray)  # type: ignore[arg-type]
+    head: bpy.types.Object = self.id_data  # type: ignore[assignment]
+    set_xray((part for part in head.children if object_state(part).part == "skin"), self.xray)
 
 
 class ObjectState(bpy.types.PropertyGroup):

@@ -3,4 +3,4 @@
 
 def test_points(run_script, tmp_path):
     printed = run_script("points.py", tmp_path)
-    assert printed.count("good") == 10
+    assert printed.count("good") == 11

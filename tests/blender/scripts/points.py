@@ -60,6 +60,15 @@ def placed_by_ray_and_by_location_on_a_moved_and_open_head():
     assert np.abs(shown[1] - np.array(skin.matrix_world @ evaluated.data.vertices[chin].co)).max() < 2e-4
 
 
+def x_ray_shows_what_is_under_the_skin_alone():
+    head = add_head()
+    for alpha in (0.3, 1.0):
+        object_state(head).xray = alpha < 1
+        seen = {name: {round(m.diffuse_color[3], 3) for m in part.data.materials} for name, part in parts_of(head)}
+        assert seen["skin"] == {alpha}, seen
+        assert all(values == {1.0} for name, values in seen.items() if name != "skin"), seen
+
+
 def inwards_to_bone_teeth_and_depth():
     asset, _ = load_head(), add_head()
     from blender_addon._vendor.facequery_protocol.layout import KINDS
@@ -292,6 +301,7 @@ def changed_topology_is_refused():
 with session():
     for test in (
         placed_by_ray_and_by_location_on_a_moved_and_open_head,
+        x_ray_shows_what_is_under_the_skin_alone,
         inwards_to_bone_teeth_and_depth,
         symmetric_mirror_rename_group_delete,
         edited_by_hand,
