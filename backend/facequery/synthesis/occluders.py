@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from facequery.geometry.rasterize import rasterize
 from facequery.geometry.rotations import axis_angle_to_matrix
 from facequery.synthesis import shading
 from facequery.synthesis.backgrounds import muted
@@ -15,6 +16,9 @@ from facequery.synthesis.scene import Scene
 _RINGS, _SIDES = 7, 9
 _TURN = np.stack([np.cos(np.arange(_SIDES) / _SIDES * 2 * np.pi), np.sin(np.arange(_SIDES) / _SIDES * 2 * np.pi)], -1)
 _SHAPE = np.array([0.05, 0.7, 1.0, 1.0, 1.0, 0.7, 0.05])  # radius along a capsule, over its own
+_MOST_COVERED = 0.6  # share of a face that one thing may cover: behind more there is nothing to learn, only to guess
+_TRIES = 8
+_FAR = 0.5  # metres to the camera; nearer, what is before a face is nearer to it too, or it would fill the picture
 
 
 def _capsule_triangles() -> NDArray[np.int32]:
@@ -111,8 +115,28 @@ def _plate(rng: np.random.Generator) -> tuple[NDArray, NDArray]:
     return points, triangles
 
 
-def draw_occluder(rng: np.random.Generator, scene: Scene, vertices: NDArray, hand_share: float) -> Extra:
-    """One thing in front of a head, over one of its camera-space `vertices` (V, 3)."""
+def covered(points: NDArray, triangles: NDArray, face: NDArray) -> float:
+    """Share of camera-space points `face` (F, 3) that a mesh covers, if it is before them."""
+    side = 40
+    plane = face[:, :2] / face[:, 2:]
+    low, high = plane.min(0), plane.max(0)
+    screen = (points[:, :2] / points[:, 2:] - low) * (side / np.maximum(high - low, 1e-6))
+    drawn = rasterize(screen, points[:, 2], triangles, side, side)[0] >= 0
+    x, y = ((plane - low) * ((side - 1) / np.maximum(high - low, 1e-6))).astype(int).T
+    return float(drawn[y, x].mean())
+
+
+def draw_occluder(rng: np.random.Generator, scene: Scene, vertices: NDArray, face: NDArray, hand_share: float) -> Extra:
+    """One thing in front of a head, over one of its camera-space `vertices` (V, 3); of the `face` (F, 3), camera space
+    too, enough stays free that where it is can be seen."""
+    for _ in range(_TRIES):
+        thing = _draw(rng, scene, vertices, hand_share)
+        if covered(thing.vertices, thing.triangles, face) <= _MOST_COVERED:
+            break
+    return thing
+
+
+def _draw(rng: np.random.Generator, scene: Scene, vertices: NDArray, hand_share: float) -> Extra:
     target = vertices[rng.integers(len(vertices))].astype(np.float64)
     front = float(vertices[:, 2].min())
     kind = "hand" if rng.random() < hand_share else pick(rng, ("stick", "blob", "plate", "cup"))
@@ -154,7 +178,8 @@ def draw_occluder(rng: np.random.Generator, scene: Scene, vertices: NDArray, han
                 shine=40,
             )
     # Between the camera and what is hidden, mostly close to the face.
-    depth = min(target[2], front + 0.03) - np.exp(rng.uniform(np.log(0.004), np.log(0.12)))
+    gap = np.exp(rng.uniform(np.log(0.004), np.log(0.12))) * min(1.0, front / _FAR)
+    depth = min(target[2], front + 0.03) - gap
     depth = max(depth, 0.12)
     place = target * (depth / target[2])
     points = points + place

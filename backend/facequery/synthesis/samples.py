@@ -129,9 +129,12 @@ class FaceSampler:
         extras = list(outfit.extras)
         if own.random() < self.settings.occluder:
             view = scene.view
-            over = self._mouth_vertices if own.random() < self.settings.at_mouth else self._face_vertices
-            face = vertices[over] @ view.rotation.T + view.translation
-            extras.append(draw_occluder(own, scene, face, self.settings.hand))
+            face, mouth = (
+                vertices[some] @ view.rotation.T + view.translation
+                for some in (self._face_vertices, self._mouth_vertices)
+            )
+            over = mouth if own.random() < self.settings.at_mouth else face
+            extras.append(draw_occluder(own, scene, over, face, self.settings.hand))
         blink = [scene.expression[self.expressions.names.index(name)] for name in ("eyeBlinkLeft", "eyeBlinkRight")]
         skin = creased(outfit.skin_parameters, self.expressions.creases(scene.expression), float(max(blink)))
         dressed = replace(scene, skin_parameters=skin)

@@ -17,6 +17,8 @@ from facequery.synthesis.off_basis import Features, OffBasisShapes
 from facequery.synthesis.portrait_looks import draw_shape, over_portrait, softened, tone_of
 from facequery.synthesis.settings import SampleSettings
 
+# However rare, no crop is further off than this: nothing that looks for faces is.
+_MOST_SCALE, _MOST_SHIFT, _MOST_TURN = 0.55, 0.5, 55.0  # natural logarithm, half sizes, degrees
 TO_CAMERA = np.diag([1.0, -1.0, -1.0])  # canonical axes -> OpenCV's axes of a camera that looks at the face
 
 
@@ -92,9 +94,9 @@ def draw_view(rng: np.random.Generator, four: NDArray, settings: SampleSettings)
     plane = points[:, :2] / points[:, 2:]
     tail = 3.0 if rng.random() < settings.crop_tail else 1.0
     centre, half, turn = crop_parameters(crop_from_points(plane * 1000.0))
-    half = half * float(np.exp(rng.normal(0, settings.crop_scale * tail)))
-    centre = centre + half * np.clip(rng.normal(0, settings.crop_shift * tail, 2), -0.5, 0.5)
-    angle = float(turn) + float(np.radians(rng.normal(0, settings.crop_turn * tail)))
+    half = half * float(np.exp(np.clip(rng.normal(0, settings.crop_scale * tail), -_MOST_SCALE, _MOST_SCALE)))
+    centre = centre + half * np.clip(rng.normal(0, settings.crop_shift * tail, 2), -_MOST_SHIFT, _MOST_SHIFT)
+    angle = float(turn) + float(np.radians(np.clip(rng.normal(0, settings.crop_turn * tail), -_MOST_TURN, _MOST_TURN)))
     return crop_view(rotation, translation, np.asarray(centre) / 1000, float(half) / 1000, angle, yaw, pitch, distance)
 
 
