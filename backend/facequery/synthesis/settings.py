@@ -17,7 +17,7 @@ class SampleSettings:
     portrait_folder: str = ".cache/portrait_skins"  # by tools/portrait_skins.py; read by the split "train"
 
     # Pose, degrees
-    yaw_wide: float = 0.35  # share of yaws drawn evenly from +-yaw_limit, the rest is normal with yaw_spread
+    yaw_wide: float = 0.45  # share of yaws drawn evenly from +-yaw_limit, the rest is normal with yaw_spread
     yaw_spread: float = 22.0
     yaw_limit: float = 90.0
     pitch_spread: float = 13.0
