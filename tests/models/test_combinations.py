@@ -5,8 +5,10 @@ import itertools
 import pytest
 import torch
 from facequery.models import landmarks
+from facequery.models.convnext import ConvNeXt
 from facequery.models.encoders import ENCODERS, make_encoder
 from facequery.models.landmarks import LandmarkConfig, LandmarkNet, images_to_input
+from facequery.models.resnet import ResNet
 from facequery.models.spatial_transformer import Localiser
 from facequery.models.weights import load_landmark_net, save_weights
 
@@ -16,13 +18,19 @@ PARTS = list(
         ("flatten", "pool"), ("mlp", "transformer"), ("2d", "3d"), (False, True), (3, 2), ("", "refine", "second look")
     )
 )
+# As deep and of the same layers, with fewer channels: with all of them, most of the time goes into ever more weights.
+THIN = {
+    "convnext_tiny": lambda: ConvNeXt((3, 3, 9, 3), (16, 32, 64, 128)),
+    "resnet18": lambda: ResNet((2, 2, 2, 2), bottleneck=False, width=16),
+    "resnet50": lambda: ResNet((3, 4, 6, 3), bottleneck=True, width=8),
+}
 _MADE: dict[str, torch.nn.Module] = {}
 
 
 @pytest.fixture
 def one_encoder_each(monkeypatch):
-    """Encoders and the localiser are made once: their initial weights take longer to draw than all else here takes to
-    run."""
+    """Encoders and the localiser are made once, and thin: their initial weights take longer to draw than all else here
+    takes to run."""
 
     def once(name, make):
         if name not in _MADE:
@@ -31,7 +39,7 @@ def one_encoder_each(monkeypatch):
         _MADE[name].zero_grad()
         return _MADE[name]
 
-    monkeypatch.setattr(landmarks, "make_encoder", lambda name: once(name, lambda: make_encoder(name)))
+    monkeypatch.setattr(landmarks, "make_encoder", lambda name: once(name, THIN.get(name, lambda: make_encoder(name))))
     monkeypatch.setattr(landmarks, "Localiser", lambda: once("", lambda: Localiser(side=32, width=16)))
 
 
@@ -56,6 +64,19 @@ def inputs(net, count=QUERIES):
     images = torch.randint(0, 256, (BATCH, side, side, 3), generator=generator, dtype=torch.uint8)
     queries = torch.rand((BATCH, count, net.config.query_dims), generator=generator) * 2 - 1
     return images_to_input(images), queries
+
+
+@pytest.mark.parametrize("encoder", list(ENCODERS))
+def test_every_encoder_gives_the_maps_that_it_names(encoder):
+    net = network(encoder, "flatten", "mlp", "2d", False, 3, "refine")
+    images, queries = inputs(net)
+    maps = net.encoder(images)
+    assert [each.shape for each in maps] == [
+        (BATCH, channels, SIZE // stride, SIZE // stride)
+        for channels, stride in zip(net.encoder.channels, net.encoder.strides, strict=True)
+    ]
+    net(images, queries)[0].square().sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() and p.grad.any() for p in net.encoder.parameters())
 
 
 @pytest.mark.parametrize("head,predictor,space,spatial,dims,refine", PARTS)
