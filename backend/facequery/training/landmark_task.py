@@ -19,6 +19,7 @@ from facequery.models.mobilenet_v2 import MobileNetV2
 from facequery.models.weights import save_weights
 from facequery.training.configs import TrainConfig
 from facequery.training.learner import Learner
+from facequery.training.revive import revive
 from facequery.training.sources import learner_mix, make_mix, maker_processes, shares_and_frames
 from facequery.training.stream import DirectStream, SharedStream, stream_seed
 
@@ -65,7 +66,8 @@ class LandmarkTask:
 
     def evaluate(self, state: dict[str, Tensor]) -> dict[str, float]:
         """NME on `lfpw` and `afw` from the annotations' boxes: with the clean layout, and with queries optimised on
-        `lfpw` (named `fit`: for `lfpw` itself it is the training error of 204 numbers, for `afw` it is a test).
+        `lfpw` (named `fit`: for `lfpw` itself it is the training error of 204 numbers, for `afw` it is a test); and
+        the share of units that no picture of a batch switches on (`dead`; see `revive`).
 
         Empty when the source data is absent.
         """
@@ -90,6 +92,9 @@ class LandmarkTask:
                 for name, value in summary(errors, chosen.layout).items():
                     if name in ("nme68", "nme51", "mouth", "eyes", "brows", "nose", "contour", "fail10"):
                         figures[f"{chosen.name}{suffix}_{name}"] = value
+        if figures:
+            counts = revive(network, self.batch(0)[0], torch.as_tensor(start).float()).values()
+            figures["dead"] = sum(dead for dead, _ in counts) / sum(units for _, units in counts)
         return figures
 
     def _real_sets(self) -> list[tuple[annotated.AnnotatedSet, NDArray, NDArray]]:
