@@ -18,6 +18,7 @@ from facequery.models.predictors import MLPPredictor
 
 OFF = -2.5  # GELU gives less than a hundredth of a unit below that, and as good as no gradient
 LOUD = 4.0  # deviation of revived units of the descriptor's maps: the living ones are as loud, and louder
+FADED = 4.0  # how much fainter than the map before it the last one may be
 MIDDLE, SPREAD = 0.5, 1.5  # mean and deviation of revived units before ReLU6: most pictures meet its slope
 
 
@@ -37,6 +38,7 @@ def revive(network: LandmarkNet, images: Tensor, queries: Tensor) -> dict[str, t
             if isinstance(stage, InvertedResidual) and len(stage.layers) == 3:
                 counts[f"encoder.blocks.{number - 1}"] = _revive_block(stage, x)
             x = stage(x)
+        _as_loud_as_the_others(network, network.encoder, images_to_input(images))
     inputs = _inputs(network, images_to_input(images), queries)
     head = network.descriptor
     if head.kind == "flatten":
@@ -78,6 +80,26 @@ def _inputs(network: LandmarkNet, x: Tensor, queries: Tensor) -> dict[nn.Module,
     for hook in hooks:
         hook.remove()
     return seen
+
+
+def _as_loud_as_the_others(network: LandmarkNet, encoder: MobileNetV2, x: Tensor) -> None:
+    """Make the map of stride 32 as large as that of stride 16, where it has faded, and its readers' weights smaller:
+    steps of training are alike for all weights, and too small for those that have to make up for a faint map."""
+    last = encoder.blocks[-1]
+    assert isinstance(last, InvertedResidual)
+    project = last.layers[-1]
+    maps = encoder(x)
+    factor = float(maps[-2].std() / maps[-1].std().clamp(min=1e-6))
+    if factor < FADED or last.residual:
+        return
+    for parameter in project.parameters():
+        parameter.mul_(factor)
+    readers = [network.descriptor.reduce[-1]]
+    if network.local is not None and network.local.coarsest is not None:
+        readers.append(network.local.coarsest)
+    for reader in readers:
+        assert isinstance(reader, nn.Conv2d)
+        reader.weight.div_(factor)
 
 
 def _revive_block(block: InvertedResidual, x: Tensor) -> tuple[int, int]:
