@@ -105,7 +105,9 @@ class TrainConfig:
 CONFIGS: dict[str, TrainConfig] = {
     "default": TrainConfig(
         model=LandmarkConfig(input_size=192, refine=3, blocks=2, anchors=128), learning_rate=5e-4, warmup=0.05,
-        data=DataConfig(renders=0.7, portraits=0.3, portrait_clips=0.1, queries=192, reuse=2.0),
+        data=DataConfig(
+            renders=0.7, portraits=0.3, portrait_clips=0.1, queries=192, hidden_weight=0.4, reuse=2.0
+        ),
     ),
     "finder": TrainConfig(
         name="finder", network="finder", frozen_stages=3, batch=16, minutes=25.0, ema=0.995,
