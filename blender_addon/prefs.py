@@ -1,5 +1,7 @@
 """Preferences: how the backend is found, how it sees our files, and when results are applied."""
 
+from dataclasses import replace
+
 import bpy
 from bpy.props import BoolProperty, CollectionProperty, IntProperty, StringProperty
 
@@ -18,10 +20,9 @@ def preferences(context: bpy.types.Context) -> "FaceQueryPreferences | None":
 def chosen_backend(context: bpy.types.Context) -> Backend:
     """The backend that the preferences choose. Raises AddonError when there is none."""
     prefs = preferences(context)
-    if prefs is None:
-        return find_backend()
-    rows = tuple((row.here, row.there) for row in prefs.paths if row.here and row.there)
-    return find_backend(prefs.backend, paths=RemotePaths(rows))
+    rows = tuple((row.here, row.there) for row in prefs.paths if row.here and row.there) if prefs else ()
+    found = find_backend(prefs.backend if prefs else "", paths=RemotePaths(rows))
+    return replace(found, blender=bpy.app.binary_path or "")
 
 
 class PathRow(bpy.types.PropertyGroup):

@@ -15,7 +15,7 @@ from .._vendor.facequery_protocol import messages
 from .._vendor.facequery_protocol.errors import ProtocolError
 from .._vendor.facequery_protocol.messages import Failure, Message, Request
 from ..core.errors import AddonError
-from .lookup import Backend, clean_environment
+from .lookup import Backend
 
 STARTING: Final = 60.0  # seconds in which a backend must greet
 SILENT: Final = 20.0  # seconds without a heartbeat after which a backend is called hanging
@@ -41,7 +41,7 @@ class Client:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=errors,
-                    env=clean_environment(),
+                    env=backend.environment(),
                     creationflags=flags,
                 )
         except OSError as error:

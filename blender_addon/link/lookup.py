@@ -25,6 +25,12 @@ class Backend:
     command: tuple[str, ...]
     source: str  # "preference", "registry" or "PATH"
     paths: RemotePaths = field(default_factory=RemotePaths)
+    blender: str = ""  # the program of this Blender, with which the backend writes Alembic and FBX
+
+    def environment(self, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+        """Blender's environment without what would mislead another Python; FACEQUERY_BLENDER names this Blender."""
+        kept = {name: value for name, value in environ.items() if name not in _PRIVATE_VARIABLES}
+        return {"FACEQUERY_BLENDER": self.blender, **kept} if self.blender else kept
 
     @property
     def line(self) -> str:
@@ -73,11 +79,6 @@ def find_backend(
         "Run install.py of FaceQuery, or enter the backend's command in the preferences.",
         "FQ711",
     )
-
-
-def clean_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment for the backend: Blender's, without what would mislead another Python."""
-    return {name: value for name, value in environ.items() if name not in _PRIVATE_VARIABLES}
 
 
 def same_release(backend: str, extension: str) -> bool:

@@ -36,8 +36,8 @@ def blender_command() -> list[str]:
         return [given, "--background", "--factory-startup", "--python-exit-code", "1", "--python", str(SCRIPT), "--"]
     if importlib.util.find_spec("bpy") is None:
         raise UserError(
-            "Alembic and FBX are written by Blender, and none was found.",
-            "Set FACEQUERY_BLENDER to Blender's executable, or install the extra: blender.",
+            "Alembic and FBX are written by Blender: FACEQUERY_BLENDER names none, and there is no bpy module.",
+            "Set FACEQUERY_BLENDER to Blender's executable, or run install.py --extras blender.",
             "FQ511",
         )
     return [sys.executable, str(SCRIPT), "--"]

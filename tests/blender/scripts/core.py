@@ -17,7 +17,7 @@ from blender_addon.core.points import mirrored_name, numbered_names
 from blender_addon.core.remote_paths import RemotePaths
 from blender_addon.core.shot_files import file_number, first_file
 from blender_addon.core.space import camera_matrices, canonical_to_blender
-from blender_addon.link.lookup import clean_environment, find_backend, same_release, split_command
+from blender_addon.link.lookup import Backend, find_backend, same_release, split_command
 
 folder = Path(sys.argv[1])
 
@@ -51,7 +51,10 @@ def the_backends_command():
     spaced.chmod(0o755)
     assert find_backend(f" {spaced} ", None, environ).command == (str(spaced),)
     assert find_backend(f'"{spaced}" worker', None, environ).command == (str(spaced),)
-    assert "PYTHONHOME" not in clean_environment({"PYTHONHOME": "x", "A": "b"})
+    assert Backend(("x",), "PATH").environment({"PYTHONHOME": "x", "A": "b"}) == {"A": "b"}
+    here = Backend(("x",), "PATH", blender="/opt/blender")
+    assert here.environment({})["FACEQUERY_BLENDER"] == "/opt/blender"
+    assert here.environment({"FACEQUERY_BLENDER": "mine"})["FACEQUERY_BLENDER"] == "mine"
     assert same_release("0.1.3", "0.1.0") and not same_release("0.2.0", "0.1.0")
 
 
