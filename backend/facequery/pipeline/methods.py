@@ -1,9 +1,9 @@
 """What the worker does for a client: methods of (params, context), see `facequery.worker`."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facequery.errors import UserError
+from facequery.pipeline.params import Params, folder_and_device, required, value
 
 if TYPE_CHECKING:
     import numpy as np
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from facequery.worker import Context
 
 
-def run_job_folder(params: dict[str, Any], context: "Context") -> dict[str, Any]:
+def run_job_folder(params: Params, context: "Context") -> dict[str, Any]:
     """Do, or go on with, the job of `params["folder"]` on `params["device"]` ("auto").
 
     Returns the folder, its result files relative to it, and notes for the user. Cancelling leaves what is finished, so
@@ -21,15 +21,13 @@ def run_job_folder(params: dict[str, Any], context: "Context") -> dict[str, Any]
     from facequery.pipeline.job import load_request
     from facequery.pipeline.run import run_job
 
-    folder, device = params.get("folder"), params.get("device", "auto")
-    if not isinstance(folder, str) or not isinstance(device, str):
-        raise UserError('"folder" and "device" of job.run must be texts.', code="FQ391")
-    result = run_job(load_request(Path(folder)), Path(folder), context.progress, device)
+    folder, device = folder_and_device(params)
+    result = run_job(load_request(folder), folder, context.progress, device)
     files = [path.relative_to(result.folder).as_posix() for path in result.files]
     return {"folder": str(result.folder), "files": files, "notes": result.notes}
 
 
-def about(params: dict[str, Any], context: "Context") -> dict[str, Any]:
+def about(params: Params, context: "Context") -> dict[str, Any]:
     """What computes here: `device`, its name `device_title`, the version of PyTorch, and the weights.
 
     `weights` is a list of {"name", "licence", "parameters"} of the files that ship.
@@ -50,7 +48,7 @@ def about(params: dict[str, Any], context: "Context") -> dict[str, Any]:
     return {"device": str(device), "device_title": title, "torch": torch.__version__, "weights": weights}
 
 
-def sample_volume(params: dict[str, Any], context: "Context") -> dict[str, Any]:
+def sample_volume(params: Params, context: "Context") -> dict[str, Any]:
     """Points in the soft tissue between the skin and the bone points in two .npy files (N, 3), canonical metres.
 
     `params`: "skin" and "bone", the files; "rounds" from 1 to 4; "out", the .npy file that gets the points (M, 3).
@@ -61,16 +59,14 @@ def sample_volume(params: dict[str, Any], context: "Context") -> dict[str, Any]:
     from facequery.head.model import HeadModel
     from facequery.head.sampling import volume_delaunay
 
-    rounds = params.get("rounds", 1)
-    if not isinstance(rounds, int) or not 1 <= rounds <= 4:
+    rounds = value(params, "rounds", int, 1)
+    if not 1 <= rounds <= 4:
         raise UserError('"rounds" of sample.volume must be a whole number from 1 to 4.', code="FQ391")
-    paths = [params.get(name) for name in ("skin", "bone", "out")]
-    if not all(isinstance(path, str) for path in paths):
-        raise UserError('"skin", "bone" and "out" of sample.volume must be paths.', code="FQ391")
-    skin, bone = (_points(str(path)) for path in paths[:2])
+    out = required(params, "out")
+    skin, bone = (_points(required(params, name)) for name in ("skin", "bone"))
     context.progress("Sample", 0, 1)
     points = volume_delaunay(HeadModel.load(), skin, bone, rounds)
-    np.save(str(paths[2]), points.astype(np.float32))
+    np.save(out, points.astype(np.float32))
     return {"count": len(points)}
 
 
