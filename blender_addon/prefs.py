@@ -55,8 +55,10 @@ class FaceQueryPreferences(bpy.types.AddonPreferences):
         layout.use_property_split = True
         layout.prop(self, "backend", placeholder="Automatic")
         layout.prop(self, "apply_by_itself")
-        column = layout.column(heading="Backend on Another Computer")
+        draw_backend(layout, context, self)
+        column = layout.column()
         column.use_property_split = False
+        column.label(text="Folders That a Backend on Another Computer Sees Elsewhere")
         for index, path in enumerate(self.paths):
             row = column.row(align=True)
             row.prop(path, "here", text="", placeholder="Folder here")
@@ -64,7 +66,6 @@ class FaceQueryPreferences(bpy.types.AddonPreferences):
             row.prop(path, "there", text="", placeholder="The same folder there")
             row.operator("facequery.remove_path", text="", icon="X").index = index
         column.operator("facequery.add_path", icon="ADD")
-        draw_backend(layout, context, self)
 
 
 def draw_backend(layout: bpy.types.UILayout, context: bpy.types.Context, prefs: FaceQueryPreferences | None) -> None:

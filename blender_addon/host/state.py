@@ -34,11 +34,11 @@ ROLES = (
 
 
 def redraw() -> None:
-    """Have Blender draw all editors that show points again."""
+    """Have Blender draw all editors again that show points, or how far the backend is."""
     manager = bpy.context.window_manager
     for window in manager.windows if manager else ():
         for area in window.screen.areas:
-            if area.type in ("VIEW_3D", "CLIP_EDITOR"):
+            if area.type in ("VIEW_3D", "CLIP_EDITOR", "PREFERENCES"):
                 area.tag_redraw()
 
 

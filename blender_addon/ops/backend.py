@@ -50,7 +50,7 @@ class CheckBackend(Waits):
                 "check",
                 "hello",
                 asked,
-                lambda answer: self._greeted(chosen, nonce, answer),
+                lambda answer: _greeted(chosen, nonce, answer),
                 clean_up=nonce.remove,
             )
             if not self.wait:
@@ -66,29 +66,29 @@ class CheckBackend(Waits):
         self.report({"INFO"}, _said[-1].replace("\n", "; "))
         return {"FINISHED"}
 
-    @staticmethod
-    def _greeted(chosen: Backend, nonce: "_Nonce", answer: dict[str, Any]) -> None:
-        """Not bound to the operator, which is gone when the answer comes."""
-        version, own = str(answer.get("facequery")), extension_version()
-        if not same_release(version, own):
-            raise AddonError(
-                f"The backend has version {version}, the extension {own}.",
-                "Install the same release of both.",
-                "FQ715",
-            )
-        if answer.get("nonce") != nonce.text:
-            raise AddonError(
-                "The backend reads other files under the paths of this computer.",
-                "Check the rows of folders in the preferences.",
-                "FQ398",
-            )
-        lines = [f"FaceQuery {version}, found by {chosen.source}: {chosen.line}"]
-        if "shot" in answer:
-            lines.append("It reads the plate: {width} x {height}".format(**answer["shot"]))
-        backend.ask(chosen, "about", "about", {}, lambda about: _tell([*lines, *_about_lines(about)]))
-
 
 _said: list[str] = []
+
+
+def _greeted(chosen: Backend, nonce: "_Nonce", answer: dict[str, Any]) -> None:
+    """The backend is there. Takes nothing of the operator, which is gone when the answer comes."""
+    version, own = str(answer.get("facequery")), extension_version()
+    if not same_release(version, own):
+        raise AddonError(
+            f"The backend has version {version}, the extension {own}.",
+            "Install the same release of both.",
+            "FQ715",
+        )
+    if answer.get("nonce") != nonce.text:
+        raise AddonError(
+            "The backend reads other files under the paths of this computer.",
+            "Check the rows of folders in the preferences.",
+            "FQ398",
+        )
+    lines = [f"FaceQuery {version}, found by {chosen.source}: {chosen.line}"]
+    if "shot" in answer:
+        lines.append("It reads the plate: {width} x {height}".format(**answer["shot"]))
+    backend.ask(chosen, "about", "about", {}, lambda about: _tell([*lines, *_about_lines(about)]))
 
 
 def _tell(lines: list[str]) -> None:

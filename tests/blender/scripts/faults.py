@@ -182,6 +182,10 @@ def it_is_of_another_version():
     assert "FQ715" in refused(bpy.ops.facequery.check_backend)
     use("good")
     assert "FQ398" in refused(bpy.ops.facequery.check_backend), "it did not read the file"
+    bpy.ops.facequery.check_backend(wait=False)  # as the button does it: the answer comes when the operator is gone
+    call = backend.call_of("check")
+    pump_until(lambda: not call.active)
+    assert call.error is not None and call.error.code == "FQ398", call
     assert not list(folder.glob(".facequery-*")), "the file is gone"
 
 
