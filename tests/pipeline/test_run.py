@@ -9,7 +9,7 @@ from facequery.detection.tracks import Tracks
 from facequery.errors import UserError
 from facequery.geometry.cameras import Camera
 from facequery.head.layouts import load_layout
-from facequery.pipeline import find, run, track
+from facequery.pipeline import find, track, views
 from facequery.pipeline.cameras import load_camera
 from facequery.pipeline.job import JobRequest, load_request
 from facequery.pipeline.run import run_job
@@ -43,14 +43,14 @@ def test_tracks_come_out_in_plate_pixels(sequence, job):
 
 def test_squeezed_plates_are_tracked_in_their_own_pixels(sequence, job, monkeypatch):
     pattern = sequence(width=160, aspect=2.0)
-    original = run.open_shot
+    original = views.open_shot
 
     def anamorphic(*args):
         shot = original(*args)
         object.__setattr__(shot, "pixel_aspect", 2.0)
         return shot
 
-    monkeypatch.setattr(run, "open_shot", anamorphic)
+    monkeypatch.setattr(views, "open_shot", anamorphic)
     tracks = run_job(request(pattern), job).tracks[0]
     assert tracks.pixel_aspect == 2.0
     assert_right(tracks, aspect=2.0, tolerance=0.6)

@@ -22,7 +22,7 @@ from facequery.pipeline.job import load_request
 from facequery.pipeline.overlay import caption
 from facequery.pipeline.preview import Overlay, Painter
 from facequery.pipeline.project import ProjectRequest, run_project
-from facequery.pipeline.run import open_shots
+from facequery.pipeline.views import open_shots
 from facequery.shots.shot import open_shot
 from numpy.typing import NDArray
 

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
+    from facequery.pipeline.progress import Progress as Report
     from facequery.pipeline.run import JobResult
-    from facequery.pipeline.run import Progress as Report
 
 
 @contextmanager

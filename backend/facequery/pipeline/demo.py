@@ -13,7 +13,8 @@ from facequery.fitting.results import FaceFit, ShotFit
 from facequery.geometry.align import apply_similarity, similarity_transform
 from facequery.head.model import HeadModel
 from facequery.pipeline.job import JobRequest
-from facequery.pipeline.run import JobResult, Progress, run_job
+from facequery.pipeline.progress import Progress
+from facequery.pipeline.run import JobResult, run_job
 from facequery.synthesis.cycles.truth import SampleTruth
 
 LAYOUTS = ("ibug68", "skull", "jaw")

@@ -16,9 +16,9 @@ from facequery.pipeline.cameras import load_camera
 from facequery.pipeline.fit import camera_file
 from facequery.pipeline.job import JobRequest, load_request
 from facequery.pipeline.lock import results_lock
-from facequery.pipeline.run import view_folder
+from facequery.pipeline.progress import Progress, of_step
+from facequery.pipeline.views import view_folder
 
-Progress = Callable[[str, int, int], None]  # step, done, in all
 _Fit = TypeVar("_Fit", FaceFit, RigidFit)
 
 
@@ -65,8 +65,7 @@ def export_job(
     if chosen.needs == "quads" and not request.quads:
         raise UserError(f'"{chosen.name}" needs corners.', "Name four points with --quad a,b,c,d.", "FQ504")
     source = job_source(folder, request)
-    if progress:
-        source = replace(source, report=lambda done, total: progress("Export", done, total))
+    source = replace(source, report=of_step(progress, "Export"))
     path = request.out or folder / "export" / f"{plain_name(source.name)}.{chosen.name}{chosen.suffix}"
     if path.suffix.lower() != chosen.suffix:
         raise UserError(f'"{path}" does not end in {chosen.suffix}.', "Give another --out.", "FQ502")

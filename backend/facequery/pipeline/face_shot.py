@@ -27,7 +27,8 @@ from facequery.pipeline.find import Region, find_face
 from facequery.pipeline.fit import camera_file
 from facequery.pipeline.job import JobRequest, open_job
 from facequery.pipeline.lock import job_lock
-from facequery.pipeline.run import Progress, open_shots
+from facequery.pipeline.progress import Progress, of_step
+from facequery.pipeline.views import open_shots, view_folder
 from facequery.shots.shot import Shot
 
 
@@ -207,12 +208,9 @@ def _opened(
     shots = open_shots(request)
     detector = Detector.from_pretrained(request.weights, device, request.mirror)
     open_job(folder, request)
-    own = folder if len(shots) == 1 else folder / f"view{view + 1}"
+    own = view_folder(folder, view, len(shots))
 
-    def report(done: int, total: int) -> None:
-        if progress:
-            progress("Find face", done, total)
-
+    report = of_step(progress, "Find face")
     finder = FaceFinder.from_pretrained(device=str(pick_device(device)))
     regions = [Region.parse(text) for text in request.regions]
     with job_lock(folder) if hold or not (own / "faces.npz").is_file() else nullcontext():

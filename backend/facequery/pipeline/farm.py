@@ -12,8 +12,7 @@ from typing import Any
 
 from facequery.errors import UserError
 from facequery.pipeline.parts import chunk_count, link, merge, run_part
-
-Progress = Callable[[str, int, int], None]
+from facequery.pipeline.progress import Progress
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ computed at the end and stored in `faces.npz`.
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -41,9 +41,9 @@ from facequery.geometry.crops import apply_affine, compose, crop_from_box, sampl
 from facequery.head.model import HeadModel
 from facequery.pipeline.crew import in_order
 from facequery.pipeline.memory import in_smaller_parts
+from facequery.pipeline.progress import Report
 from facequery.shots.shot import Shot
 
-Report = Callable[[int, int], None]  # frames done, frames in all
 Hints = Mapping[int, Face]  # where a face is expected, by frame
 
 STRIDE = 8  # every how many frames faces are looked for

@@ -21,8 +21,10 @@ from facequery.pipeline.find import load_path
 from facequery.pipeline.job import JobRequest, load_request
 from facequery.pipeline.lock import results_lock
 from facequery.pipeline.own_meshes import read_mesh_file
-from facequery.pipeline.preview import Overlay, write_preview
-from facequery.pipeline.run import JobResult, Progress, open_shots, overlay_of, result_files, view_folder
+from facequery.pipeline.preview import MOST_POINTS, write_preview
+from facequery.pipeline.progress import Progress, of_step
+from facequery.pipeline.run import JobResult, overlay_of, result_files
+from facequery.pipeline.views import open_shots, view_folder
 from facequery.pipeline.visibility import update_visibility
 
 _STEPS = 1000  # of the progress of a fit
@@ -175,15 +177,9 @@ def _previews(
     except UserError as error:
         return [f"No preview: {error}"]
     for index, (shot, view) in enumerate(zip(shots, views, strict=True)):
-        overlay: Overlay = overlay_of(Tracks.load(view), fit, index, wanted)
+        overlay = overlay_of(Tracks.load(view, MOST_POINTS), fit, index, wanted)
         target = folder / view.name if len(views) > 1 else folder
         _make(target)
-        label = f"Preview {index + 1}" if len(shots) > 1 else "Preview"
-
-        def report(done: int, total: int, step: str = label) -> None:
-            if progress:
-                progress(step, done, total)
-
-        write_preview(target / "preview.mp4", shot, overlay, report)
+        write_preview(target / "preview.mp4", shot, overlay, of_step(progress, "Preview", index, len(shots)))
         shot.close()
     return []

@@ -19,11 +19,13 @@ from facequery.detection.devices import pick_device
 from facequery.detection.finder import FaceFinder
 from facequery.detection.tracks import CHUNK
 from facequery.errors import UserError
-from facequery.pipeline.find import Region, Report, find_face, search_chunks
+from facequery.pipeline.find import Region, find_face, search_chunks
 from facequery.pipeline.job import JobRequest, load_request
 from facequery.pipeline.lock import job_lock
-from facequery.pipeline.run import JobResult, Progress, open_shots, run_job, view_folder, view_writers
+from facequery.pipeline.progress import Progress, of_step
+from facequery.pipeline.run import JobResult, run_job, view_writers
 from facequery.pipeline.track import track_shot
+from facequery.pipeline.views import open_shots, view_folder
 from facequery.shots.shot import Shot
 
 STEPS = ("find", "track")
@@ -143,16 +145,16 @@ class _Job:
         """Search the key frames of some chunks in every view."""
         regions = [Region.parse(text) for text in self.request.regions]
         for shot, view in self.views:
-            search_chunks(shot, self.finder, self.detector, view, chunks, regions, self._report("Find face"))
+            search_chunks(shot, self.finder, self.detector, view, chunks, regions, of_step(self.progress, "Find face"))
 
     def track(self, chunks: list[int]) -> None:
         """Make the path if it is not there, and track some chunks, in every view."""
         regions = [Region.parse(text) for text in self.request.regions]
         for shot, view in self.views:
-            found = self._report("Find face")
+            found = of_step(self.progress, "Find face")
             path = find_face(shot, self.finder, self.detector, view, self.request.face, regions, found)
             writers = view_writers(self.request, shot, view)
-            track_shot(shot, path, self.detector, writers, self._report("Track"), chunks)
+            track_shot(shot, path, self.detector, writers, of_step(self.progress, "Track"), chunks)
 
     def missing(self) -> str:
         """The frames that no piece has tracked, in short; empty when there are none."""
@@ -168,7 +170,3 @@ class _Job:
         if "shots" in self.__dict__:
             for shot in self.shots:
                 shot.close()
-
-    def _report(self, step: str) -> Report | None:
-        progress = self.progress
-        return None if progress is None else lambda done, total: progress(step, done, total)

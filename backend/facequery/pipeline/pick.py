@@ -15,8 +15,9 @@ from facequery.head.queries import QuerySet
 from facequery.pipeline.face_shot import FaceShot, held_face_shot
 from facequery.pipeline.fit import mark_fitted
 from facequery.pipeline.job import JobRequest
+from facequery.pipeline.progress import Progress
 from facequery.pipeline.refine import ANCHORED, reference_frames, shot_refinement
-from facequery.pipeline.run import JobResult, Progress, run_job
+from facequery.pipeline.run import JobResult, run_job
 
 FILE = "picked.json"
 

@@ -13,7 +13,6 @@ from facequery.detection.tracks import Tracks
 from facequery.files import whole_file
 from facequery.fitting.results import FaceFit, FitQuality, RigidFit
 from facequery.geometry.cameras import Camera
-from facequery.pipeline.find import Report
 from facequery.pipeline.overlay import (
     DrawnMesh,
     Picture,
@@ -24,6 +23,7 @@ from facequery.pipeline.overlay import (
     error_legend,
     quad_edges,
 )
+from facequery.pipeline.progress import Report
 from facequery.shots.shot import Shot
 
 _FACE, _SKULL, _JAW = (150, 195, 235), (236, 222, 190), (240, 160, 110)

@@ -16,7 +16,7 @@ from facequery.pipeline.face_shot import Cutter, FaceShot, folder_of, held_face_
 from facequery.pipeline.find import unsqueeze
 from facequery.pipeline.job import JobRequest, load_request
 from facequery.pipeline.pictures_out import open_output, picture_folder, picture_name
-from facequery.pipeline.run import Progress
+from facequery.pipeline.progress import Progress
 from facequery.shots import colour
 from facequery.shots.images import read_facts, read_picture, write_picture
 from facequery.shots.shot import open_shot

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from facequery.pipeline.face_shot import FaceShot
-    from facequery.pipeline.run import Progress
+    from facequery.pipeline.progress import Progress
 
 
 def shot_refinement(

@@ -3,7 +3,6 @@
 import base64
 import importlib.metadata
 import platform
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +21,11 @@ from facequery.pipeline.export import job_camera, shot_name
 from facequery.pipeline.fit import CORRECTIONS, read_corrections, read_quality
 from facequery.pipeline.job import JobRequest, load_request
 from facequery.pipeline.preview import Overlay, Painter
+from facequery.pipeline.progress import Progress
 from facequery.pipeline.report_page import Figure, Plot, Still, page
-from facequery.pipeline.run import open_shots, view_folder
+from facequery.pipeline.views import open_shots, view_folder
 from facequery.shots.shot import Shot
 
-Progress = Callable[[str, int, int], None]
 _WORST, _EVEN = 6, 8  # pictures
 _HEIGHT = 380  # pixels of a picture, shown at half that size
 _SOFT, _HARD = 0.02, 0.05  # sigma as a share of the face's size: to be looked at; bad

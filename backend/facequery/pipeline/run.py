@@ -1,6 +1,6 @@
 """The whole job: find, track, fit, preview, in that order, in a folder that can be gone on with at any moment."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from facequery.apps.dense import DenseHead
 from facequery.detection.detector import Detector
 from facequery.detection.devices import pick_device
 from facequery.detection.faces import FacePath
@@ -19,17 +20,19 @@ from facequery.fitting.results import ShotFit
 from facequery.pipeline import fit as fits
 from facequery.pipeline.cameras import camera_for
 from facequery.pipeline.crew import one_core_for_blas
-from facequery.pipeline.find import Region, Report, find_face
+from facequery.pipeline.face_shot import FaceShot
+from facequery.pipeline.find import Region, find_face
 from facequery.pipeline.job import JobRequest, open_job
 from facequery.pipeline.lock import job_lock
 from facequery.pipeline.preview import MOST_POINTS, Overlay, write_preview
+from facequery.pipeline.progress import Progress, of_step
+from facequery.pipeline.refine import reference_frames, refined_tracks, tracks_refinement
 from facequery.pipeline.smooth import raw_folder, smoothed_tracks
 from facequery.pipeline.track import load_queries, track_shot, writer_for
+from facequery.pipeline.views import open_shots, view_folder
 from facequery.pipeline.visibility import update_visibility
-from facequery.shots.shot import Shot, open_shot
+from facequery.shots.shot import Shot
 from facequery.stages import stage
-
-Progress = Callable[[str, int, int], None]  # step, done, in all
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,11 +90,11 @@ def run_job(request: JobRequest, folder: Path, progress: Progress | None = None,
         crops: list[NDArray] = []
         notes: list[str] = []
         for index, (shot, view) in enumerate(zip(shots, views, strict=True)):
-            label = f" {index + 1}" if len(shots) > 1 else ""
             finder = finder or FaceFinder.from_pretrained(device=str(pick_device(device)))
-            path = find_face(shot, finder, detector, view, request.face, regions, _steps(progress, f"Find face{label}"))
+            finding, tracking = (of_step(progress, step, index, len(shots)) for step in ("Find face", "Track"))
+            path = find_face(shot, finder, detector, view, request.face, regions, finding)
             own = view_writers(request, shot, view)
-            track_shot(shot, path, detector, own, _steps(progress, f"Track{label}"), say=notes.append)
+            track_shot(shot, path, detector, own, tracking, say=notes.append)
             if request.refine:
                 own[0] = _refined(own[0], shot, path, detector, view, request, progress)
             if request.smooth:
@@ -104,7 +107,7 @@ def run_job(request: JobRequest, folder: Path, progress: Progress | None = None,
             notes.append(_KEPT)
             result = ShotFit.load(folder) if all((folder / f"{part}.npz").is_file() for part in fits.FITS) else None
         elif request.fits:
-            report = _steps(progress, "Fit")
+            report = of_step(progress, "Fit")
             report(0, 1)
             document = fits.read_corrections(folder / fits.CORRECTIONS)
             for_fit = [fits.tracks_to_fit(view, also=named_landmarks(document)) for view in views]
@@ -131,9 +134,9 @@ def run_job(request: JobRequest, folder: Path, progress: Progress | None = None,
                         overlay = fits.kept_overlay(folder, own_tracks, index)
                     else:
                         overlay = overlay_of(own_tracks, result, index, request.fits)
-                    label = f" {index + 1}" if len(shots) > 1 else ""
                     with stage("preview"):
-                        write_preview(view / "preview.mp4", shot, overlay, _steps(progress, f"Preview{label}"))
+                        report = of_step(progress, "Preview", index, len(shots))
+                        write_preview(view / "preview.mp4", shot, overlay, report)
         for shot in shots:
             shot.close()
         notes += [note for shot in shots for note in shot.notes]
@@ -161,36 +164,9 @@ def _refined(
     progress: Progress | None,
 ) -> TrackWriter:
     """Tracks aligned to the plate at its own resolution, into `view`, or beside the raw ones if smoothing follows."""
-    from facequery.apps.dense import DenseHead
-    from facequery.pipeline.face_shot import FaceShot
-    from facequery.pipeline.refine import reference_frames, refined_tracks, tracks_refinement
-
     seen = FaceShot(shot, path, DenseHead(detector), view, view / "work")
     refinement = tracks_refinement(seen, reference_frames(seen, request.references), progress)
     return refined_tracks(raw, view / "work" / "refined" if request.smooth else view, refinement)
-
-
-def open_shots(request: JobRequest) -> list[Shot]:
-    """The shots of a request. Raises UserError when several views do not have the same frames."""
-    if not request.shots:
-        raise UserError("No shot was given.", code="FQ201")
-    shots = [
-        open_shot(path, request.frames, request.colorspace, request.exposure, request.allow_gaps, request.fps)
-        for path in request.shots
-    ]
-    for shot in shots[1:]:
-        if not np.array_equal(shot.frame_numbers, shots[0].frame_numbers):
-            raise UserError(
-                f'The views "{shots[0].name}" and "{shot.name}" do not have the same frames.',
-                "Give a range that all have with --frames.",
-                "FQ360",
-            )
-    return shots
-
-
-def view_folder(folder: Path, index: int, count: int) -> Path:
-    """Where a view's tracks are: the job's folder itself, or view1, view2, ... when there are several."""
-    return folder if count == 1 else folder / f"view{index + 1}"
 
 
 def result_files(folder: Path) -> list[Path]:
@@ -227,11 +203,3 @@ def overlay_of(tracks: Tracks, fit: ShotFit | None, view: int, wanted: Sequence[
         fit.jaw if "jaw" in wanted else None,
         fit.quality,
     )
-
-
-def _steps(progress: Progress | None, name: str) -> Report:
-    def report(done: int, total: int) -> None:
-        if progress:
-            progress(name, done, total)
-
-    return report

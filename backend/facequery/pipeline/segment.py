@@ -14,7 +14,7 @@ from facequery.errors import UserError
 from facequery.pipeline.face_shot import Cutter, FaceShot, held_face_shot
 from facequery.pipeline.job import JobRequest
 from facequery.pipeline.pictures_out import open_output, picture_folder, picture_name
-from facequery.pipeline.run import Progress
+from facequery.pipeline.progress import Progress
 from facequery.shots.images import write_picture
 
 

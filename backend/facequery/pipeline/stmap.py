@@ -15,11 +15,11 @@ from facequery.pipeline.export import job_camera
 from facequery.pipeline.find import load_path
 from facequery.pipeline.job import JobRequest, load_request
 from facequery.pipeline.lock import results_lock
-from facequery.pipeline.run import open_shots, view_folder
+from facequery.pipeline.progress import Progress
+from facequery.pipeline.views import open_shots, view_folder
 from facequery.shots.images import read_picture, write_picture
 from facequery.shots.shot import Shot
 
-Progress = Callable[[str, int, int], None]
 SOURCES = ("fit", "tracks")
 _BATCH = 8  # pictures encoded at once
 

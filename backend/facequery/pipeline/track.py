@@ -20,8 +20,8 @@ from facequery.head.layouts import load_layout
 from facequery.head.model import HeadModel
 from facequery.head.queries import QuerySet
 from facequery.pipeline.crew import in_order
-from facequery.pipeline.find import Report
 from facequery.pipeline.memory import in_smaller_parts
+from facequery.pipeline.progress import Report
 from facequery.pipeline.visibility import visible_in_crop
 from facequery.shots.shot import Shot
 from facequery.stages import stage
