@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from facequery.models.landmarks import LandmarkConfig, LandmarkNet, images_to_input
+from facequery.training.checkpoints import careful_layers, parameter_groups
 from facequery.training.revive import revive
 
 SIZE = 64
@@ -62,3 +63,19 @@ def learns(net, images, queries, weight) -> list[bool]:
     xy, _ = net(images_to_input(images), queries)
     xy.square().sum().backward()
     return [bool(row.abs().max() > 0) for row in weight.grad]
+
+
+def test_layers_that_die_at_quick_steps_have_slow_ones():
+    net = LandmarkNet(
+        LandmarkConfig(input_size=SIZE, reduced=16, descriptor=48, hidden=32, refine=1, local=16, anchors=8)
+    )
+    blocks: Any = net.encoder.blocks
+    second: Any = net.second_look
+    groups = parameter_groups(net, [(net.encoder, 0.5), *((layer, 0.01) for layer in careful_layers(net))], 1.0, 0.1)
+    rates = {id(p): group["lr"] for group in groups for p in group["params"]}
+    assert {rates[id(p)] for p in blocks[:13].parameters()} == {0.5}
+    careful = [*blocks[13:].parameters(), *net.descriptor.reduce.parameters(), *second.joined.parameters()]
+    assert {rates[id(p)] for p in careful} == {0.01}
+    assert rates[id(net.descriptor.linear.weight)] == rates[id(second.last.bias)] == 1.0
+    assert len(rates) == len(list(net.parameters()))
+    assert all((p.ndim > 1) == (group["weight_decay"] > 0) for group in groups for p in group["params"])

@@ -1,6 +1,7 @@
 """Moving average of the weights, and checkpoints from which a run goes on as if it had never stopped."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,10 @@ from torch import Tensor, nn
 from facequery.errors import UserError
 from facequery.files import whole_file
 from facequery.models.encoders import DescriptorHead
+from facequery.models.mobilenet_v2 import MobileNetV2
+from facequery.models.second_look import SecondLook
+
+DEEP = 13  # first block of MobileNetV2 of stride 32
 
 
 class MovingAverage:
@@ -89,19 +94,36 @@ def _fit_to_size(state: dict[str, Tensor], head: DescriptorHead, size: int) -> N
         state[name] = head.resized(state[name], size)
 
 
-def parameter_groups(module: nn.Module, slow: nn.Module, slow_rate: float, rate: float, decay: float) -> list[dict]:
-    """Optimiser groups: `slow`'s parameters at a lower rate; weight decay for matrices and kernels alone."""
-    slow_ids = {id(p) for p in slow.parameters()}
-    groups: dict[tuple[bool, bool], list[Tensor]] = {}
+def careful_layers(module: nn.Module) -> list[nn.Module]:
+    """Layers of a module that read large numbers, or very many: Adam's steps are alike for all weights, and a few of
+    them in one direction shut such a layer's units off for good."""
+    found: list[nn.Module] = []
+    for part in module.modules():
+        if isinstance(part, MobileNetV2):
+            found += part.blocks[DEEP:]
+        elif isinstance(part, DescriptorHead):
+            found.append(part.reduce)
+        elif isinstance(part, SecondLook):
+            found.append(part.joined)
+    return found
+
+
+def parameter_groups(
+    module: nn.Module, slow: Sequence[tuple[nn.Module, float]], rate: float, decay: float
+) -> list[dict[str, Any]]:
+    """Optimiser groups: the parameters of `slow`'s modules at a share of the rate (that of the last module that has
+    them); weight decay for matrices and kernels alone."""
+    shares = {id(p): share for part, share in slow for p in part.parameters()}
+    groups: dict[tuple[float, bool], list[Tensor]] = {}
     for parameter in module.parameters():
         if parameter.requires_grad:
-            groups.setdefault((id(parameter) in slow_ids, parameter.ndim > 1), []).append(parameter)
+            groups.setdefault((shares.get(id(parameter), 1.0), parameter.ndim > 1), []).append(parameter)
     return [
         {
             "params": parameters,
-            "lr": rate * (slow_rate if is_slow else 1.0),
-            "peak": rate * (slow_rate if is_slow else 1.0),
+            "lr": rate * share,
+            "peak": rate * share,
             "weight_decay": decay if is_matrix else 0.0,
         }
-        for (is_slow, is_matrix), parameters in groups.items()
+        for (share, is_matrix), parameters in groups.items()
     ]

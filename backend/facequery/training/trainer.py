@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from facequery.errors import UserError
 from facequery.training.checkpoints import (
     MovingAverage,
+    careful_layers,
     load_checkpoint,
     parameter_groups,
     save_checkpoint,
@@ -66,9 +67,11 @@ class Trainer:
         self.model: nn.Module = module
         if torch.distributed.is_initialized():
             self.model = nn.parallel.DistributedDataParallel(module)
-        groups = parameter_groups(
-            module, task.encoder, config.encoder_rate, config.learning_rate, config.weight_decay
-        )  # fmt: skip
+        slow = [
+            (task.encoder, config.encoder_rate),
+            *((layer, config.careful_rate) for layer in careful_layers(module)),
+        ]
+        groups = parameter_groups(module, slow, config.learning_rate, config.weight_decay)
         self.optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.99), fused=device in ("cpu", "cuda"))
         self.average = MovingAverage(module, config.ema)
         self.step, self.seconds, self.samples, self.bad = 0, 0.0, 0, 0
