@@ -1,7 +1,8 @@
 """Aligning small patches of two pictures to a fraction of a pixel.
 
 Inverse-compositional Lucas-Kanade (Baker and Matthews, "Lucas-Kanade 20 Years On", 2004) for a translation, with the
-gain and the bias of the light solved for in closed form.
+gain and the bias of the light solved for in closed form. Light that falls off over a patch, which stays in place when
+the skin below it moves, is taken out before.
 """
 
 import cv2
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 
 HALF = 10  # a patch is 21 x 21 pixels at every level
 _STEPS = 8
+_SHADING = 29  # pixels: what changes over more than about so many is light, not skin
+_DARK = 8.0  # of 255, added to the light by which contrast is divided
 _LOUD = 4.0  # how much the errors of neighbouring pixels go together: one in so many counts
 
 
@@ -117,14 +120,24 @@ def _align(reference, picture, at, start, affine, half, steps, limit, place, inf
 
 
 def pyramid(picture: NDArray[np.uint8], levels: int) -> list[NDArray[np.float32]]:
-    """Luminance of a display picture (H, W, 3), slightly softened, and `levels` more of half the size each."""
+    """Local contrast, in per cent, of a display picture (H, W, 3), slightly softened, and of `levels` more of half the
+    size each."""
     gray = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
     result: list[NDArray] = [cv2.GaussianBlur(gray, (0, 0), 0.8)]
     for _ in range(levels):
         height, width = result[-1].shape
         half = cv2.resize(result[-1], (max(width // 2, 2), max(height // 2, 2)), interpolation=cv2.INTER_AREA)
         result.append(half)
-    return result
+    return [_contrast(level) for level in result]
+
+
+def _contrast(gray: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Luminance (H, W) less its mean round about, over it."""
+    light = gray
+    for _ in range(2):
+        light = cv2.blur(light, (_SHADING, _SHADING), borderType=cv2.BORDER_REFLECT)
+    made: NDArray[np.float32] = 100 * (gray - light) / (light + _DARK)
+    return made
 
 
 def align_patches(

@@ -2,8 +2,10 @@
 
 Patches of the skin are found again, to a fraction of a pixel, from a few reference frames. The patches come warped by
 the dense landmarks, so they need to be moved by a few pixels only; all are compared with the references and never with
-the frame before, so nothing drifts. What they say becomes a smooth field of shifts over the head, in which patches that
-disagree with their neighbours, or see little, have little to say.
+the frame before, so nothing drifts. Patches that an outline runs through are left out, for they would follow the
+outline and not the skin, and so are those that do not find their way back (Kalal, Mikolajczyk, Matas, Forward-backward
+error, ICPR 2010). What the others say becomes a smooth field of shifts over the head, in which patches that disagree
+with their neighbours, or see little, have little to say.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -18,7 +20,9 @@ from numpy.typing import NDArray
 from facequery.apps.dense import DenseFace, DenseHead, Sight, facing, hits
 from facequery.apps.patches import HALF, align_patches, pyramid
 from facequery.errors import DAMAGED, UserError
-from facequery.files import load_arrays, save_arrays
+from facequery.files import check_shapes, load_arrays, save_arrays
+from facequery.geometry.crops import apply_affine, invert_affine
+from facequery.geometry.rasterize import rasterize
 from facequery.head.model import HeadModel
 from facequery.head.sampling import farthest_points
 
@@ -27,9 +31,13 @@ REFERENCES = 4
 _NEIGHBOURS = 32
 _REACH = 0.07  # crop units that a patch may be from where the landmarks have it
 _COARSEST = 0.09  # crop units that half a patch spans at the coarsest level
-_LEAST_SCORE = 0.55
+_LEAST_SCORE = 0.4
+_CLEAR = 0.05  # crop units that a patch is from the next outline at least
+_RETURN = 1.0  # pixels by which it may miss its way back
+_VAGUE = 0.2  # pixels: where patches claim to be less exact, shading misleads them more and more
+_FOLD = 0.012  # metres of depth between neighbouring pixels of a drawn head, over which skin does not hang together
 _FIELD = ((0.045, 0.016), (0.012, 0.004))  # metres over which shifts go together, and their size in crop units
-_FLOOR = 0.2  # pixels: no patch is believed more exactly
+_FLOOR = 0.3  # pixels: no patch is believed more exactly
 _OUTLIER = 1.5  # pixels off the field at which a patch counts half
 
 
@@ -63,7 +71,8 @@ class Refinement:
         """Read what `save` wrote. Raises UserError when it is damaged."""
         try:
             data = load_arrays(path)
-            references = tuple(int(r) for r in data["references"])
+            check_shapes(data, controls="N i", shift="F N 2 f", score="F N f", references="R i")
+            references = tuple(data["references"].tolist())
             return Refinement(data["controls"], data["shift"], data["score"], references)
         except DAMAGED as error:
             raise UserError(f"{path} is damaged.", "Delete it and run again.", "FQ630") from error
@@ -131,12 +140,9 @@ class Refiner:
         xy = inside[0].astype(np.float64) @ crop[:, :2].T + crop[:, 2]
         free = visible_vertices(sketch, self.head.triangles)[self.controls]
         sure = sigma[0, self._control_rows] < 0.08
-        if covered is not None and covered.any():
-            size = 2 * HALF + 1
-            near = cv2.dilate((covered > 0.3).astype(np.uint8), np.ones((size, size), np.uint8))
-            at = np.floor(xy[self._control_rows]).astype(int).clip(0, [covered.shape[1] - 1, covered.shape[0] - 1])
-            sure = sure & (near[at[:, 1], at[:, 0]] == 0)
-        return Look(xy, free & sure, sketch.scale)
+        skin = self.head.model.parts["skin"].triangles.stop
+        clear = to_outline(sketch, self.head.triangles, skin, xy[self._control_rows], covered) > _CLEAR
+        return Look(xy, free & sure & clear, sketch.scale)
 
     def refine(
         self,
@@ -223,9 +229,10 @@ class Refiner:
             # The reference's shift moves the patch's middle on the skin, and so where it is expected here.
             expected = start + np.einsum("nij,nj->ni", affine, own)
             place, sure, score = align_patches(pictures, images, at, expected, affine, reach)
+            back, _, found = align_patches(images, pictures, place, at, np.linalg.inv(affine), reach)
             good = (score > _LEAST_SCORE) & look.seen & there.seen
-            weight = np.where(good, score**4, 0)[:, None, None]
-            sure = _capped(sure) * weight
+            good &= (found > 0) & (np.linalg.norm(back - at, axis=1) < _RETURN)
+            sure = _capped(sure) * np.where(good, score**2, 0)[:, None, None]
             pull += np.einsum("nij,nj->ni", sure, place - start)
             information += sure
             best = np.maximum(best, np.where(good, score, -1))
@@ -277,9 +284,10 @@ class Refiner:
 
 
 def _capped(information: NDArray) -> NDArray[np.float64]:
-    """Information (n, 2, 2) of which no direction is surer than the floor."""
+    """Information (n, 2, 2) of which no direction is surer than the floor, and that of vague patches is little."""
     values, axes = np.linalg.eigh(information)
-    values = 1 / (1 / np.maximum(values, 1e-9) + _FLOOR**2)
+    variance = 1 / np.maximum(values, 1e-9)
+    values = 1 / (variance + _FLOOR**2) / (1 + (variance.sum(1, keepdims=True) / _VAGUE**2) ** 2)
     return np.einsum("nij,nj,nkj->nik", axes, values, axes)
 
 
@@ -299,3 +307,29 @@ def visible_vertices(face: DenseFace, triangles: NDArray, tolerance: float = 0.0
     front = np.zeros(len(face.xy), bool)
     front[triangles[facing(face.xy, triangles)]] = True
     return front & (shown >= 0) & (face.depth < depth + tolerance)
+
+
+def to_outline(
+    face: DenseFace, triangles: NDArray, skin: int, points: NDArray, covered: NDArray | None = None, side: int = 384
+) -> NDArray[np.float64]:
+    """(N,) how far, in crop units, plate pixels (N, 2) are from where a dense face's skin ends in the picture: at its
+    outline, at folds that hide what is behind them, at eyes, teeth and at what is `covered` (H, W). 0 off the skin.
+
+    Of the triangles (T, 3) the first `skin` are skin. Drawn at `side` pixels a crop.
+    """
+    to_crop = invert_affine(face.crop)
+    to_drawn = to_crop * (side / 3)
+    to_drawn[:, 2] += side / 2
+    drawn, depth, _ = rasterize(apply_affine(to_drawn, face.xy), face.depth, triangles, side, side)
+    depth = np.where(drawn >= 0, depth, 0).astype(np.float32)
+    around = np.ones((3, 3), np.uint8)
+    whole = (drawn >= 0) & (drawn < skin) & (cv2.dilate(depth, around) - cv2.erode(depth, around) < _FOLD)
+    if covered is not None:
+        column, row = np.meshgrid(np.arange(side) + 0.5, np.arange(side) + 0.5)
+        there = apply_affine(invert_affine(to_drawn), np.stack([column, row], -1))
+        x, y = (np.clip(there[..., k].astype(int), 0, covered.shape[1 - k] - 1) for k in (0, 1))
+        whole &= covered[y, x] < 0.3
+    away = cv2.distanceTransform(whole.astype(np.uint8), cv2.DIST_L2, 3) * (3 / side)
+    at = np.floor(apply_affine(to_drawn, np.asarray(points, np.float64))).astype(int)
+    inside = ((at >= 0) & (at < side)).all(1)
+    return np.where(inside, away[at[:, 1].clip(0, side - 1), at[:, 0].clip(0, side - 1)], 0.0)

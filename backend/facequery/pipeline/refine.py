@@ -11,7 +11,7 @@ from facequery.detection.tracks import TrackWriter, read_chunks
 from facequery.errors import UserError
 
 ANCHORED = "refinement.npz"  # in the work folder: where it is, tracks stick to the frame in which they were marked
-_HOW = 2  # raised when refinements are made otherwise, so that those kept in jobs are made anew
+_HOW = 3  # raised when refinements are made otherwise, so that those kept in jobs are made anew
 
 if TYPE_CHECKING:
     from pathlib import Path
