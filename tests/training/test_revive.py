@@ -74,8 +74,15 @@ def test_layers_that_die_at_quick_steps_have_slow_ones():
     groups = parameter_groups(net, [(net.encoder, 0.5), *((layer, 0.01) for layer in careful_layers(net))], 1.0, 0.1)
     rates = {id(p): group["lr"] for group in groups for p in group["params"]}
     assert {rates[id(p)] for p in blocks[:13].parameters()} == {0.5}
-    careful = [*blocks[13:].parameters(), *net.descriptor.reduce.parameters(), *second.joined.parameters()]
+    careful = [
+        *blocks[13:].parameters(),
+        *net.descriptor.reduce.parameters(),
+        net.descriptor.linear.weight,
+        *second.parameters(),
+    ]
+    careful = [p for p in careful if all(p is not q for q in second.each.parameters())]
     assert {rates[id(p)] for p in careful} == {0.01}
-    assert rates[id(net.descriptor.linear.weight)] == rates[id(second.last.bias)] == 1.0
+    predictor: Any = net.predictor
+    assert rates[id(predictor.second.weight)] == rates[id(second.each.bias)] == 1.0
     assert len(rates) == len(list(net.parameters()))
     assert all((p.ndim > 1) == (group["weight_decay"] > 0) for group in groups for p in group["params"])

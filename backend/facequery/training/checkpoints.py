@@ -95,16 +95,17 @@ def _fit_to_size(state: dict[str, Tensor], head: DescriptorHead, size: int) -> N
 
 
 def careful_layers(module: nn.Module) -> list[nn.Module]:
-    """Layers of a module that read large numbers, or very many: Adam's steps are alike for all weights, and a few of
-    them in one direction shut such a layer's units off for good."""
+    """Layers of a module that read large numbers, or very many: Adam's steps are alike for all weights, and where
+    thousands of inputs have a mean, a step of all moves the output by far. Training then oscillates, and calms down by
+    shutting off the units before such a layer, for good."""
     found: list[nn.Module] = []
     for part in module.modules():
         if isinstance(part, MobileNetV2):
             found += part.blocks[DEEP:]
         elif isinstance(part, DescriptorHead):
-            found.append(part.reduce)
+            found += [part.reduce, part.linear]
         elif isinstance(part, SecondLook):
-            found.append(part.joined)
+            found += [part.joined, part.last]
     return found
 
 

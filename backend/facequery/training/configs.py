@@ -83,7 +83,7 @@ class TrainConfig:
     batch: int = 32
     learning_rate: float = 8e-4  # at its peak
     encoder_rate: float = 0.5  # the encoder's learning rate over the others'
-    careful_rate: float = 0.05  # that of layers whose units quick steps would shut off (`checkpoints.careful_layers`)
+    careful_rate: float = 0.06  # that of layers whose units quick steps would shut off (`checkpoints.careful_layers`)
     weight_decay: float = 0.02  # of matrices and kernels alone
     warmup: float = 0.02  # share of the run over which the rate rises; afterwards it falls as a cosine
     final_rate: float = 0.01  # rate at the end, over the peak

@@ -17,7 +17,7 @@ from facequery.models.mobilenet_v2 import Convolution, InvertedResidual, MobileN
 from facequery.models.predictors import MLPPredictor
 
 OFF = -2.5  # GELU gives less than a hundredth of a unit below that, and as good as no gradient
-LOUD = 4.0  # deviation of revived units of the descriptor's maps: the living ones are as loud, and louder
+LOUD = 13.0  # deviation of revived units of the descriptor's maps: the living ones are as loud
 FADED = 4.0  # how much fainter than the map before it the last one may be
 MIDDLE, SPREAD = 0.5, 1.5  # mean and deviation of revived units before ReLU6: most pictures meet its slope
 
