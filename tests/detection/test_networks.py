@@ -9,7 +9,7 @@ from facequery.detection.anchors import Anchors, most_doubt
 from facequery.detection.detector import Detector, to_pixels
 from facequery.detection.devices import pick_device
 from facequery.detection.faces import face_from_points
-from facequery.detection.finder import FaceFinder
+from facequery.detection.finder import DOUBTFUL, FaceFinder
 from facequery.errors import UserError
 from facequery.geometry.crops import compose, crop_from_similarity
 from facequery.head.model import HeadModel
@@ -63,6 +63,7 @@ def test_the_less_sure_the_finder_the_surer_the_landmarks_must_be(detector):
 
     assert most_doubt(0.4) < most_doubt(0.72) < most_doubt(0.95)
     assert kept(0.01) == [0.4, 0.72, 0.95]
+    assert most_doubt(DOUBTFUL) < 0.5 * most_doubt(0.4)
     assert kept(0.08) == [0.72, 0.95]
     assert kept(0.2) == [0.95]
     assert kept(0.2, expected=True) == [0.4, 0.72, 0.95]
@@ -133,6 +134,35 @@ def test_small_faces_are_looked_at_again_and_both_opinions_count():
 
 def test_what_is_unsure_both_times_is_no_face():
     assert _KnownFaces([FRONTAL * 100 + [400, 250]], [0.3]).find(_coordinates(800, 450)) == []
+
+
+class _WrongRoll(_KnownFaces):
+    """At first the face is taken for one that is turned by `off`, and it is not seen again when it stands so askew."""
+
+    def __init__(self, face, off: float) -> None:
+        c, s = np.cos(off), np.sin(off)
+        self.upright = face
+        middle = face.mean(0)
+        super().__init__([(face - middle) @ np.array([[c, s], [-s, c]]) + middle], [0.6])
+
+    def _run(self, pictures, threshold):
+        whole = pictures.shape[1] != pictures.shape[2]
+        if not whole:
+            self.faces = [self.upright]
+        found = super()._run(pictures, threshold)
+        eyes = [own.points[0, 1] - own.points[0, 0] for own in found]
+        askew = [not whole and abs(np.arctan2(y, x)) > np.radians(50) for x, y in eyes]
+        nothing = FoundFaces(np.zeros((0, 4, 2)), np.zeros(0), np.zeros((0, 4)))
+        return [nothing if away else own for own, away in zip(found, askew, strict=True)]
+
+
+@pytest.mark.parametrize("off", [-75, 75])
+def test_a_face_whose_roll_was_wrong_is_found_when_it_is_turned(off):
+    truth = FRONTAL * 60 + [400, 220]
+    found = _WrongRoll(truth, np.radians(off)).find(_coordinates(800, 450))
+    assert [face.score for face in found] == [DOUBTFUL]
+    np.testing.assert_allclose(found[0].points, truth, atol=2.0)
+    assert _WrongRoll(truth, np.radians(150)).find(_coordinates(800, 450)) == []
 
 
 def test_an_untrained_finder_takes_any_size():

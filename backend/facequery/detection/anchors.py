@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facequery.detection.faces import Face, face_from_points
+from facequery.detection.finder import DOUBTFUL
 from facequery.geometry.crops import apply_affine, crop_from_points, sample_crop
 from facequery.head.model import HeadModel
 from facequery.stages import stage
@@ -20,6 +21,7 @@ _LOST_SIGMA = 0.30  # above it there is no face in the crop
 # 0.08 where there is none.
 _UNSURE_SIGMA = 0.05  # and the scores of the finder up to which this holds, and from which _LOST_SIGMA does
 _UNSURE, _SURE = 0.65, 0.85
+_DOUBTFUL_SIGMA = 0.02  # the same of faces that the finder saw only when turned
 _MOST_FACES = 6  # per picture
 
 
@@ -64,4 +66,6 @@ class Anchors:
 
 def most_doubt(score: float) -> float:
     """The largest sigma of the landmarks, crop units, with which a face that the finder found with `score` is one."""
+    if score <= DOUBTFUL:
+        return _DOUBTFUL_SIGMA
     return float(np.interp(score, [_UNSURE, _SURE], [_UNSURE_SIGMA, _LOST_SIGMA]))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from facequery.detection.devices import bfloat16_is_faster, reduced_precision
 from facequery.detection.faces import Face
 from facequery.detection.prepared import prepared
-from facequery.geometry.crops import apply_affine, crop_from_similarity, sample_crop
+from facequery.geometry.crops import apply_affine, crop_from_similarity, crop_parameters, sample_crop
 from facequery.models.finder import FinderNet, FoundFaces, face_sizes
 from facequery.models.landmarks import images_to_input
 from facequery.models.weights import load_finder_net, weights_file
@@ -25,6 +25,8 @@ _SEEN = 0.45  # score from which no small faces are looked for besides
 _SURE = 0.75  # score, and
 _LARGE = 18.0  # size in pixels of the network's input, from which no second look is needed
 _ZOOM_SIDE, _ZOOM_HALF = 256, 3.0  # the second look: pixels, and half its side in face sizes
+_TURN = np.radians(50.0)  # how far a face that the second look does not see is turned for a third and a fourth
+DOUBTFUL = 0.30  # the score of a face that only those see: the landmarks must be very sure of it
 _MULTIPLE = 32  # of which the network's input sides are multiples
 _APART = 0.9  # centres nearer than this, in sizes of the larger, are the same face
 
@@ -102,7 +104,8 @@ class FaceFinder:
     def _look_again(
         self, images: Sequence[NDArray[np.uint8]], found: list[tuple[NDArray, NDArray, NDArray]]
     ) -> list[list[Face]]:
-        """Zoom, upright, on faces that are small or unsure: better points, and a second opinion on their presence."""
+        """Zoom, upright, on faces that are small or unsure: better points, and a second opinion on their presence. What
+        is not seen again may be a face whose roll was wrong: it is turned to either side before it is given up."""
         jobs: list[tuple[int, int, NDArray]] = []
         for i, (points, scores, sizes) in enumerate(found):
             for k in range(len(points)):
@@ -110,20 +113,42 @@ class FaceFinder:
                     centre, size = face_sizes(points[k])
                     eyes = points[k][1] - points[k][0]
                     jobs.append((i, k, crop_from_similarity(centre, _ZOOM_HALF * size, np.arctan2(eyes[1], eyes[0]))))
+        turned: list[tuple[int, int, NDArray]] = []
+        for (i, k, crop), second in zip(jobs, self._zoom(images, jobs), strict=True):
+            points, scores, _ = found[i]
+            scores[k] = 0.5 * (scores[k] + (second[1] if second else 0.0))
+            if second:
+                points[k] = second[0]
+            elif scores[k] < _PRESENT:
+                turned += [(i, k, _turned(crop, turn)) for turn in (_TURN, -_TURN)]
+        best: dict[tuple[int, int], float] = {}
+        for (i, k, _), second in zip(turned, self._zoom(images, turned), strict=True):
+            if second and second[1] > best.get((i, k), _SEEN):
+                best[i, k] = second[1]
+                points, scores, _ = found[i]
+                points[k], scores[k] = second[0], DOUBTFUL
+        result = []
+        for i, (points, scores, _) in enumerate(found):
+            order = [k for k in np.argsort(-scores, kind="stable") if scores[k] >= _PRESENT or (i, k) in best]
+            result.append([_face(points[k], DOUBTFUL if (i, k) in best else float(scores[k])) for k in order])
+        return result
+
+    def _zoom(
+        self, images: Sequence[NDArray[np.uint8]], jobs: list[tuple[int, int, NDArray]]
+    ) -> list[tuple[NDArray, float] | None]:
+        """What is seen in the middle of crops (picture, face, crop): points in image pixels and score, or None."""
+        seen: list[tuple[NDArray, float] | None] = []
         for start in range(0, len(jobs), 16):
             part = jobs[start : start + 16]
             zoomed = self._run(np.stack([sample_crop(images[i], crop, _ZOOM_SIDE) for i, _, crop in part]), _CANDIDATE)
-            for (i, k, crop), seen in zip(part, zoomed, strict=True):
-                points, scores, _ = found[i]
-                second = _nearest(seen, crop)
-                scores[k] = 0.5 * (scores[k] + (second[1] if second else 0.0))
-                if second:
-                    points[k] = second[0]
-        result = []
-        for points, scores, _ in found:
-            order = [k for k in np.argsort(-scores, kind="stable") if scores[k] >= _PRESENT]
-            result.append([_face(points[k], float(scores[k])) for k in order])
-        return result
+            seen += [_nearest(own, crop) for (_, _, crop), own in zip(part, zoomed, strict=True)]
+        return seen
+
+
+def _turned(crop: NDArray, turn: float) -> NDArray[np.float64]:
+    """A crop turned by `turn` radians about its middle."""
+    centre, half, roll = crop_parameters(crop)
+    return crop_from_similarity(centre, half, roll + turn)
 
 
 def _nearest(seen: FoundFaces, crop: NDArray) -> tuple[NDArray, float] | None:
