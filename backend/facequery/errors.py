@@ -1,13 +1,10 @@
 """The one exception that a user is meant to read, and what other exceptions mean to them."""
 
 import errno
-import zipfile
-import zlib
 
-from facequery_protocol.errors import ProtocolError
+from facequery_protocol.errors import DAMAGED, ProtocolError
 
-# What reading arrays raises on a file that is damaged, something else, or claims to hold more than there is room for.
-DAMAGED = (OSError, ValueError, KeyError, EOFError, MemoryError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+__all__ = ["DAMAGED", "UserError", "told"]
 
 
 class UserError(Exception):

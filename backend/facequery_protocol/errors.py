@@ -1,5 +1,11 @@
 """The error of everything here: a document, a number or a message that cannot be used."""
 
+import zipfile
+import zlib
+
+# What reading arrays raises on a file that is damaged, something else, or claims to hold more than there is room for.
+DAMAGED = (OSError, ValueError, KeyError, EOFError, MemoryError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+
 
 class ProtocolError(ValueError):
     """One sentence of cause and the next step, with a stable number, as artists and programs read it.

@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._vendor.facequery_protocol.errors import DAMAGED
 from .._vendor.facequery_protocol.layout import HEAD, SCHEMA
 from .._vendor.facequery_protocol.layout import VERSION as LAYOUT_VERSION
+from .._vendor.facequery_protocol.reading import check_shapes, load_arrays
+from .._vendor.facequery_protocol.results import ACTOR
 from .errors import AddonError
 from .head_asset import HeadAsset
 
@@ -39,13 +42,13 @@ class Actor:
 def read_actor(path: Path, head: HeadAsset) -> Actor:
     """The actor of a file, checked against the head. Raises AddonError."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        arrays = load_arrays(path)
+        check_shapes(arrays, **ACTOR)
         version, name = int(arrays["version"]), str(arrays["name"])
         identity = arrays["identity"].astype(np.float64)
         tissue, offsets = (arrays[key].astype(np.float64) if key in arrays else None for key in ("tissue", "offsets"))
         points = _points(name, arrays) if "picked_positions" in arrays else None
-    except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
+    except DAMAGED as error:
         raise AddonError(
             f'"{path.name}" is no actor of FaceQuery ({error}).', "Choose the actor.npz of a job.", "FQ748"
         ) from None

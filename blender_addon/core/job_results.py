@@ -1,7 +1,7 @@
 """What a job's folder holds: tracks, camera, face, skull and jaw, read with NumPy and checked."""
 
 import hashlib
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._vendor.facequery_protocol.errors import ProtocolError
+from .._vendor.facequery_protocol.errors import DAMAGED, ProtocolError
 from .._vendor.facequery_protocol.job import read_job
+from .._vendor.facequery_protocol.reading import check_shapes, load_arrays, load_json, map_array
+from .._vendor.facequery_protocol.results import FACE, RIGID, TRACKS_VERSION, is_header
 from .errors import AddonError
 from .plate_camera import PlateCamera, read_camera
-
-_TRACKS_VERSION = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,8 +113,7 @@ class JobFolder:
 
     def face(self) -> JobFace:
         """The fitted face. Raises AddonError when the file is missing or broken."""
-        a = _arrays(self.folder / "face.npz", ("vertices", "triangles", "identity", "expression", "expression_names",
-                                               "eye_rotation", "rotation", "translation"))  # fmt: skip
+        a = _arrays(self.folder / "face.npz", FACE)
         return JobFace(
             vertices=a["vertices"],
             triangles=a["triangles"],
@@ -130,7 +129,7 @@ class JobFolder:
 
     def rigid(self, name: str) -> JobRigid:
         """The fitted "skull" or "jaw". Raises AddonError when the file is missing or broken."""
-        a = _arrays(self.folder / f"{name}.npz", ("vertices", "triangles", "rotation", "translation"))
+        a = _arrays(self.folder / f"{name}.npz", RIGID)
         poses = [a[key].astype(np.float64) for key in ("vertices", "rotation", "translation")]
         return JobRigid(poses[0], a["triangles"], poses[1], poses[2], a.get("frames"))
 
@@ -140,7 +139,7 @@ class JobFolder:
             return np.array(_header(self.track_folder)["frames"], np.int64)
         for name in ("face", "skull", "jaw"):
             if self.has(name):
-                arrays = _arrays(self.folder / f"{name}.npz", ("rotation",))
+                arrays = _arrays(self.folder / f"{name}.npz", FACE if name == "face" else RIGID)
                 if "frames" in arrays:
                     return arrays["frames"].astype(np.int64)
         raise AddonError(f'"{self.folder}" has no finished results.', "Track the shot first.", "FQ750")
@@ -158,13 +157,14 @@ def open_job(path: Path, view: int = 1) -> JobFolder:
     return JobFolder(folder, request, view)
 
 
-def _arrays(path: Path, needed: tuple[str, ...]) -> dict[str, NDArray]:
+def _arrays(path: Path, shapes: Mapping[str, str]) -> dict[str, NDArray]:
+    """The arrays of a fit's file, which has all of those that are named, but for frames and offsets perhaps."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, KeyError) as error:
+        arrays = load_arrays(path)
+        check_shapes(arrays, **shapes)
+    except DAMAGED as error:
         raise AddonError(f'"{path}" cannot be read ({error}).', "Fit the shot again.", "FQ755") from None
-    missing = [name for name in needed if name not in arrays]
+    missing = [name for name in shapes if name not in arrays and name not in ("frames", "offsets")]
     if missing:
         raise AddonError(f'"{path}" lacks "{missing[0]}".', "Fit the shot again.", "FQ755")
     return arrays
@@ -173,46 +173,63 @@ def _arrays(path: Path, needed: tuple[str, ...]) -> dict[str, NDArray]:
 def _header(folder: Path) -> dict[str, Any]:
     path = folder / "tracks.json"
     try:
-        header: Any = json.loads(path.read_text(encoding="utf-8"))
+        header: Any = load_json(path)
     except (OSError, ValueError) as error:
         raise AddonError(f'"{path}" cannot be read ({error}).', "Track the shot again.", "FQ756") from None
-    needed = {"frames", "chunk", "width", "height", "fps", "names", "queries"}
-    if not isinstance(header, dict) or header.get("schema") != "facequery.tracks" or not needed <= header.keys():
-        raise AddonError(f'"{path}" is not a track file of FaceQuery.', "Track the shot again.", "FQ756")
-    if header.get("version", 0) > _TRACKS_VERSION:
+    if not is_header(header):
+        raise _no_tracks(folder)
+    if header["version"] > TRACKS_VERSION:
         raise AddonError(f'"{path}" was written by a newer FaceQuery.', "Update the extension.", "FQ753")
     return header
 
 
+def _no_tracks(folder: Path) -> AddonError:
+    path = folder / "tracks.json"
+    return AddonError(f'"{path}" is not a track file of FaceQuery.', "Track the shot again.", "FQ756")
+
+
 def _read_tracks(folder: Path) -> JobTracks:
     header = _header(folder)
-    total, chunk, count = len(header["frames"]), int(header["chunk"]), len(header["names"])
+    total, chunk, count = len(header["frames"]), header["chunk"], len(header["names"])
     arrays: dict[str, NDArray] = {}
     for name in ("xy", "sigma", "visible"):
         parts = []
         for index, start in enumerate(range(0, total, chunk)):
             path = folder / "tracks" / f"{name}_{index:04d}.npy"
             try:
-                part = np.load(path, mmap_mode="r", allow_pickle=False)
-            except (OSError, ValueError, EOFError) as error:
+                part = map_array(path)
+            except DAMAGED as error:
                 raise AddonError(f'"{path}" cannot be read ({error}).', "Track the shot again.", "FQ756") from None
-            if part.shape[:2] != (min(chunk, total - start), count):
+            if part.shape != (min(chunk, total - start), count, 2)[: 3 if name == "xy" else 2] or part.dtype != "f4":
                 raise AddonError(f'"{path}" does not belong to its tracks.json.', "Track the shot again.", "FQ756")
             parts.append(part)
         arrays[name] = np.concatenate(parts)
+    ids, groups = (_texts(header, key, header["names"] if key == "ids" else [""] * count) for key in ("ids", "groups"))
+    try:
+        queries = np.array(header["queries"], np.float64).reshape(count, 3)
+    except (TypeError, ValueError, OverflowError):
+        raise _no_tracks(folder) from None
     return JobTracks(
         frames=np.array(header["frames"], np.int64),
-        ids=[str(v) for v in header.get("ids", header["names"])],
-        names=[str(v) for v in header["names"]],
-        groups=[str(v) for v in header.get("groups", [""] * count)],
-        queries=np.array(header["queries"], np.float64).reshape(-1, 3),
-        width=int(header["width"]),
-        height=int(header["height"]),
+        ids=ids,
+        names=header["names"],
+        groups=groups,
+        queries=queries,
+        width=header["width"],
+        height=header["height"],
         fps=float(header["fps"]),
-        pixel_aspect=float(header.get("pixel_aspect", 1.0)),
+        pixel_aspect=float(header["pixel_aspect"]),
         digest=hashlib.sha256((folder / "tracks.json").read_bytes()).hexdigest(),
         **arrays,
     )
+
+
+def _texts(header: dict[str, Any], key: str, otherwise: list[str]) -> list[str]:
+    """The texts of a column of the header, one a point; `otherwise` where there is no such column."""
+    values = header.get(key, otherwise)
+    if not isinstance(values, list) or len(values) != len(otherwise):
+        return otherwise
+    return [str(value) for value in values]
 
 
 def error_scale(xy: NDArray) -> float:

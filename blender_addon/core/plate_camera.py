@@ -1,6 +1,5 @@
 """The camera of a job (camera.json) and what Blender's camera needs to show the same pixels."""
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._vendor.facequery_protocol.reading import load_json
 from .errors import AddonError
 
 _SCHEMA, _VERSION = "facequery.camera", 1
@@ -99,14 +99,14 @@ _PER_FRAME = ("fx", "fy", "cx", "cy", "rotation", "translation")
 def read_camera(path: Path) -> PlateCamera:
     """A camera file. Raises AddonError with one sentence when it is none."""
     try:
-        document: Any = json.loads(path.read_text(encoding="utf-8"))
+        document: Any = load_json(path)
     except (OSError, ValueError) as error:
         raise AddonError(f'The camera file "{path.name}" cannot be read ({error}).', code="FQ751") from None
     if not isinstance(document, dict) or document.get("schema", _SCHEMA) != _SCHEMA:
         raise AddonError(f'"{path.name}" is no camera of FaceQuery.', code="FQ751")
-    if document.get("version", _VERSION) > _VERSION:
-        raise AddonError(f'"{path.name}" was written by a newer FaceQuery.', "Update the extension.", "FQ753")
     try:
+        if document.get("version", _VERSION) > _VERSION:
+            raise AddonError(f'"{path.name}" was written by a newer FaceQuery.', "Update the extension.", "FQ753")
         width, height = int(document["width"]), int(document["height"])
         aspect = float(document.get("pixel_aspect", 1.0))
         fx = _array(document["fx"])
@@ -126,11 +126,20 @@ def read_camera(path: Path) -> PlateCamera:
             translation=_array(document["translation"]).reshape(-1, 3) if pose else None,
             frames=np.array(document["frames"], np.int64) if document.get("frames") is not None else None,
         )
-    except (KeyError, TypeError, ValueError) as error:
+        _check_rows(camera)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise AddonError(f'The camera file "{path.name}" is malformed ({error}).', code="FQ751") from None
     if not (width > 0 and height > 0 and math.isfinite(aspect) and (camera.fx > 0).all() and (camera.fy > 0).all()):
         raise AddonError(f'The camera file "{path.name}" has a size or a focal length of 0 or less.', code="FQ751")
     return camera
+
+
+def _check_rows(camera: PlateCamera) -> None:
+    """Raise ValueError unless what changes has a row for every frame, and the rest one."""
+    counts = {len(values) for name in _PER_FRAME if (values := getattr(camera, name)) is not None}
+    rows = max(counts)
+    if not counts <= {1, rows} or rows < 1 or (camera.frames is not None and rows > 1 and len(camera.frames) != rows):
+        raise ValueError("its rows are not as many as its frames")
 
 
 def _array(value: Any) -> NDArray[np.float64]:

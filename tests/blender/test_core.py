@@ -2,4 +2,4 @@
 
 
 def test_core(run_script, tmp_path):
-    assert run_script("core.py", tmp_path).count(" good\n") == 9
+    assert run_script("core.py", tmp_path).count(" good\n") == 10

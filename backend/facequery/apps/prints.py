@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from facequery.apps.dense import DenseFace, facing, hits
 from facequery.errors import DAMAGED, UserError
-from facequery.files import load_arrays, save_arrays
+from facequery.files import check_shapes, load_arrays, save_arrays
 from facequery.head.model import HeadModel
 
 VERSION: Final = 1  # of print.npz; files without a number are of the first
@@ -35,13 +35,14 @@ class Print:
         """Read what `save` wrote, for a head of `triangle_count` triangles. Raises UserError when it is not one."""
         try:
             data = load_arrays(path)
+            check_shapes(data, version="i", picture="H W 4 f", corners="N 3 2 f", used="T b")
             picture, some, used = data["picture"], data["corners"], data["used"]
-            version = data["version"].item() if "version" in data else 1
+            version = int(data.get("version", 1))
         except DAMAGED as error:
             raise UserError(f'"{path}" is not a print.', "Give a picture, or a print.npz.", "FQ625") from error
         if version > VERSION:
             raise UserError(f'"{path}" was written by a newer FaceQuery.', "Update FaceQuery.", "FQ625")
-        if used.shape != (triangle_count,) or some.shape != (int(used.sum()), 3, 2) or picture.shape[2:] != (4,):
+        if len(used) != triangle_count or len(some) != used.sum():
             raise UserError(f'"{path}" was made for another head.', "Project its picture anew.", "FQ625")
         corners = np.zeros((triangle_count, 3, 2), np.float32)
         corners[used] = some

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from facequery_protocol.results import TRACKS_SCHEMA, TRACKS_VERSION, is_header
 from numpy.typing import NDArray
 
 from facequery.errors import DAMAGED, UserError
-from facequery.files import load_json, save_arrays, save_text, whole_file
+from facequery.files import load_json, map_array, save_arrays, save_text, whole_file
 from facequery.head.queries import QuerySet
 
-SCHEMA = "facequery.tracks"
-VERSION = 1
 CHUNK = 128  # frames per file
 NPZ_LIMIT = 200_000_000  # bytes; above it only the chunked files are written
 ARRAYS = ("xy", "sigma", "visible")
@@ -164,8 +163,8 @@ class TrackWriter:
     def header(self) -> dict[str, Any]:
         """The contents of `tracks.json`."""
         return {
-            "schema": SCHEMA,
-            "version": VERSION,
+            "schema": TRACKS_SCHEMA,
+            "version": TRACKS_VERSION,
             "frames": self.frames.tolist(),
             "chunk": self.chunk,
             "width": self.width,
@@ -206,21 +205,9 @@ def read_header(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder} holds no finished tracks.", "Run `facequery track` first.", "FQ291") from None
     except ValueError as error:
         raise UserError(f"{path} is damaged ({error}).", "Track again into a new folder.", "FQ292") from None
-    needed = {"frames", "chunk", "width", "height", "fps", "pixel_aspect", "layouts", "queries", "names"}
-    if not isinstance(header, dict) or header.get("schema") != SCHEMA or not needed <= header.keys():
+    if not is_header(header):
         raise _no_tracks(folder)
-    texts = all(isinstance(name, str) for name in header["names"]) if isinstance(header["names"], list) else False
-    whole = [header.get("version"), header["chunk"], header["width"], header["height"]]
-    numbers = [header["fps"], header["pixel_aspect"]]
-    if (
-        not texts
-        or not (isinstance(header["frames"], list) and header["frames"])
-        or not all(type(n) is int and abs(n) < 2**40 for n in [*header["frames"], *whole])
-        or not all(type(n) in (int, float) and 0 < n < 1e6 for n in numbers)
-        or min(whole) < 1
-    ):
-        raise _no_tracks(folder)
-    if header["version"] > VERSION:
+    if header["version"] > TRACKS_VERSION:
         raise UserError(f"{path} was written by a newer FaceQuery.", "Update FaceQuery.", "FQ293")
     return header
 
@@ -240,7 +227,7 @@ def read_chunks(folder: Path, name: str, header: dict[str, Any] | None = None) -
     for index, start in enumerate(range(0, total, chunk)):
         path = _chunk_file(folder, name, index)
         try:
-            part = np.load(path, mmap_mode="r", allow_pickle=False)
+            part = map_array(path)
         except DAMAGED as error:
             raise UserError(f"{path} cannot be read ({error}).", "Track again into a new folder.", "FQ292") from None
         expected: tuple[int, ...] = (min(chunk, total - start), columns, *((2,) if name == "xy" else ()))

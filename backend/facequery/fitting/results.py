@@ -6,31 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from facequery_protocol.results import FACE, RIGID
 from numpy.typing import ArrayLike, NDArray
 
 from facequery.errors import DAMAGED, UserError
 from facequery.files import check_shapes, load_arrays, load_json, save_arrays, save_text
 from facequery.geometry.cameras import Camera
 
-_FACE = {
-    "vertices": "F V 3 f",
-    "triangles": "T 3 i<V",
-    "identity": "K f",
-    "expression": "F E f",
-    "expression_names": "E U",
-    "eye_rotation": "F 2 3 3 f",
-    "rotation": "F 3 3 f",
-    "translation": "F 3 f",
-    "frames": "F i",
-    "offsets": "A 3 f",
-}
-_RIGID = {
-    "vertices": "V 3 f",
-    "triangles": "T 3 i<V",
-    "rotation": "F 3 3 f",
-    "translation": "F 3 f",
-    "frames": "F i",
-}
 GOOD, DOUBTFUL, BRIDGED = "good", "doubtful", "bridged"
 
 
@@ -63,7 +45,7 @@ class FaceFit:
     @staticmethod
     def load(path: Path) -> "FaceFit":
         """Read what `save` wrote. Raises UserError when the file is not one."""
-        arrays = _read(path, _FACE)
+        arrays = _read(path, FACE)
         names = tuple(str(name) for name in arrays.pop("expression_names"))
         return FaceFit(expression_names=names, **arrays)
 
@@ -87,7 +69,7 @@ class RigidFit:
     @staticmethod
     def load(path: Path) -> "RigidFit":
         """Read what `save` wrote. Raises UserError when the file is not one."""
-        return RigidFit(**_read(path, _RIGID))
+        return RigidFit(**_read(path, RIGID))
 
     def placed(self, frame: int) -> NDArray[np.float64]:
         """(V, 3) camera space at array index `frame`."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from facequery_protocol.results import ACTOR
 from numpy.typing import NDArray
 
 from facequery.errors import DAMAGED, UserError
@@ -15,19 +16,6 @@ from facequery.head.queries import QuerySet
 VERSION = 1
 _QUERY_ARRAYS = ("positions", "triangle", "bary", "offset")
 _QUERY_TEXTS = ("ids", "names", "groups", "kinds")
-_SHAPES = {
-    "version": "i",
-    "name": "U",
-    "identity": "K f",
-    "locked": "b",
-    "tissue": "S f",
-    "offsets": "V 3 f",
-    "picked_positions": "P 3 f",
-    "picked_triangle": "P i",
-    "picked_bary": "P 3 f",
-    "picked_offset": "P 3 f",
-    **{f"picked_{name}": "P U" for name in _QUERY_TEXTS},
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +70,7 @@ class Actor:
         """Read an actor file. Raises UserError when it is missing, malformed or newer than this code."""
         try:
             arrays = load_arrays(path)
-            check_shapes(arrays, **_SHAPES)
+            check_shapes(arrays, **ACTOR)
         except FileNotFoundError as error:
             raise UserError(f'There is no actor file "{path}".', "", "FQ131") from error
         except DAMAGED as error:

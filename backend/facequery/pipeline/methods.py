@@ -74,10 +74,11 @@ def _points(path: str) -> "NDArray[np.float64]":
     """(N, 3) of an .npy file. Raises UserError."""
     import numpy as np
 
+    from facequery.files import map_array
+
     try:
-        # As a memory map: the size that its header claims is held against the file before memory is taken.
-        points = np.array(np.lib.format.open_memmap(path, mode="r"), np.float64).reshape(-1, 3)
-    except (ValueError, TypeError, OverflowError) as error:
+        points = np.array(map_array(path), np.float64).reshape(-1, 3)
+    except (ValueError, TypeError) as error:
         raise UserError(f'"{path}" holds no points.', code="FQ391") from error
     if not np.isfinite(points).all():
         raise UserError(f'Not all points in "{path}" are numbers.', code="FQ391")

@@ -1,16 +1,23 @@
 """The parts of the extension without bpy: rules on names, commands, files and numbers."""
 
+import copy
+import io
 import json
 import os
+import pickle
+import random
 import sys
+import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 from blender_addon._vendor.facequery_protocol.registry import registry_path, write_registry
 from ending import end
 
+from blender_addon.core.actor import read_actor
 from blender_addon.core.errors import AddonError
-from blender_addon.core.job_results import error_scale, error_weight
+from blender_addon.core.job_results import JobFolder, error_scale, error_weight
 from blender_addon.core.new_job import folder_name, next_version, region_texts, sequence_pattern
 from blender_addon.core.plate_camera import read_camera
 from blender_addon.core.points import mirrored_name, numbered_names
@@ -109,6 +116,96 @@ def cameras():
     assert code_of(read_camera, file) == "FQ753"
 
 
+EYES = np.tile(np.eye(3), (2, 1, 1))
+RIGID = {"vertices": np.zeros((4, 3)), "triangles": np.array([[0, 1, 3]]), "rotation": EYES,
+         "translation": np.zeros((2, 3)), "frames": np.array([7, 9])}  # fmt: skip
+FACE = RIGID | {"vertices": np.zeros((2, 4, 3)), "identity": np.zeros(5), "expression": np.zeros((2, 1)),
+                "expression_names": np.array(["jawOpen"]), "eye_rotation": np.tile(EYES, (2, 1, 1, 1)),
+                "offsets": np.zeros((4, 3))}  # fmt: skip
+ACTOR = {"version": np.array(1), "name": np.array("Ada"), "identity": np.zeros(5), "offsets": np.zeros((4, 3)),
+         **{f"picked_{name}": np.array(["x"]) for name in ("ids", "names", "groups", "kinds")},
+         "picked_positions": np.zeros((1, 3)), "picked_triangle": np.zeros(1, int), "picked_bary": np.zeros((1, 3)),
+         "picked_offset": np.zeros((1, 3))}  # fmt: skip
+HEADER = {"schema": "facequery.tracks", "version": 1, "frames": [7, 9], "chunk": 128, "width": 64, "height": 48,
+          "fps": 24.0, "pixel_aspect": 1.0, "layouts": {}, "names": ["a"], "ids": ["a"], "groups": [""],
+          "queries": [[0, 0, 0]]}  # fmt: skip
+CAMERA = {"schema": "facequery.camera", "version": 1, "width": 64, "height": 48, "fx": [80.0, 90.0], "frames": [7, 9],
+          "rotation": EYES.tolist(), "translation": [[0, 0, 1], [0, 0, 1]],
+          "lens": {"model": "brown", "coefficients": [0.1, 0, 0, 0, 0]}}  # fmt: skip
+VALUES = [None, True, 0, -1, 0.5, 1e308, 10**400, "", "x", "\0", [], [1], [None], [[1, 2]], {}, {"a": 1}, float("nan")]
+
+
+class Bomb:
+    def __reduce__(self):
+        return (exec, ("raise SystemExit('unpickled')",))
+
+
+def saved(array):
+    out = io.BytesIO()
+    np.save(out, array, allow_pickle=True)
+    return out.getvalue()
+
+
+def archive(content, name="vertices.npy"):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as file:
+        file.writestr(name, content)
+    return out.getvalue()
+
+
+def results_that_are_damaged_or_hostile():
+    """One sentence for each file, nothing is unpickled, and no memory is taken for what is only claimed."""
+    home = folder / "hostile"
+    (home / "tracks").mkdir(parents=True)
+    job, head, dice = JobFolder(home, {"shots": ["a.png"]}), SimpleNamespace(rest=np.zeros((4, 3))), random.Random(1)
+    arrays = {"face.npz": (FACE, job.face), "skull.npz": (RIGID, lambda: job.rigid("skull")),
+              "actor.npz": (ACTOR, lambda: read_actor(home / "actor.npz", head))}  # fmt: skip
+    documents = {"tracks.json": (HEADER, job.tracks), "camera.json": (CAMERA, job.camera)}
+    for name, shape in (("xy", (2, 1, 2)), ("sigma", (2, 1)), ("visible", (2, 1))):
+        np.save(home / "tracks" / f"{name}_0000.npy", np.zeros(shape, np.float32))
+    huge = saved(np.zeros((1, 3))).replace(b"(1, 3)", b"(9" + b"9" * 11 + b", 3)").replace(b" " * 11 + b"\n", b"\n")
+    texts = [b"", b"hello", b"PK\x03\x04" + bytes(40), pickle.dumps({"a": 1}), archive(b"x", "readme.txt"),
+             archive(saved(np.array([Bomb()], object))), archive(huge)]  # fmt: skip
+    for name, (good, read) in arrays.items():
+        np.savez(home / name, **good)
+        assert read()
+        for text in texts:
+            (home / name).write_bytes(text)
+            assert code_of(read) in ("FQ755", "FQ748"), (name, text)
+        for key in good:
+            if key not in ("frames", "offsets") and not key.startswith("picked_"):
+                np.savez(home / name, **{k: v for k, v in good.items() if k != key})
+                assert code_of(read) in ("FQ755", "FQ748"), (name, key)
+            for other in (np.array("x"), np.zeros((7, 7)), np.array([[0, 1, 99]])):
+                np.savez(home / name, **{**good, key: other})
+                tried(read, name, key, other)
+    for name, (good, read) in documents.items():
+        (home / name).write_text(json.dumps(good))
+        assert read()
+        for text in (b"", b"{", b"[]", b"7", b"\xff", b"[" * 100_000, b'{"a":' * 100_000):
+            (home / name).write_bytes(text)
+            assert code_of(read) in ("FQ751", "FQ756"), (name, text)
+        for _ in range(400):
+            document = copy.deepcopy(good)
+            document[key := dice.choice(list(good))] = (value := dice.choice(VALUES))
+            (home / name).write_text(json.dumps(document))
+            tried(read, name, key, value)
+    (home / "tracks.json").write_text(json.dumps(HEADER))
+    for text in (*texts, saved(np.zeros((2, 1))), huge, saved(np.array([Bomb()], object))):
+        (home / "tracks" / "sigma_0000.npy").write_bytes(text)
+        assert code_of(job.tracks) == "FQ756", text
+
+
+def tried(read, *what):
+    """What is read, or refused in words."""
+    try:
+        read()
+    except AddonError as error:
+        assert "\n" not in str(error), what
+    except Exception as error:
+        raise AssertionError(what) from error
+
+
 def paths_of_another_computer():
     paths = RemotePaths((("/mnt/show", "/data/show"), ("/mnt/show/plates", "/fast")))
     assert paths.to_remote("/mnt/show/job/v001") == "/data/show/job/v001"
@@ -157,6 +254,7 @@ for test in (
     versions_and_sequences,
     errors_as_weights,
     cameras,
+    results_that_are_damaged_or_hostile,
     paths_of_another_computer,
     regions_of_a_moving_face,
     corrections,
