@@ -158,6 +158,18 @@ def test_a_pin_that_cannot_be_met_is_told(head: ToyHead) -> None:
     assert any("missed by" in note for note in fit.quality.notes)
 
 
+def test_a_pin_that_turns_the_head_is_told_and_one_that_an_expression_reaches_is_not(head: ToyHead) -> None:
+    truth = make_truth(head, frames=3, count=60)
+    tracks = make_tracks(truth)
+    frame, here = int(tracks.frames[1]), tracks.xy[1, 10]
+    told = []
+    for dx in (3.0, 90.0):
+        pins = Corrections(pins=(Pin(frame, 10, (float(here[0] + dx), float(here[1]))),), fade=0)
+        told.append(fit_shot(head, [tracks], [truth.camera], PLAIN, corrections=pins).quality.notes)
+    assert not any("turn the head" in note for note in told[0])
+    assert any("turn the head" in note for note in told[1])
+
+
 def test_a_refitted_range_joins_what_is_beside_it(head: ToyHead) -> None:
     truth = make_truth(head, frames=24, count=100)
     tracks = make_tracks(truth, noise=0.5, sigma=0.5)

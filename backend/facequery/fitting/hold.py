@@ -24,6 +24,7 @@ Array = NDArray[np.float64]
 _ROUNDS = 10  # linearisations of a frame's pins
 _STIFF = 0.01  # share of the smoothness terms' weight that keeps still what no landmark determines
 _MISSED = 0.5  # px from which on a pin is said to be out of reach
+_TURNED = np.radians(2.0)  # by which the head turns for pins before it is said
 
 
 def held(
@@ -51,6 +52,11 @@ def held(
         pins = [pin for pin in corrections.pins if pin.frame == frame]
         poses = [pose for pose in corrections.poses if pose.frame == frame]
         moves[k], gaps = _move(problem, state, system, row, pins, poses[-1] if poses else None, cameras)
+        if not poses and (turned := float(np.linalg.norm(moves[k, :3]))) > _TURNED:
+            notes.append(
+                f"The pins of frame {frame} turn the head by {np.degrees(turned):.1f} degrees: no expression alone "
+                "reaches them. Pin more landmarks, or key the pose."
+            )
         for pin, gap in zip(pins, gaps, strict=True):
             if gap > _MISSED:
                 notes.append(
