@@ -70,6 +70,7 @@ class DotFinder:
 class DotDetector:
     size = 96
     device = torch.device("cpu")
+    answers_singly = True
 
     def encode(self, crops):
         return list(crops)

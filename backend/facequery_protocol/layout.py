@@ -21,7 +21,7 @@ know it uses `positions` alone.
 import json
 from collections import Counter
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,8 @@ def _triples(document: dict[str, Any], key: str, count: int, default: list[list[
     values = document.get(key, default)
     if not isinstance(values, list) or len(values) != count:
         raise LayoutError(f'"{key}" must be a list of {count} triples of numbers')
+    if _are_triples(values):
+        return [list(map(float, row)) for row in values]
     for i, row in enumerate(values):
         numbers = isinstance(row, list) and len(row) == 3
         if not numbers or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in row):
@@ -61,6 +63,14 @@ def _triples(document: dict[str, Any], key: str, count: int, default: list[list[
         if not all(-LIMIT <= v <= LIMIT for v in row):
             raise LayoutError(f'"{key}" number {i} is not within {LIMIT:g} metre of the origin; positions are metres')
     return [[float(v) for v in row] for row in values]
+
+
+def _are_triples(values: list[Any]) -> bool:
+    """Whether all is well with triples as JSON has them: quickly, for there may be a hundred thousand."""
+    if not all(type(row) is list and len(row) == 3 for row in values):
+        return False
+    numbers = list(chain.from_iterable(values))
+    return set(map(type, numbers)) <= {int, float} and all(map(LIMIT.__ge__, map(abs, numbers)))
 
 
 def upgrade(document: dict[str, Any]) -> dict[str, Any]:

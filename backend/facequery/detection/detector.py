@@ -89,6 +89,11 @@ class Detector:
             )  # fmt: skip
         return self._units_per_metre or HeadModel.load().scale
 
+    @property
+    def answers_singly(self) -> bool:
+        """Whether the answer at a point hangs on its place in space alone: neither on the other points, nor on UV."""
+        return self.network.config.query_dims == 3 and not self.network.predictor.attends
+
     @cached_property
     def _atlas(self) -> QuerySpace:
         return QuerySpace(HeadModel.load(), 2)

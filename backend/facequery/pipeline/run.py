@@ -17,6 +17,7 @@ from facequery.detection.tracks import Tracks, TrackWriter, read_chunks, read_he
 from facequery.errors import UserError
 from facequery.fitting.corrections import named_landmarks
 from facequery.fitting.results import ShotFit
+from facequery.head.queries import QuerySet
 from facequery.pipeline import fit as fits
 from facequery.pipeline.cameras import camera_for
 from facequery.pipeline.crew import one_core_for_blas
@@ -72,7 +73,7 @@ def run_job(request: JobRequest, folder: Path, progress: Progress | None = None,
     """
     one_core_for_blas()  # also where all is tracked, and a fit is gone on with: it shall come out the same to the bit
     # Everything that can be wrong with the input is looked at before the folder is made.
-    load_queries(request.layouts)
+    queries = load_queries(request.layouts)
     shots = open_shots(request)
     cameras = [camera_for(shot, Path(path)) if path else None for shot, path in _with_cameras(shots, request.cameras)]
     regions = [Region.parse(text) for text in request.regions]
@@ -93,7 +94,7 @@ def run_job(request: JobRequest, folder: Path, progress: Progress | None = None,
             finder = finder or FaceFinder.from_pretrained(device=str(pick_device(device)))
             finding, tracking = (of_step(progress, step, index, len(shots)) for step in ("Find face", "Track"))
             path = find_face(shot, finder, detector, view, request.face, regions, finding)
-            own = view_writers(request, shot, view)
+            own = view_writers(request, shot, view, queries)
             track_shot(shot, path, detector, own, tracking, say=notes.append)
             if request.refine:
                 own[0] = _refined(own[0], shot, path, detector, view, request, progress)
@@ -143,9 +144,12 @@ def run_job(request: JobRequest, folder: Path, progress: Progress | None = None,
         return JobResult(folder, views, result, result_files(folder), notes)
 
 
-def view_writers(request: JobRequest, shot: Shot, view: Path) -> list[TrackWriter]:
-    """Where a view's tracks go: the points asked for and, if there are fits, the points that fits need."""
-    queries, layouts = load_queries(request.layouts)
+def view_writers(
+    request: JobRequest, shot: Shot, view: Path, asked: tuple[QuerySet, dict[str, tuple[int, int]]] | None = None
+) -> list[TrackWriter]:
+    """Where a view's tracks go: the points asked for (what `load_queries` gives for the request, if it is known) and,
+    if there are fits, the points that fits need."""
+    queries, layouts = asked or load_queries(request.layouts)
     own = [writer_for(shot, raw_folder(view) if request.smooth or request.refine else view, queries, layouts)]
     if request.fits:
         # A fit needs points that stay where they are on the head, also where a layout lets them slide.

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facequery.apps.visibility import ShapeVisibility
+from facequery.detection.corners import Corners
 from facequery.detection.detector import Detector, to_pixels
 from facequery.detection.faces import FacePath
 from facequery.detection.tracks import CHUNK, TrackWriter
@@ -50,7 +51,7 @@ def load_queries(layouts: Sequence[str]) -> tuple[QuerySet, dict[str, tuple[int,
         sets.append(queries)
         columns[name] = (start, start + len(queries))
         start += len(queries)
-    return QuerySet.concat(sets), columns
+    return QuerySet.concat(sets) if len(sets) > 1 else replace(sets[0], slide=None), columns
 
 
 def writer_for(shot: Shot, folder: Path, queries: QuerySet, layouts: dict[str, tuple[int, int]]) -> TrackWriter:
@@ -76,12 +77,10 @@ def track_shot(
     and batches become smaller. Points that the predicted shape of the face hides count as less visible, unless there is
     a writer for a fit too, which tells it better afterwards.
     """
-    with stage("load"):
-        hiding = ShapeVisibility(HeadModel.load(), writers[0].queries) if len(writers) == 1 else None
-    positions = np.concatenate([w.queries.positions for w in writers])
-    look = _Look(detector, positions, hiding, (shot.width, shot.height), say)
     ends = np.cumsum([0] + [len(w.queries) for w in writers])
     columns = [slice(a, b) for a, b in itertools.pairwise(ends)]
+    with stage("load"):
+        look = _look(shot, detector, writers, ends, say)
     spans, total = writers[0].chunks, len(shot)
     wanted = [i for i in range(len(spans)) if chunks is None or i in chunks]
     missing = [i for i in wanted if not all(w.has(i) for w in writers)]
@@ -95,14 +94,17 @@ def track_shot(
     batches = _batches(shot, path.crops, [spans[i] for i in missing], detector.size, look.at_once)
     with closing(in_order((partial(look, *batch) for batch in batches), detector.device, check)) as results:
         for index in missing:
-            left, parts = spans[index][1] - spans[index][0], []
-            while left > 0:
-                parts.append(next(results))
-                left -= len(parts[-1][0])
-                done += len(parts[-1][0])
+            frames, at = spans[index][1] - spans[index][0], 0
+            shape = (frames, int(ends[-1]))
+            xy, sigma, visible = (np.empty(full, np.float32) for full in ((*shape, 2), shape, shape))
+            while at < frames:
+                found = next(results)
+                part = slice(at, at + len(found[0]))
+                xy[part], sigma[part], visible[part] = found
+                at += len(found[0])
+                done += len(found[0])
                 check()
             with stage("write"):
-                xy, sigma, visible = (np.concatenate(values) for values in zip(*parts, strict=True))
                 for writer, part in zip(writers, columns, strict=True):
                     writer.write(index, xy[:, part], sigma[:, part], visible[:, part])
     if chunks is None:
@@ -128,12 +130,29 @@ def _batches(
             yield crops[a:b], np.stack(cut) if cut else np.zeros((0, size, size, 3), np.uint8)
 
 
+def _look(
+    shot: Shot, detector: Detector, writers: Sequence[TrackWriter], ends: NDArray, say: Callable[[str], None] | None
+) -> "_Look":
+    """What is asked for all writers, whose columns begin and end at `ends`."""
+    queries = writers[0].queries if len(writers) == 1 else QuerySet.concat([w.queries for w in writers])
+    corners = None
+    if detector.answers_singly:
+        spans = zip(writers, ends[:-1], strict=True)
+        layouts = [(start + a, start + b) for writer, start in spans for a, b in writer.layouts.values()]
+        corners = Corners.of(HeadModel.load(), queries, layouts)
+    asked = queries if corners is None else corners.asked
+    hiding = ShapeVisibility(HeadModel.load(), asked) if len(writers) == 1 else None
+    return _Look(detector, asked.positions, corners, len(queries), hiding, (shot.width, shot.height), say)
+
+
 @dataclass(frozen=True, eq=False)
 class _Look:
     """What is done to the frames of a batch: landmarks and visibility, in pixels of the plate."""
 
     detector: Detector
-    positions: NDArray[np.float32]
+    positions: NDArray[np.float32]  # that are asked for: the points' own, or with `corners` theirs
+    corners: Corners | None
+    points: int
     hiding: ShapeVisibility | None
     plate: tuple[int, int]  # width, height
     say: Callable[[str], None] | None
@@ -142,7 +161,7 @@ class _Look:
     def at_once(self) -> int:
         """Frames of a batch: few when there are many points, so that memory is bounded and a job ends soon."""
         most = _IMAGES if self.detector.device.type == "cpu" else _IMAGES_GPU
-        return int(np.clip(_MOST_POINTS // max(len(self.positions), 1), 4, most))
+        return int(np.clip(_MOST_POINTS // max(self.points, 1), 4, most))
 
     def __call__(
         self, crops: NDArray, pictures: NDArray[np.uint8]
@@ -158,7 +177,11 @@ class _Look:
             inside, spread, hidden = (np.concatenate(values) for values in zip(*seen, strict=True))
             xy[rows], sigma[rows] = to_pixels(inside, spread, crops[rows])
             shown[rows] = hidden
-        return xy, sigma, shown * visible_in_crop(xy, sigma, crops, *self.plate)
+        if self.corners is None:
+            return xy, sigma, shown * visible_in_crop(xy, sigma, crops, *self.plate)
+        with stage("points of triangles"):
+            visible = shown * visible_in_crop(xy, sigma, crops)  # whether a point is on the plate is told by itself
+            return self.corners.mixed(xy, sigma, visible, *self.plate)
 
     def _see(self, pictures: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         """xy (k, N, 2) and sigma (k, N) in crop coordinates, and the probability (k, N) that the face's own shape does

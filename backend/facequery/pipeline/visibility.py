@@ -15,13 +15,17 @@ _LONGEST_SIDE = 512  # of the depth picture
 _SURFACE_KINDS = ("skin", "eye")  # bone, teeth and points in the tissue lie behind skin, which does not hide them
 
 
-def visible_in_crop(xy: NDArray, sigma: NDArray, crops: NDArray, width: int, height: int) -> NDArray[np.float32]:
+def visible_in_crop(
+    xy: NDArray, sigma: NDArray, crops: NDArray, width: float = np.inf, height: float = np.inf
+) -> NDArray[np.float32]:
     """(F, N) visibility from sigma alone: xy (F, N, 2) and sigma (F, N) in plate pixels, crops (F, 2, 3).
 
-    0 outside the plate and where the face was not found.
+    0 outside the plate, if its size is given, and where the face was not found.
     """
     scale = np.sqrt(np.abs(np.linalg.det(np.nan_to_num(crops[..., :2], nan=1.0))))
     visible = visible_from_sigma(np.asarray(sigma) / np.maximum(scale, 1e-9)[:, None])
+    if np.isinf(width) and np.isinf(height):
+        return visible
     with np.errstate(invalid="ignore"):
         visible[((xy < 0) | (xy > [width, height])).any(axis=-1)] = 0
     return visible
