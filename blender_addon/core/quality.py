@@ -1,12 +1,12 @@
 """How good a job's results are, frame by frame: from its fit, or from its tracks where nothing was fitted."""
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._vendor.facequery_protocol.reading import load_json
 from .job_results import JobFolder, error_scale
 
 
@@ -29,13 +29,13 @@ def quality_of(job: JobFolder) -> Quality:
     """The quality of a job with tracks. Raises AddonError when they cannot be read."""
     tracks = job.tracks()
     try:
-        fit: Any = json.loads((job.folder / "fit.json").read_text(encoding="utf-8"))
+        fit: Any = load_json(job.folder / "fit.json")
         frames = np.array(fit["frames"], np.int64)
         error = np.array([np.nan if v is None else v for v in fit["reprojection"]], np.float64)
         bad = np.array([status != "good" for status in fit["status"]])
         if frames.shape == error.shape == bad.shape:
             return Quality(frames, error, bad)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         pass  # nothing was fitted
     found = np.isfinite(tracks.sigma).any(axis=1)
     error = np.full(len(tracks.frames), np.nan)

@@ -68,6 +68,7 @@ class CheckBackend(Waits):
 
 
 _said: list[str] = []
+_FOUND = {"preference": "as set here", "registry": "as install.py wrote down", "PATH": "on the PATH"}
 
 
 def _greeted(chosen: Backend, nonce: "_Nonce", answer: dict[str, Any]) -> None:
@@ -85,7 +86,7 @@ def _greeted(chosen: Backend, nonce: "_Nonce", answer: dict[str, Any]) -> None:
             "Check the rows of folders in the preferences.",
             "FQ398",
         )
-    lines = [f"FaceQuery {version}, found by {chosen.source}: {chosen.line}"]
+    lines = [f"FaceQuery {version}, {_FOUND[chosen.source]}: {chosen.line}"]
     if "shot" in answer:
         lines.append("It reads the plate: {width} x {height}".format(**answer["shot"]))
     backend.ask(chosen, "about", "about", {}, lambda about: _tell([*lines, *_about_lines(about)]))

@@ -44,7 +44,7 @@ class ShotPanel(ClipPanel, bpy.types.Panel):
         column.prop(state, "allow_gaps")
         column.prop(state, "camera")
         if state.camera is None:
-            column.label(text="The camera is solved", icon="INFO")
+            column.label(text="The camera will be solved", icon="INFO")
         lens = lens_document(clip)
         column.label(text=f"Lens: {lens['model']} of the clip" if lens else "Lens: none", icon="CAMERA_DATA")
         self._draw_views(clip)
