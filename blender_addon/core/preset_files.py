@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+from .._vendor.facequery_protocol.reading import load_json
 from .errors import AddonError
 from .new_job import folder_name
 
@@ -51,11 +52,11 @@ def read(root: Path, kind: str, name: str) -> Values:
     if not path.is_file() and name in SHIPPED[kind]:
         return SHIPPED[kind][name]
     try:
-        document: Any = json.loads(path.read_text(encoding="utf-8"))
+        document: Any = load_json(path)
         if document["schema"] != _SCHEMA or document["kind"] != kind or not isinstance(document["values"], dict):
             raise ValueError("it is none")
         newer = int(document["version"]) > _VERSION
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise AddonError(f'The preset "{name}" cannot be read ({error}).', "Save it anew.", "FQ749") from None
     if newer:
         raise AddonError(f'The preset "{name}" was written by a newer FaceQuery.', "Update the extension.", "FQ753")

@@ -21,6 +21,7 @@ from blender_addon.core.job_results import JobFolder, error_scale, error_weight
 from blender_addon.core.new_job import folder_name, next_version, region_texts, sequence_pattern
 from blender_addon.core.plate_camera import read_camera
 from blender_addon.core.points import mirrored_name, numbered_names
+from blender_addon.core.quality import quality_of
 from blender_addon.core.remote_paths import RemotePaths
 from blender_addon.core.shot_files import file_number, first_file
 from blender_addon.core.space import camera_matrices, canonical_to_blender
@@ -161,6 +162,7 @@ def results_that_are_damaged_or_hostile():
     arrays = {"face.npz": (FACE, job.face), "skull.npz": (RIGID, lambda: job.rigid("skull")),
               "actor.npz": (ACTOR, lambda: read_actor(home / "actor.npz", head))}  # fmt: skip
     documents = {"tracks.json": (HEADER, job.tracks), "camera.json": (CAMERA, job.camera)}
+    fit = {"frames": [7, 9], "reprojection": [0.5, None], "status": ["good", "bridged"]}
     for name, shape in (("xy", (2, 1, 2)), ("sigma", (2, 1)), ("visible", (2, 1))):
         np.save(home / "tracks" / f"{name}_0000.npy", np.zeros(shape, np.float32))
     huge = saved(np.zeros((1, 3))).replace(b"(1, 3)", b"(9" + b"9" * 11 + b", 3)").replace(b" " * 11 + b"\n", b"\n")
@@ -191,6 +193,13 @@ def results_that_are_damaged_or_hostile():
             (home / name).write_text(json.dumps(document))
             tried(read, name, key, value)
     (home / "tracks.json").write_text(json.dumps(HEADER))
+    assert quality_of(job).bad.tolist() == [False, False], "by the tracks, without a fit"
+    (home / "fit.json").write_text(json.dumps(fit))
+    assert quality_of(job).bad.tolist() == [False, True]
+    for key in fit:
+        for value in VALUES:
+            (home / "fit.json").write_text(json.dumps({**fit, key: value}))
+            tried(lambda: quality_of(job), key, value)
     for text in (*texts, saved(np.zeros((2, 1))), huge, saved(np.array([Bomb()], object))):
         (home / "tracks" / "sigma_0000.npy").write_bytes(text)
         assert code_of(job.tracks) == "FQ756", text
