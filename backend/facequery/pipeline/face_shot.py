@@ -23,6 +23,7 @@ from facequery.fitting.results import FaceFit
 from facequery.geometry.cameras import Camera
 from facequery.geometry.crops import sample_crop
 from facequery.pipeline.cameras import camera_for
+from facequery.pipeline.crew import one_core_for_blas
 from facequery.pipeline.find import Region, find_face
 from facequery.pipeline.fit import camera_file
 from facequery.pipeline.job import JobRequest, open_job
@@ -204,6 +205,7 @@ def held_face_shot(
 def _opened(
     request: JobRequest, folder: Path, progress: Progress | None, device: str, view: int, hold: bool
 ) -> Iterator[FaceShot]:
+    one_core_for_blas()
     # Everything that can be wrong with the input is looked at before the folder is made, and then held.
     shots = open_shots(request)
     detector = Detector.from_pretrained(request.weights, device, request.mirror)
