@@ -11,10 +11,8 @@ from torch import Tensor, nn
 from facequery.errors import UserError
 from facequery.files import whole_file
 from facequery.models.encoders import DescriptorHead
-from facequery.models.mobilenet_v2 import MobileNetV2
+from facequery.models.mobilenet_v2 import DEEP, MobileNetV2
 from facequery.models.second_look import SecondLook
-
-DEEP = 13  # first block of MobileNetV2 of stride 32
 
 
 class MovingAverage:

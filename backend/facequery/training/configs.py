@@ -83,8 +83,12 @@ class TrainConfig:
     batch: int = 32
     learning_rate: float = 8e-4  # at its peak
     encoder_rate: float = 0.5  # the encoder's learning rate over the others'
-    careful_rate: float = 0.06  # that of layers whose units quick steps would shut off (`checkpoints.careful_layers`)
+    careful_rate: float = 0.15  # that of layers whose units quick steps would shut off (`checkpoints.careful_layers`)
     weight_decay: float = 0.02  # of matrices and kernels alone
+    smallest: float = (
+        1e-4  # Adam's epsilon: gradients of a number are about 0.01 to 1, and those far below are rounding
+    )
+    # alone, which else would be stepped after as if it meant something
     warmup: float = 0.02  # share of the run over which the rate rises; afterwards it falls as a cosine
     final_rate: float = 0.01  # rate at the end, over the peak
     clip: float = 400.0  # largest norm of the gradient; usual are 100 to 300, since the loss is in pixels

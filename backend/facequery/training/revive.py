@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facequery.models.landmarks import LandmarkNet, images_to_input
-from facequery.models.mobilenet_v2 import Convolution, InvertedResidual, MobileNetV2
+from facequery.models.mobilenet_v2 import DEEP, Convolution, InvertedResidual, MobileNetV2
 from facequery.models.predictors import MLPPredictor
+from facequery.models.refine import begins_with_nothing
 
 OFF = -2.5  # GELU gives less than a hundredth of a unit below that, and as good as no gradient
-LOUD = 13.0  # deviation of revived units of the descriptor's maps: the living ones are as loud
-FADED = 4.0  # how much fainter than the map before it the last one may be
-MIDDLE, SPREAD = 0.5, 1.5  # mean and deviation of revived units before ReLU6: most pictures meet its slope
+LOUD = 4.0  # deviation of new units of the descriptor's maps
+MIDDLE, SPREAD = 0.5, 1.5  # mean and deviation of new channels before ReLU6: most pictures meet its slope
+PASSED_ON = 2.0  # deviation of what a new block adds
 
 
 @torch.no_grad()
@@ -38,7 +39,6 @@ def revive(network: LandmarkNet, images: Tensor, queries: Tensor) -> dict[str, t
             if isinstance(stage, InvertedResidual) and len(stage.layers) == 3:
                 counts[f"encoder.blocks.{number - 1}"] = _revive_block(stage, x)
             x = stage(x)
-        _as_loud_as_the_others(network, network.encoder, images_to_input(images))
     inputs = _inputs(network, images_to_input(images), queries)
     head = network.descriptor
     if head.kind == "flatten":
@@ -82,24 +82,50 @@ def _inputs(network: LandmarkNet, x: Tensor, queries: Tensor) -> dict[nn.Module,
     return seen
 
 
-def _as_loud_as_the_others(network: LandmarkNet, encoder: MobileNetV2, x: Tensor) -> None:
-    """Make the map of stride 32 as large as that of stride 16, where it has faded, and its readers' weights smaller:
-    steps of training are alike for all weights, and too small for those that have to make up for a faint map."""
-    last = encoder.blocks[-1]
-    assert isinstance(last, InvertedResidual)
-    project = last.layers[-1]
-    maps = encoder(x)
-    factor = float(maps[-2].std() / maps[-1].std().clamp(min=1e-6))
-    if factor < FADED or last.residual:
-        return
-    for parameter in project.parameters():
-        parameter.mul_(factor)
-    readers = [network.descriptor.reduce[-1]]
-    if network.local is not None and network.local.coarsest is not None:
-        readers.append(network.local.coarsest)
-    for reader in readers:
-        assert isinstance(reader, nn.Conv2d)
-        reader.weight.div_(factor)
+@torch.no_grad()
+def renew_last_stage(network: LandmarkNet, images: Tensor, fresh: MobileNetV2) -> None:
+    """Give the blocks of stride 32 the weights of `fresh`, every channel scaled by what it is given here, and what
+    reads their map a new beginning: where most channels are dead, the others say as good as nothing of the picture, and
+    reviving single ones is too little. `images` as for `revive`; the network needs a flattened head."""
+    encoder, head = network.encoder, network.descriptor
+    assert isinstance(encoder, MobileNetV2)
+    x = images_to_input(images)
+    coarsest = None if network.local is None else network.local.coarsest
+    said = None if coarsest is None else coarsest(encoder(x)[-1]).mean((0, 2, 3))
+    for stage in encoder.stages()[: DEEP + 1]:
+        x = stage(x)
+    for block, new in zip(encoder.blocks[DEEP:], fresh.blocks[DEEP:], strict=True):
+        assert isinstance(block, InvertedResidual)
+        block.load_state_dict(new.state_dict())
+        y = x
+        for layer in block.layers:
+            assert isinstance(layer, Convolution)
+            relu, layer.relu = layer.relu, False
+            _scale(layer.conv, layer(y), MIDDLE if relu else 0.0, SPREAD if relu else PASSED_ON)
+            layer.relu = relu
+            y = layer(y)
+        x = block(x)
+    if coarsest is not None and said is not None:
+        begins_with_nothing(coarsest)
+        _bias(coarsest).copy_(said)
+    reader = head.reduce[-1]
+    assert isinstance(reader, nn.Conv2d)
+    reader.reset_parameters()
+    _scale(reader, reader(x), 0.0, LOUD)
+    head.linear.weight[:, -reader.out_channels * x.shape[2] * x.shape[3] :] = 0.0
+
+
+def _scale(conv: nn.Conv2d, values: Tensor, middle: float, spread: float) -> None:
+    """Give each channel of a convolution, whose outputs now are `values`, another mean and deviation."""
+    deviation, mean = torch.std_mean(values, (0, 2, 3))
+    scale = spread / deviation.clamp(min=1e-6)
+    conv.weight.mul_(scale.view(-1, 1, 1, 1))
+    _bias(conv).sub_(mean).mul_(scale).add_(middle)
+
+
+def _bias(conv: nn.Conv2d) -> Tensor:
+    assert conv.bias is not None
+    return conv.bias
 
 
 def _revive_block(block: InvertedResidual, x: Tensor) -> tuple[int, int]:

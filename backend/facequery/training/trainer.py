@@ -72,7 +72,9 @@ class Trainer:
             *((layer, config.careful_rate) for layer in careful_layers(module)),
         ]
         groups = parameter_groups(module, slow, config.learning_rate, config.weight_decay)
-        self.optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.99), fused=device in ("cpu", "cuda"))
+        self.optimiser = torch.optim.AdamW(
+            groups, betas=(0.9, 0.99), eps=config.smallest, fused=device in ("cpu", "cuda")
+        )  # fmt: skip
         self.average = MovingAverage(module, config.ema)
         self.step, self.seconds, self.samples, self.bad = 0, 0.0, 0, 0
         self.feed = Feed(task.batch, "cpu", 0)
