@@ -39,6 +39,7 @@ def stubborn(params, context):
 
 def wrong(params, context):
     kinds = {"user": UserError("No face was found.", "Draw a region.", "FQ230"), "memory": MemoryError(),
+             "gpu": RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
              "disk": OSError(28, "No space left on device"), "file": OSError(13, "Permission denied", "/a/b"),
              "bug": ValueError("two\\nlines"), "exit": SystemExit(3)}
     raise kinds[params["kind"]]
@@ -178,7 +179,15 @@ def test_cancelling_does_not_wait_for_a_method_that_still_loads(client):
 
 @pytest.mark.parametrize(
     ("kind", "code"),
-    [("user", "FQ230"), ("memory", "FQ395"), ("disk", "FQ396"), ("file", "FQ397"), ("bug", "FQ399"), ("exit", "FQ399")],
+    [
+        ("user", "FQ230"),
+        ("memory", "FQ395"),
+        ("gpu", "FQ395"),
+        ("disk", "FQ396"),
+        ("file", "FQ397"),
+        ("bug", "FQ399"),
+        ("exit", "FQ399"),
+    ],
 )
 def test_errors_are_a_code_a_cause_and_a_next_step(client, kind, code):
     failure = client.call("wrong", kind=kind)

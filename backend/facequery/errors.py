@@ -4,7 +4,7 @@ import errno
 
 from facequery_protocol.errors import DAMAGED, ProtocolError
 
-__all__ = ["DAMAGED", "UserError", "told"]
+__all__ = ["DAMAGED", "UserError", "out_of_memory", "told"]
 
 
 class UserError(Exception):
@@ -29,7 +29,7 @@ def told(error: BaseException) -> UserError | None:
         return error
     if isinstance(error, ProtocolError):
         return UserError(error.cause, error.next_step, error.code)
-    if isinstance(error, MemoryError):
+    if out_of_memory(error):
         step = "Close other programs, or track fewer points at once."
         return UserError("The computer has run out of memory.", step, "FQ395")
     if not isinstance(error, OSError) or error.errno is None:
@@ -46,6 +46,12 @@ def told(error: BaseException) -> UserError | None:
     if error.errno in _DISK_GONE:
         return UserError(f"A disk or network drive failed ({error.strerror}).", "Check it, and start again.", "FQ397")
     return None
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, that of the computer or that of its GPU."""
+    words = str(error).lower() if isinstance(error, RuntimeError) else ""
+    return isinstance(error, MemoryError) or "out of memory" in words or "can't allocate memory" in words
 
 
 _DISK_GONE = {getattr(errno, name) for name in ("EIO", "EROFS", "ESTALE", "ENODEV") if hasattr(errno, name)}

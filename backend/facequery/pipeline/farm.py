@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from facequery.errors import UserError
+from facequery.errors import UserError, told
 from facequery.pipeline.parts import chunk_count, link, merge, run_part
 from facequery.pipeline.progress import Progress
 
@@ -59,15 +59,15 @@ def run_farm(
         for folder in map(Path, folders):
             try:
                 counted = chunk_count(folder)
-            except UserError as error:
-                problems[folder] = str(error)
+            except Exception as error:
+                problems[folder] = _sentence(error)
                 continue
             for future in _submit(client, folder.resolve(), min(counted, pieces or counted), retries, device):
                 futures[future] = folder
         for done, future in enumerate(as_completed(list(futures)), 1):
             folder = futures[future]
             if future.status == "error":
-                problems.setdefault(folder, f"A task broke: {future.exception()!r}.")
+                problems.setdefault(folder, _sentence(future.exception()))
             elif future.status == "cancelled":
                 problems.setdefault(folder, "It was cancelled.")
             elif future.result():
@@ -82,6 +82,11 @@ def run_farm(
         client.close()
         if own is not None:
             own.close()
+
+
+def _sentence(error: BaseException) -> str:
+    known = told(error)
+    return str(known) if known else f"A task broke: {error!r}."
 
 
 def _submit(client: Any, folder: Path, pieces: int, retries: int, device: str) -> list[Any]:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from facequery.errors import UserError
+from facequery.errors import UserError, out_of_memory
 
 _T = TypeVar("_T")
 
@@ -19,7 +19,7 @@ def in_smaller_parts(work: Callable[[Any], _T], batch: Any, say: Callable[[str],
     try:
         return [work(batch)]
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not out_of_memory(error):
             raise
     _free()
     if len(batch) == 1:
@@ -30,11 +30,6 @@ def in_smaller_parts(work: Callable[[Any], _T], batch: Any, say: Callable[[str],
     if say:
         say(f"Memory ran out with {len(batch)} pictures at once; going on with {half}.")
     return in_smaller_parts(work, batch[:half], say) + in_smaller_parts(work, batch[half:], say)
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    words = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in words or "can't allocate memory" in words
 
 
 def _free() -> None:
