@@ -1,12 +1,13 @@
 """Which points of a face are seen: hidden by the face's own shape, turned away, or behind something else."""
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from facequery.apps.dense import SHOWN_PARTS, DenseFace, HeadUnderLandmarks, nearest
+from facequery.apps.dense import DenseFace, HeadUnderLandmarks, nearest
 from facequery.detection.visibility import visible_from_sigma
 from facequery.head.binding import Binding
 from facequery.head.model import HeadModel
@@ -75,9 +76,21 @@ def _metres_per_pixel(face: DenseFace) -> float:
     return 0.13 / face.scale
 
 
+_HIDING = ("skin", "eye_left", "eye_right")  # parts that hide points of skin and eyes
+
+
 @lru_cache(maxsize=2)
-def _under(model: HeadModel, count: int) -> HeadUnderLandmarks:
-    return HeadUnderLandmarks(model, count, _ANCHORS)
+def _under(model: HeadModel) -> HeadUnderLandmarks:
+    """The head that is laid under landmarks, without what lies behind skin: that is half of its vertices."""
+    parts = {name: model.parts[name] for name in _HIDING}
+    own, triangles = (max(getattr(p, kind).stop for p in parts.values()) for kind in ("vertices", "triangles"))
+    outside = replace(
+        model, parts=parts, rest=model.rest[:own], triangles=model.triangles[:triangles],
+        identity_basis=np.ascontiguousarray(model.identity_basis[:, :own]),
+        expression_basis=np.ascontiguousarray(model.expression_basis[:, :own]),
+        tissue_basis=model.tissue_basis[:, :own], jaw_weight=model.jaw_weight[:own],
+    )  # fmt: skip
+    return HeadUnderLandmarks(outside, own, _ANCHORS)
 
 
 class ShapeVisibility:
@@ -87,9 +100,8 @@ class ShapeVisibility:
     """
 
     def __init__(self, model: HeadModel, queries: QuerySet) -> None:
-        self.count = max(model.parts[name].vertices.stop for name in SHOWN_PARTS)
-        self.under = _under(model, self.count)
-        self.triangles = model.triangles[: max(model.parts[name].triangles.stop for name in SHOWN_PARTS)]
+        self.under = _under(model)
+        self.count, self.triangles = self.under.count, self.under.model.triangles
         self.positions = model.rest[self.under.anchors]
         # Bone, teeth and points in the tissue lie behind skin, which does not hide them.
         outside = np.flatnonzero(np.isin(np.array(queries.kinds), ("skin", "eye")))
