@@ -37,6 +37,15 @@ def stand_in() -> None:
         vars(module)["CHUNK"] = 5
 
 
+def track_slowly(shot: str, job: Path) -> None:
+    """What a process does that is to be killed while it tracks."""
+    from facequery.pipeline.job import JobRequest
+    from facequery.pipeline.run import run_job
+
+    stand_in()
+    run_job(JobRequest(shots=(shot,), preview=False), job, lambda *_: time.sleep(0.02))
+
+
 def dask_setup(worker: Any) -> None:
     stand_in()
 

@@ -1,17 +1,15 @@
 """Jobs in pieces, processes that get in each other's way or are killed, memory that runs out."""
 
-import os
+import multiprocessing
 import random
-import signal
 import subprocess
 import sys
-import textwrap
-import time
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from dot_face import DotDetector
+from dot_program import track_slowly
 from facequery.detection import tracks as track_files
 from facequery.detection.tracks import Tracks
 from facequery.errors import UserError
@@ -166,40 +164,22 @@ def test_killed_at_any_moment_the_result_is_the_same_to_the_bit(sequence, tmp_pa
     asked = request(sequence(count=40))
     whole = run_job(asked, tmp_path / "whole").tracks[0]
     job = tmp_path / "job"
-    program = tmp_path / "tracker.py"
-    program.write_text(
-        textwrap.dedent(f"""
-        import sys, time
-        sys.path.insert(0, {str(Path(__file__).parents[1])!r})
-        from pathlib import Path
-        from dot_face import DotDetector, DotFinder
-        from facequery.detection.detector import Detector
-        from facequery.detection.finder import FaceFinder
-        from facequery.pipeline import find, track
-        from facequery.pipeline.job import JobRequest
-        from facequery.pipeline.run import run_job
-        Detector.from_pretrained = classmethod(lambda cls, *a, **k: DotDetector())
-        FaceFinder.from_pretrained = classmethod(lambda cls, *a, **k: DotFinder())
-        find.CHUNK = track.CHUNK = 5
-        print("ready", flush=True)
-        run_job(JobRequest(shots=({asked.shots[0]!r},), preview=False), Path({str(job)!r}),
-                lambda *a: time.sleep(0.02))
-        """)
-    )
+    # Forked from a process that has the libraries: loading them would take most of the time.
+    known = multiprocessing.get_all_start_methods()
+    context: Any = multiprocessing.get_context("forkserver" if "forkserver" in known else "spawn")
+    if "forkserver" in known:
+        context.set_forkserver_preload(["facequery.pipeline.run"])
     dice = random.Random(3)
     kills = 0
     for _ in range(60):
-        process = subprocess.Popen([sys.executable, str(program)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        assert process.stdout and process.stdout.readline() == b"ready\n"
-        try:
-            process.wait(timeout=dice.uniform(0.0, 0.9) if kills < 6 else 60)
-        except subprocess.TimeoutExpired:
-            os.kill(process.pid, signal.SIGKILL) if os.name == "posix" else process.kill()
-            process.wait()
-            kills += 1
-            time.sleep(0.01)
-            continue
-        assert process.returncode == 0, process.stderr and process.stderr.read()[-2000:]
-        break
+        process = context.Process(target=track_slowly, args=(asked.shots[0], job))
+        process.start()
+        process.join(dice.uniform(0.0, 0.9) if kills < 6 else 60)
+        if process.exitcode is not None:
+            assert process.exitcode == 0
+            break
+        process.kill()
+        process.join()
+        kills += 1
     assert kills >= 3
     same(Tracks.load(job), whole)
