@@ -19,7 +19,8 @@ from facequery.apps.regions import Region
 from facequery.apps.surface_pass import strips
 from facequery.head.model import HeadModel
 
-_OFF, _FACE, _FOREHEAD, _NECK, _EARS, _SCALP, _FEATURES = -1, 1, 2, 3, 4, 5, 6
+_OFF, _FACE, _FOREHEAD, _NECK, _EARS, _SCALP, _FEATURES, _EYES_UP = -1, 1, 2, 3, 4, 5, 6, 7
+_FRINGE = -0.015  # metres from the level of the eyes, down to which hair may hang over the face
 _FINEST = 110.0  # pixels a crop unit at which the head is looked at
 _FINEST_LIPS = 160.0
 _MOST = 4.0  # log odds: surely lip
@@ -47,6 +48,7 @@ class HeadZones:
         ):  # fmt: skip
             for name in names:
                 zone[:skin][mask(name)] = value
+        zone[:skin][(zone[:skin] == _FACE) & (model.rest[:skin, 1] > _FRINGE)] = _EYES_UP
         own = model.part_triangles("skin")
         edges = np.sort(np.concatenate([own[:, [0, 1]], own[:, [1, 2]], own[:, [2, 0]]]), 1)
         once, times = np.unique(edges, axis=0, return_counts=True)
@@ -99,19 +101,29 @@ def _skin(
     blur = max(float(np.median(face.sigma)) * finest, 0.02 * unit)  # how far off the outline may be
 
     lab = lab_of(small)
-    sure = (distance_in(zone == _FACE) > 0.06 * unit) + 0.3 * (distance_in(zone == _NECK) > 0.12 * unit)
+    bare = np.isin(zone, (_FACE, _EYES_UP))
+    sure = (distance_in(bare) > 0.06 * unit) + 0.3 * (distance_in(zone == _NECK) > 0.12 * unit)
     sure, away = sure.astype(np.float32), ((outer > 0.08 * unit) & (outer < 0.45 * unit)).astype(np.float32)
-    scalp = distance_in(zone == _SCALP) > 0.06 * unit
     told = colour_odds(lab, sure, away)
+    # Where hair is, if there is any: on the scalp, and round it, which in views from below is all that shows of it.
+    top = np.isin(zone, (_FOREHEAD, _SCALP))
+    scalp = distance_in(zone == _SCALP) > 0.06 * unit
+    scalp |= (outer > 0.03 * unit) & (distance_in(~top) < 0.12 * unit)
     if scalp.any():
-        hair = colour_odds(lab, sure, away + scalp)
+        hair = colour_odds(lab, sure, scalp.astype(np.float32))
         trust = told_apart(hair, sure > 0, scalp)  # hair may have the skin's colour, or be none
-        told = np.where(zone == _FOREHEAD, hair * trust, told).astype(np.float32)
+        told = np.where(zone == _FOREHEAD, hair * trust, told)
+        told = np.where(zone == _EYES_UP, trust * hair + (1 - trust) * told, told).astype(np.float32)
     odds = np.where(on, 0.3 + np.minimum(inner / blur, 2.5), 0.3 - outer / blur)
     odds = np.where(zone == _FOREHEAD, np.minimum(odds, 1.0), odds)  # where hair hangs
     odds = np.where(zone == _NECK, np.minimum(odds, 1.3), odds)  # where clothes begin
-    odds = np.where(zone == _FEATURES, 6.0, odds)
-    skin = along_edges(odds + told, lab, max(round(0.03 * unit), 1))
+    odds += told
+    # Brows have hair's colour themselves: they and the eyes are hidden where what is round them is.
+    bare = np.isin(zone, (_FACE, _EYES_UP, _FOREHEAD)).astype(np.float32)
+    said, near = (cv2.GaussianBlur(part, (0, 0), 0.04 * unit) for part in (np.tanh(odds / 2) * bare, bare))
+    free = np.where(near > 0.02, said / np.maximum(near, 0.02), 1)
+    odds = np.where(zone == _FEATURES, 6 * np.clip(1 + 3 * free, -1, 1), odds).astype(np.float32)
+    skin = along_edges(odds, lab, max(round(0.03 * unit), 1))
     skin[outer > 4 * blur] = 0
     # What is cut hangs together with the outside; holes amid the face are nostrils, moles and shadows. What is left of
     # the forehead hangs together with the face; islands are locks that shine.
@@ -119,7 +131,7 @@ def _skin(
     skin[~np.isin(parts, parts[(zone == _OFF) | (zone == _SCALP)])] = 1
     _, parts = cv2.connectedComponents((skin >= 0.5).astype(np.uint8))
     skin[~np.isin(parts, parts[(zone != _FOREHEAD) & (zone != _SCALP)])] = 0
-    skin[zone == _FEATURES] = 1
+    skin[(zone == _FEATURES) & (odds > 0)] = 1
 
     end = np.zeros((height, width), np.uint8)
     lines = np.round(placed.xy[zones.open_end]).astype(np.int32)
