@@ -40,9 +40,9 @@ def same(one: Tracks, two: Tracks) -> None:
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
 
 
-@pytest.mark.parametrize("pieces", [1, 2, 3, 7])
-def test_pieces_in_any_order_make_the_same_tracks(sequence, tmp_path, pieces):
-    asked = request(sequence(count=23))
+@pytest.mark.parametrize(("pieces", "smooth"), [(1, 0.0), (2, 0.0), (3, 1.0), (7, 0.0)])
+def test_pieces_in_any_order_make_the_same_tracks(sequence, tmp_path, pieces, smooth):
+    asked = request(sequence(count=23), smooth=smooth)
     whole = run_job(asked, tmp_path / "whole").tracks[0]
     job = tmp_path / "job"
     open_job(job, asked)
