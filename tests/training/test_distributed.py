@@ -10,7 +10,7 @@ def test_two_processes_train_one_network_on_different_images(tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     script = Path(__file__).with_name("distributed_run.py")
     paths = os.pathsep.join([str(ROOT), str(ROOT / "backend"), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "USE_LIBUV": "0"}
+    environment = {**os.environ, "PYTHONPATH": paths, "USE_LIBUV": "0"}
     done = subprocess.run([*command, script, tmp_path], env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     (first, own, samples), (second, other, _) = ((tmp_path / f"rank{r}.txt").read_text().split() for r in (0, 1))

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def begin(folder, steps, *more):
     paths = os.pathsep.join([str(ROOT), str(ROOT / "backend"), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": paths}
     script = Path(__file__).with_name("killed_run.py")
     command = [sys.executable, str(script), str(folder), str(steps), *more]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)

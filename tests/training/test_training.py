@@ -21,7 +21,6 @@ from tests.training.fakes import QUERIES, blob_mix, clip_mix
 @pytest.fixture
 def config(monkeypatch) -> TrainConfig:
     monkeypatch.setattr(landmark_task, "make_mix", blob_mix)
-    torch.set_num_threads(1)
     tiny = CONFIGS["tiny"]
     return replace(tiny, data=replace(tiny.data, queries=QUERIES, portraits=1.0), steps=6)
 
