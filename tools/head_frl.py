@@ -71,12 +71,13 @@ class FrlMean:
         size = np.linalg.norm(corners[3] - corners[0])
         return front(model, flat * size + corners[:, :2].mean(0), skin_only=True)
 
-    def brow(self, model: HeadModel, count: int) -> NDArray[np.float64]:
-        """`count` points from the outer to the inner end of the right brow, a little above its middle line."""
+    def brow(self, model: HeadModel, count: int, upper: float = 0.6) -> NDArray[np.float64]:
+        """`count` points from the outer to the inner end of the right brow, `upper` of the way from its lower to its
+        upper edge."""
         p = self.points
-        upper = _resampled(p[[71, 72, 73, 74, 75]], 33)
-        lower = _resampled(p[[71, 83, 84, 76]], 33)
-        line = _resampled(0.6 * upper + 0.4 * lower, count)
+        above = _resampled(p[[71, 72, 73, 74, 75]], 33)
+        below = _resampled(p[[71, 83, 84, 76]], 33)
+        line = _resampled(upper * above + (1 - upper) * below, count)
         return self.placed(model, line)
 
     def brow_outline(self, model: HeadModel) -> NDArray[np.float64]:

@@ -88,24 +88,28 @@ def on_skin(model: HeadModel, points: NDArray) -> NDArray[np.float64]:
     return on_surface(model, points).positions
 
 
-# MediaPipe's points of the same meaning as those of iBUG 300-W; brows: the upper and the lower edge.
+# MediaPipe's points of the same meaning as those of iBUG 300-W. Not those of the brows: its mesh has the upper edge up
+# to 5 mm above that of the London Set's annotators.
 SAME_AS_MEDIAPIPE = {
     31: (98,), 32: (97,), 33: (2,), 34: (326,), 35: (327,),
-    17: (70, 46), 18: (63, 53), 19: (105, 52), 20: (66, 65), 21: (107, 55),
-    22: (336, 285), 23: (296, 295), 24: (334, 282), 25: (293, 283), 26: (300, 276),
     48: (61,), 49: (39,), 50: (37,), 51: (0,), 52: (267,), 53: (269,), 54: (291,), 55: (321,), 56: (314,), 57: (17,),
     58: (84,), 59: (91,), 60: (78,), 61: (82,), 62: (13,), 63: (312,), 64: (308,), 65: (317,), 66: (14,), 67: (87,),
 }  # fmt: skip
 
 
-def ibug68_points(model: HeadModel, base: NDArray, media: NDArray, contour: NDArray) -> NDArray[np.float64]:
+def ibug68_points(
+    model: HeadModel, base: NDArray, media: NDArray, contour: NDArray, frl: FrlMean
+) -> NDArray[np.float64]:
     """The 68 points of iBUG 300-W: the contour evenly on the outline of a frontal face, the rest on features.
 
-    Brows, base of the nose and lips lie in the middle between two placements that know nothing of each other: `base`
-    (68, 3), from the source head and the London mean, and MediaPipe's points of the same meaning, media (478, 3). Nose
-    and lips are then moved by a millimetre to where the edges are in the mean of the portraits' textures.
+    Brows follow the upper edge that the London Set's annotators drew, as the mark-up of 300-W has them. Base of the
+    nose and lips lie in the middle between two placements that know nothing of each other: `base` (68, 3), from the
+    source head, and MediaPipe's points of the same meaning, media (478, 3). They are then moved by a millimetre to
+    where the edges are in the mean of the portraits' textures.
     """
     points = base.copy()
+    right = frl.brow(model, 5, upper=1.0)
+    points[17:22], points[22:27] = right, right[::-1] * MIRROR
     for number, same in SAME_AS_MEDIAPIPE.items():
         points[number] = 0.5 * (base[number] + media[list(same)].mean(0))
     points = symmetrised(points, nearest_partner(base))
@@ -255,7 +259,7 @@ def all_layouts(model: HeadModel, hints: Hints, frl: FrlMean) -> list[QuerySet]:
     base = base68_points(model, hints, frl)
     outline = Outline(model)
     media = mediapipe478_points(model, hints)
-    ibug = ibug68_points(model, base, media, outline.contour())
+    ibug = ibug68_points(model, base, media, outline.contour(), frl)
     names68, groups68 = grouped_names(IBUG_GROUPS)
     names98, groups98 = grouped_names(WFLW_GROUPS)
     solid = face68_3d_points(hints, base)
@@ -265,8 +269,9 @@ def all_layouts(model: HeadModel, hints: Hints, frl: FrlMean) -> list[QuerySet]:
     lips_and_lids = {"origin": london, "licence": HINT_LICENCES}
     sets = [
         make(model, "ibug68", ibug, names68, groups68, licence=HINT_LICENCES, slide=outline.slide(17),
-             origin=london + "; these, lips and the nose's base half way to MediaPipe's (Apache-2.0), lips and "
-             "nose by eye on the mean texture of generated portraits; contour: the head's outline",
+             origin="brows after the upper edge in the mean of the Face Research Lab London Set (CC BY 4.0); lips and "
+             "the nose's base half way to MediaPipe's (Apache-2.0), and by eye on the mean texture of generated "
+             "portraits; contour: the head's outline",
              description="The 68 points of iBUG 300-W, contour on the face's outline, which slides as the head turns"),
         make(model, "face68_3d", solid, names68, groups68, **lips_and_lids,
              description="The 68 points with the contour along the jaw in 3D"),

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 TEXELS = 256  # of the face's tile: one is about 0.9 mm
 # Texels towards the subject's left and up, for the points of the right half and of the middle of ibug68.
 IBUG_RIGHT = {
+    17: (0.5, 2.0),  # where the brow fades away
     31: (1.0, 1.0), 32: (0.0, 1.0), 33: (0.0, 1.0),  # the nostrils' lower rim, not the lip's skin under it
     49: (0.3, -0.7), 50: (0.0, -0.9), 51: (0.0, -0.9), 57: (0.0, 0.5), 58: (0.0, 0.5), 59: (0.4, 0.4),  # the lips' red
     61: (0.0, 1.6), 62: (0.0, 1.6), 66: (0.0, -1.4), 67: (0.0, -1.4),  # where lips meet, not behind it
 }  # fmt: skip
-IBUG_PARTNER = {31: 35, 32: 34, 49: 53, 50: 52, 58: 56, 59: 55, 61: 63, 67: 65}
+IBUG_PARTNER = {17: 26, 31: 35, 32: 34, 49: 53, 50: 52, 58: 56, 59: 55, 61: 63, 67: 65}
 
 
 def shifted(model: HeadModel, points: NDArray) -> NDArray[np.float64]:
