@@ -18,7 +18,7 @@ from facequery.pipeline import fit as fits
 from facequery.pipeline.cameras import camera_at
 from facequery.pipeline.crew import one_core_for_blas
 from facequery.pipeline.find import load_path
-from facequery.pipeline.job import JobRequest, load_request
+from facequery.pipeline.job import JobRequest, load_request, writing
 from facequery.pipeline.lock import results_lock
 from facequery.pipeline.own_meshes import read_mesh_file
 from facequery.pipeline.preview import MOST_POINTS, write_preview
@@ -74,7 +74,8 @@ def _fit(
     actor = job.actor if request.actor is None and job else request.actor
     tick = _ticker(progress)
     meshes = [read_mesh_file(path) for path in request.meshes]
-    _make(folder)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     if request.frames is None:
         cameras = _cameras(tracks, request.cameras or (job.cameras if job else ()))
         result = fits.fit_job(
@@ -152,13 +153,6 @@ def _ticker(progress: Progress | None) -> Callable[[], None] | None:
     return tick
 
 
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f'"{folder}" cannot be written to.', "Give another --out.", "FQ371") from error
-
-
 def _update_tracks(views: Sequence[Path], fit: ShotFit) -> None:
     """What the fitted face hides, in the visibility of the job's own tracks."""
     for index, view in enumerate(views):
@@ -179,7 +173,7 @@ def _previews(
     for index, (shot, view) in enumerate(zip(shots, views, strict=True)):
         overlay = overlay_of(Tracks.load(view, MOST_POINTS), fit, index, wanted)
         target = folder / view.name if len(views) > 1 else folder
-        _make(target)
+        target.mkdir(exist_ok=True)
         write_preview(target / "preview.mp4", shot, overlay, of_step(progress, "Preview", index, len(shots)))
         shot.close()
     return []

@@ -1,6 +1,8 @@
 """A job's folder: what it was asked for, so that it can be gone on with, and only with the same request."""
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -51,13 +53,22 @@ def open_job(folder: Path, request: JobRequest) -> None:
                 "FQ370",
             )
         return
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            documents.write_job(folder, _document(request))
+        except ProtocolError as error:
+            raise UserError(error.cause, error.next_step, error.code) from error
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """For a block that makes a folder or writes into it. Raises UserError where that cannot be; that the disk is full
+    stays an OSError."""
     if folder.exists() and not folder.is_dir():
         raise UserError(f'"{folder}" is a file, not a folder.', "Give another --out.", "FQ371")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        documents.write_job(folder, _document(request))
-    except ProtocolError as error:
-        raise UserError(error.cause, error.next_step, error.code) from error
+        yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
