@@ -35,14 +35,15 @@ from facequery.shots.shot import Shot
 
 @dataclass(frozen=True, eq=False)
 class FaceShot:
-    """A shot (of one view), the path of its face in plate pixels, the head that reads it, the job's folder, and that
-    in which the view keeps what it needs to go on."""
+    """A shot (of one view), the path of its face in plate pixels, the head that reads it, the job's folder, that in
+    which the view keeps what it needs to go on, and who is told how far it is."""
 
     shot: Shot
     path: FacePath
     head: DenseHead
     folder: Path
     work: Path
+    progress: Progress | None = None
 
     def sight(self, indices: Sequence[int]) -> Sight:
         """What the network sees in frames by array index. Raises UserError where the face was not found."""
@@ -67,9 +68,11 @@ class FaceShot:
         source = FaceSource(self)
 
         def frames() -> Iterator[tuple[NDArray[np.uint8], DenseFace]]:
-            for index in chosen:
+            for done, index in enumerate(chosen, 1):
                 picture = self.shot.display(int(index))
                 face = source.read(int(index), picture)
+                if self.progress:
+                    self.progress("Skin", done, len(chosen))
                 if face is not None:
                     yield picture, face
 
@@ -217,4 +220,4 @@ def _opened(
     regions = [Region.parse(text) for text in request.regions]
     with job_lock(folder) if hold or not (own / "faces.npz").is_file() else nullcontext():
         path = find_face(shots[view], finder, detector, own, request.face, regions, report)
-        yield FaceShot(shots[view], path, DenseHead(detector), folder, own / "work")
+        yield FaceShot(shots[view], path, DenseHead(detector), folder, own / "work", progress)

@@ -168,7 +168,7 @@ def _refined(
     progress: Progress | None,
 ) -> TrackWriter:
     """Tracks aligned to the plate at its own resolution, into `view`, or beside the raw ones if smoothing follows."""
-    seen = FaceShot(shot, path, DenseHead(detector), view, view / "work")
+    seen = FaceShot(shot, path, DenseHead(detector), view, view / "work", progress)
     refinement = tracks_refinement(seen, reference_frames(seen, request.references), progress)
     return refined_tracks(raw, view / "work" / "refined" if request.smooth else view, refinement)
 
