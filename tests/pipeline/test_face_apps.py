@@ -87,7 +87,8 @@ def test_the_worker_picks_in_a_job(job):
 def test_mattes_of_a_job(job):
     wanted, steps = SegmentRequest(("nose", "skin"), ".png"), []
     files = run_segment(request_of(job), job.folder, wanted, lambda *step: steps.append(step))
-    assert steps == [("Skin", 1, 2), ("Skin", 2, 2), ("Mattes", 1, 2), ("Mattes", 2, 2)]  # nothing takes long in silence
+    # Nothing takes long in silence.
+    assert steps == [("Skin", 1, 2), ("Skin", 2, 2), ("Mattes", 1, 2), ("Mattes", 2, 2)]
     assert [f.name for f in files] == ["nose.1001.png", "skin.1001.png", "nose.1002.png", "skin.1002.png"]
     nose, skin = (cv2.imread(str(f), cv2.IMREAD_UNCHANGED) / 65535 for f in files[:2])
     assert nose.shape == (540, 960)
