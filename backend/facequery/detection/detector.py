@@ -23,7 +23,7 @@ from facequery.head.queries import QuerySet
 from facequery.head.query_space import QuerySpace
 from facequery.head.slide import Slide
 from facequery.models.landmarks import LandmarkNet, images_to_input
-from facequery.models.weights import load_landmark_net, weights_file
+from facequery.models.weights import load_landmark_net, weights_version
 from facequery.stages import stage
 
 ZOOM = 0.9  # a tighter crop than `crop_from_points` holds less of a neighbour's face, which misleads
@@ -72,9 +72,7 @@ class Detector:
         are about 2 % better for twice the time (films are tracked without, unless asked). A file is read once a
         process, until it changes. Raises UserError when there are no such weights.
         """
-        file = weights_file(name)
-        changed = file.stat().st_mtime_ns if file.is_file() else 0
-        detector = copy.copy(_loaded(file.absolute(), str(pick_device(device)), changed))
+        detector = copy.copy(_loaded(*weights_version(name), str(pick_device(device))))
         detector.mirror = mirror
         return detector
 
@@ -208,7 +206,7 @@ class Detector:
 
 
 @lru_cache(maxsize=2)
-def _loaded(file: Path, device: str, changed: int) -> Detector:
+def _loaded(file: Path, changed: int, device: str) -> Detector:
     """Weights as they were when their file was `changed`."""
     network, card = load_landmark_net(file)
     detector = Detector(network, device)

@@ -16,7 +16,7 @@ from facequery.detection.prepared import prepared
 from facequery.geometry.crops import apply_affine, crop_from_similarity, crop_parameters, sample_crop
 from facequery.models.finder import FinderNet, FoundFaces, face_sizes
 from facequery.models.landmarks import images_to_input
-from facequery.models.weights import load_finder_net, weights_file
+from facequery.models.weights import load_finder_net, weights_version
 from facequery.stages import stage
 
 _CANDIDATE = 0.30  # score from which a face is looked at again
@@ -48,9 +48,7 @@ class FaceFinder:
     def from_pretrained(cls, name: str = "finder", device: str = "cpu") -> "FaceFinder":
         """The finder of a weights file or a shipped name. A file is read once a process, until it changes. Raises
         UserError when there is none."""
-        file = weights_file(name)
-        changed = file.stat().st_mtime_ns if file.is_file() else 0
-        return _loaded(file.absolute(), device, changed)
+        return _loaded(*weights_version(name), device)
 
     def find(self, image: NDArray[np.uint8]) -> list[Face]:
         """Faces of one picture (H, W, 3), uint8 RGB with square pixels, the surest first; points in its pixels."""
@@ -183,7 +181,7 @@ def _face(points: NDArray, score: float) -> Face:
 
 
 @lru_cache(maxsize=2)
-def _loaded(file: Path, device: str, changed: int) -> FaceFinder:
+def _loaded(file: Path, changed: int, device: str) -> FaceFinder:
     """Weights as they were when their file was `changed`."""
     network, card = load_finder_net(file)
     finder = FaceFinder(network, device)

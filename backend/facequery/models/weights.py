@@ -59,6 +59,13 @@ def weights_file(path: Path | str) -> Path:
     return file if file.exists() or file.suffix == ".safetensors" else asset(f"weights/{path}.safetensors")
 
 
+def weights_version(path: Path | str) -> tuple[Path, int]:
+    """The file of weights (see `weights_file`) and when it was changed, in nanoseconds, 0 where there is none: what was
+    made of the weights holds as long as both stay. Raises UserError."""
+    file = weights_file(path).absolute()
+    return file, file.stat().st_mtime_ns if file.is_file() else 0
+
+
 def load_network(path: Path | str) -> tuple[nn.Module, dict[str, Any]]:
     """Network of a weights file and its card, on the CPU, in evaluation mode, without gradients.
 

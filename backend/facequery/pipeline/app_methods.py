@@ -117,6 +117,7 @@ def _wanted(params: Params, kind: type) -> tuple[Path, str, Any]:
 
 def _seen(params: Params, context: "Context") -> "FaceShot":
     """The job's shot with its face found; the last few stay loaded."""
+    from facequery.models.weights import weights_version
     from facequery.pipeline.face_shot import load_face_shot
     from facequery.pipeline.job import load_request
 
@@ -124,7 +125,7 @@ def _seen(params: Params, context: "Context") -> "FaceShot":
     request = load_request(folder)
     if not 1 <= view <= len(request.shots):
         raise UserError(f"The job has no view {view}.", f"It has {len(request.shots)}.", "FQ507")
-    key = (folder, device, view, request)
+    key = (folder, device, view, request, weights_version(request.weights), weights_version("finder"))
     if key not in _LOADED:
         while len(_LOADED) >= _MOST_LOADED:
             del _LOADED[next(iter(_LOADED))]
