@@ -28,9 +28,14 @@ class Backend:
     blender: str = ""  # the program of this Blender, with which the backend writes Alembic and FBX
 
     def environment(self, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-        """Blender's environment without what would mislead another Python; FACEQUERY_BLENDER names this Blender."""
+        """Blender's environment without what would mislead another Python; FACEQUERY_BLENDER names this Blender.
+
+        Threads that wait for each other sleep, where nothing else is said: beside a Blender that draws or renders, the
+        usual busy waiting makes everything several times slower.
+        """
         kept = {name: value for name, value in environ.items() if name not in _PRIVATE_VARIABLES}
-        return {"FACEQUERY_BLENDER": self.blender, **kept} if self.blender else kept
+        own = {"FACEQUERY_BLENDER": self.blender} if self.blender else {}
+        return {"OMP_WAIT_POLICY": "PASSIVE", **own, **kept}
 
     @property
     def line(self) -> str:

@@ -59,7 +59,8 @@ def the_backends_command():
     spaced.chmod(0o755)
     assert find_backend(f" {spaced} ", None, environ).command == (str(spaced),)
     assert find_backend(f'"{spaced}" worker', None, environ).command == (str(spaced),)
-    assert Backend(("x",), "PATH").environment({"PYTHONHOME": "x", "A": "b"}) == {"A": "b"}
+    mine = {"A": "b", "OMP_WAIT_POLICY": "ACTIVE"}
+    assert Backend(("x",), "PATH").environment({"PYTHONHOME": "x", **mine}) == mine
     here = Backend(("x",), "PATH", blender="/opt/blender")
     assert here.environment({})["FACEQUERY_BLENDER"] == "/opt/blender"
     assert here.environment({"FACEQUERY_BLENDER": "mine"})["FACEQUERY_BLENDER"] == "mine"
