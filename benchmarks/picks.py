@@ -1,6 +1,6 @@
 """Picked points against optical flow, on rendered 1080p clips with exact truth.
 
-    python -m benchmarks.picks [--seeds 1,2,3] [--points 40] [--out benchmarks/results/picks.md]
+    python -m benchmarks.picks [--seeds 1,2,3] [--points 40] [--out benchmarks/results/picks.md] [--sheet FILE]
 
 Random surface points are marked in the first frame and followed: by query optimisation and detection, by the same
 refined at the plate's resolution, by OpenCV's pyramidal Lucas-Kanade, and by DIS flow, both from frame to frame.
@@ -89,7 +89,22 @@ def flowed(clip: FaceClip, start: NDArray) -> dict[str, NDArray[np.float64]]:
     return {"Lucas-Kanade": np.stack(lucas) + 0.5, "DIS flow": np.stack(dense) + 0.5}
 
 
-def measure(clip: FaceClip, kind: str, count: int, seed: int, errors: Errors) -> None:
+def shown(clip: FaceClip, tracks: NDArray, truth: NDArray, visible: NDArray) -> NDArray[np.uint8]:
+    """Four frames beside each other: points as tracked (F, N, 2), green where they are seen and blue where hidden, and
+    a line from each to the truth."""
+    pictures = []
+    for f in np.linspace(0, len(truth) - 1, 4).astype(int):
+        picture = clip.plate(f)
+        for at, true, seen in zip(tracks[f], truth[f], visible[f], strict=True):
+            if np.isfinite(at).all():
+                here, there = (tuple(int(v) for v in np.round(p - 0.5)) for p in (at, true))
+                cv2.line(picture, here, there, (255, 40, 40), 2, cv2.LINE_AA)
+                cv2.circle(picture, here, 5, (60, 255, 60) if seen else (90, 120, 255), -1, cv2.LINE_AA)
+        pictures.append(cv2.resize(picture, (480, 480), interpolation=cv2.INTER_AREA))
+    return np.hstack(pictures)
+
+
+def measure(clip: FaceClip, kind: str, count: int, seed: int, errors: Errors, sheet: list[NDArray]) -> None:
     """Mark, follow and compare in one clip."""
     seen = opened(clip)
     vertices = marked(clip, seen, count, np.random.default_rng(seed))
@@ -102,6 +117,7 @@ def measure(clip: FaceClip, kind: str, count: int, seed: int, errors: Errors) ->
     moved = np.einsum("qn,fnc->fqc", refinement.spread(picks.queries.positions), refinement.shift)
     tracks["picked, refined"] = tracks["picked"] + moved
     tracks |= flowed(clip, truth[0])
+    sheet.append(shown(clip, tracks["picked, refined"], truth, visible))
     hidden_before = np.cumsum(~visible, 0) > 0
     later = np.arange(len(truth))[:, None] > 0
     cases = {
@@ -114,14 +130,16 @@ def measure(clip: FaceClip, kind: str, count: int, seed: int, errors: Errors) ->
             errors.add(f"{kind}, {case}", method, error, clip.eyes, which & np.isfinite(error))
 
 
-def carried(seed: int, errors: Errors) -> None:
+def carried(seed: int, errors: Errors, sheet: list[NDArray]) -> None:
     """The helmet camera: all dots of one frame picked at once, followed there, and carried to footage without dots."""
     dotted, bare = face_clip("helmet_dots", seed), face_clip("helmet", seed)
     seen, other = opened(dotted), opened(bare)
     dots = dotted.dots[dotted.visible[0][dotted.dots]]
     picks, _ = picked(seen, dotted.xy[0, dots])
     for clip, shot, case in ((dotted, seen, "helmet, with dots"), (bare, other, "helmet, carried to no dots")):
-        error = np.linalg.norm(detected(shot, picks.queries.positions) - clip.xy[:, dots], axis=-1)
+        tracks = detected(shot, picks.queries.positions)
+        sheet.append(shown(clip, tracks, clip.xy[:, dots], clip.visible[:, dots]))
+        error = np.linalg.norm(tracks - clip.xy[:, dots], axis=-1)
         which = clip.visible[:, dots] & np.isfinite(error)
         errors.add(case, "picked", error, clip.eyes, which)
     plain = np.linalg.norm(detected(other, other.head.positions[dots]) - bare.xy[:, dots], axis=-1)
@@ -162,19 +180,23 @@ def main() -> None:
     parser.add_argument("--seeds", default="1,2,3")
     parser.add_argument("--points", type=int, default=40)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/picks.md"))
+    parser.add_argument("--sheet", type=Path, help="A picture of the points in four frames of each clip.")
     given = parser.parse_args()
     seeds = [int(s) for s in given.seeds.split(",")]
     errors, clips = Errors(), []
+    sheet: list[NDArray] = []
     given.out.parent.mkdir(parents=True, exist_ok=True)
     for seed in seeds:
         for kind in ("plain", "hand"):
-            measure(face_clip(kind, seed), kind, given.points, seed, errors)
+            measure(face_clip(kind, seed), kind, given.points, seed, errors, sheet)
             clips.append(f"{kind} {seed}")
             print(clips[-1], flush=True)
             given.out.write_text(report(errors, clips, given.points), encoding="utf-8")
-    carried(seeds[0], errors)
+    carried(seeds[0], errors, sheet)
     given.out.write_text(report(errors, [*clips, f"helmet {seeds[0]}"], given.points), encoding="utf-8")
     print(given.out.read_text(encoding="utf-8"))
+    if given.sheet:
+        cv2.imwrite(str(given.sheet), np.vstack(sheet)[..., ::-1])
 
 
 if __name__ == "__main__":
