@@ -96,7 +96,7 @@ def test_no_blender(monkeypatch, tmp_path, job):
 @pytest.mark.skipif(os.name != "posix", reason="a shell script stands in for Blender")
 def test_a_blender_that_fails_leaves_no_file_and_its_last_word(monkeypatch, tmp_path, job):
     program = tmp_path / "blender"
-    program.write_text("#!/bin/sh\necho 'no display' >&2\nexit 3\n")
+    program.write_text("#!/bin/sh\necho 'no display' >&2\necho 'Error: script failed, file: x' >&2\nexit 3\n")
     program.chmod(0o755)
     monkeypatch.setenv("FACEQUERY_BLENDER", str(program))
     with pytest.raises(UserError, match="no display"):

@@ -25,6 +25,7 @@ from facequery.head.model import HeadModel
 SCRIPT = Path(__file__).with_name("blender_scene.py")
 _Z_UP = np.array([[1.0, 0, 0, 0], [0, 0, -1.0, 0], [0, 1.0, 0, 0], [0, 0, 0, 1.0]])  # from y up
 _LONGEST = 3600  # seconds
+_ENDING = "Error: script failed"  # Blender's own last word, which does not say why
 
 
 def blender_command() -> list[str]:
@@ -62,7 +63,8 @@ def write_with_blender(source: Source, path: Path) -> None:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise UserError(f"Blender could not be run ({error}).", "Check FACEQUERY_BLENDER.", "FQ511") from error
         if done.returncode or not temporary.is_file():
-            last = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
+            said = [line for line in (done.stderr or done.stdout).splitlines() if line.strip() and _ENDING not in line]
+            last = said[-1].strip() if said else "it said nothing"
             raise UserError(f"Blender did not write the file ({last}).", "Try another Blender.", "FQ512")
 
 

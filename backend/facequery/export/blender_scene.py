@@ -132,6 +132,8 @@ def main(scene_file: str, cache: str, out: str) -> None:
             filepath=out, object_types={"MESH", "CAMERA"}, use_mesh_modifiers=False, bake_anim=True,
             bake_anim_use_nla_strips=False, bake_anim_use_all_actions=False, bake_anim_simplify_factor=0.0,
         )  # fmt: skip
+    elif not bpy.app.build_options.alembic:
+        raise RuntimeError("this Blender was built without Alembic")
     else:
         bpy.ops.wm.alembic_export(
             filepath=out, start=scene.frame_start, end=scene.frame_end, as_background_job=False, uvs=True,
