@@ -5,10 +5,23 @@
 Held-out skins, hair, environments and people, each with a smooth shape of 1.5 mm RMS that no basis holds. Crops are
 jittered as training's are. 68 points of ibug68. "box": error over sqrt(h w) of the box, all points, percent (the
 measure for faces turned far, whose eye corners fall together), "ratio": that over the row "all", "median": its median
-over faces; "seen": the visible points alone; "nme": over the distance of the outer eye corners, faces turned by less
-than 60 degrees; "hidden": share of points that something covers. The bins of yaw are those of AFLW2000-3D; the mean of
-the bins is its measure; the picture of the same name has the cumulative curves. Figures on renders say nothing about
-photographs: `peers.md` stands beside them, and the table of hard photographs below.
+over faces; "seen": the visible points alone, "seen_ratio": that over the row "all"; "nme": over the distance of the
+outer eye corners, faces turned by less than 60 degrees; "hidden": share of points that something covers. The bins of
+yaw are those of AFLW2000-3D; the mean of the bins is its measure; the picture of the same name has the cumulative
+curves. Figures on renders say nothing about photographs: `peers.md` stands beside them, and the tables below.
+
+Sigma on photographs: "sigma_rank" is the rank correlation of error and sigma, both over the eyes' distance, per
+landmark across faces, averaged; "known": the same of who knows the true mean error of every face, beside which there is
+little to be known. Tried instead of the network's own sigma, alone or joined with it: how far the mirrored picture's
+answer is off, how far that of another crop is, a face's mean of either or of sigma, more for turned heads. None ranked
+errors better by more than 0.005.
+
+Stills by Cycles, where there are any in .cache/cycles/heldout: error of points spread over the face's skin in percent
+of the eyes' distance as it would look from the front (`dense_nme_3d` of `facequery eval`), and what it consists of:
+what would be left if every head were moved, turned and scaled rightly, or without the mean offset that each point has
+on the other half of the faces, a bias that a calibration could take off; "basis": the error of who knows everybody's
+coefficients, pose and camera, but not the shape of 1.5 mm that no basis holds; "landmarks": of who knows pose, camera
+and the true places of 68 points, of that shape what they show, and concludes the rest by the head's bases.
 """
 
 import argparse
@@ -21,16 +34,22 @@ from facequery.detection.detector import Detector
 from facequery.errors import UserError
 from facequery.evaluation.annotated import load_annotated
 from facequery.evaluation.curves import plot_curves
+from facequery.evaluation.dense import dense_queries, look_dense
+from facequery.evaluation.dense_parts import parts as dense_parts
 from facequery.evaluation.errors import box_size, inter_ocular, normalised_errors
 from facequery.evaluation.hard import hard_faces, reason_masks
 from facequery.evaluation.heldout import HeldOut, attribute_row, groups, look
 from facequery.evaluation.predict import Prediction, plain_and_calibrated, predict_points
-from facequery.evaluation.sigma import sigma_figures
+from facequery.evaluation.sigma import mean_rank, sigma_figures
+from facequery.head.model import HeadModel
+from facequery.synthesis.cycles.dataset import CyclesSet
 from numpy.typing import NDArray
 
 from benchmarks.peers import table
 
-COLUMNS = ("group", "faces", "box", "ratio", "median", "seen", "nme", "hidden", "inside_1_sigma", "inside_2_sigma")
+STILLS, DENSE = Path(".cache/cycles/heldout"), 1500
+SIGMA = ("inside_1_sigma", "inside_2_sigma")
+COLUMNS = ("group", "faces", "box", "ratio", "median", "seen", "seen_ratio", "nme", "hidden", *SIGMA)
 
 
 def attribute_rows(detector: Detector, count: int) -> tuple[list[dict[str, Any]], tuple[NDArray, NDArray]]:
@@ -47,9 +66,9 @@ def attribute_rows(detector: Detector, count: int) -> tuple[list[dict[str, Any]]
         if group.name.startswith("yaw"):
             size = box_size(rendered.truth)
             turned.append(np.stack([normalised_errors(xy, rendered.truth, size).mean(1), rendered.yaw]))
-        rows.append(row | {name: found[name] for name in ("inside_1_sigma", "inside_2_sigma", "sigma_rank", "nll")})
+        rows.append(row | {name: found[name] for name in (*SIGMA, "sigma_rank", "nll")})
     for row in rows:
-        row["ratio"] = row["box"] / rows[0]["box"]
+        row |= {"ratio": row["box"] / rows[0]["box"], "seen_ratio": row["seen"] / rows[0]["seen"]}
     errors, yaw = np.concatenate(turned, axis=1)
     return rows, (errors, yaw)
 
@@ -59,24 +78,38 @@ def mean_of_bins(rows: list[dict[str, Any]]) -> float:
     return float(np.mean([row["box"] for row in rows if str(row["group"]).startswith("yaw")]))
 
 
-def photograph_rows(detector: Detector) -> list[dict[str, Any]]:
-    """The annotated photographs by why they are hard; crops from the annotation's boxes, NME over 68 points."""
-    rows = []
+def photograph_rows(detector: Detector) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The annotated photographs by why they are hard, NME over 68 points, and what sigma is worth on them; crops from
+    the annotation's boxes."""
+    rows, trust = [], []
     for name in ("lfpw", "afw"):
         chosen = load_annotated(source_data(f"real_dev/{name}"))
         found = predict_points(detector, chosen, plain_and_calibrated(detector, chosen))
         size = inter_ocular(found.truth, "ibug68")
-        errors = [normalised_errors(xy, found.truth, size) for xy in (found.xy[:, :68], found.xy[:, 68:])]
+        kinds = {"nme68": found.columns(0, 68), "calibrated": found.columns(68, 136)}
+        errors = {kind: normalised_errors(own.xy, found.truth, size) for kind, own in kinds.items()}
+        for kind, error in errors.items():
+            figures = sigma_figures(kinds[kind], size)
+            known = mean_rank(error, np.repeat(error.mean(1, keepdims=True), error.shape[1], 1))
+            trust.append({"set": name, "points": "plain" if kind == "nme68" else kind, **figures, "known": known})
         hard = hard_faces(chosen)
         masks = {"all": np.ones(len(size), bool), **reason_masks(chosen)}
         if hard is not None:
             masks |= {"hard, any reason": hard, "the rest": ~hard}
         for reason, mask in masks.items():
             row: dict[str, Any] = {"set": name, "faces of": reason, "faces": int(mask.sum())}
-            for title, error in zip(("nme68", "calibrated"), errors, strict=True):
-                row[title] = 100 * float(error[mask].mean())
-            rows.append(row)
-    return rows
+            rows.append(row | {kind: 100 * float(error[mask].mean()) for kind, error in errors.items()})
+    return rows, trust
+
+
+def still_rows(detector: Detector) -> list[dict[str, Any]]:
+    """What the error on the stills by Cycles consists of; empty where there are none."""
+    if not STILLS.exists():
+        return []
+    model = HeadModel.load()
+    asked = model.bind(dense_queries(model, DENSE).positions)
+    found = dense_parts(look_dense(detector, CyclesSet.open(STILLS), DENSE), asked, model)
+    return [{"what": name, "percent": value} for name, value in found.items()]
 
 
 def main() -> None:
@@ -100,11 +133,15 @@ def main() -> None:
             f"negative log-likelihood {first['nll']} (of crop units).",
         ]
         try:
-            photographs = photograph_rows(detector)
+            photographs, trust = photograph_rows(detector)
             parts += ["Photographs, by why they are hard (names in backend/facequery/evaluation/hard_faces.json)",
-                      table(photographs, ("set", "faces of", "faces", "nme68", "calibrated"))]  # fmt: skip
+                      table(photographs, ("set", "faces of", "faces", "nme68", "calibrated")),
+                      "Sigma on photographs",
+                      table(trust, ("set", "points", *SIGMA, "sigma_rank", "known"))]  # fmt: skip
         except UserError as error:
             parts.append(str(error))
+        if stills := still_rows(detector):
+            parts += [f"Stills by Cycles, {DENSE} points", table(stills, ("what", "percent"))]
     except UserError as error:
         raise SystemExit(str(error)) from None
     text = "\n\n".join(parts)

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 import pytest
 from facequery.detection.detector import Detector, tightened
-from facequery.evaluation.dense import dense_figures, dense_queries, is_rendered
+from facequery.evaluation.dense import dense_figures, dense_queries, is_rendered, look_dense
+from facequery.evaluation.dense_parts import parts
 from facequery.geometry.crops import apply_affine, crop_from_points, four_points, invert_affine
 from facequery.geometry.rotations import euler_to_matrix
 from facequery.head.layouts import load_layout
@@ -58,7 +59,7 @@ class Shifted:
 
 def test_dense_error_is_over_the_distance_of_the_eye_corners(rendered):
     assert is_rendered(rendered.folder) and not is_rendered(rendered.folder / "images")
-    figures = dense_figures(cast(Detector, Shifted(rendered, 0.02)), rendered, count=500)
+    figures = dense_figures(look_dense(cast(Detector, Shifted(rendered, 0.02)), rendered, count=500))
     assert figures["dense_points"] == 500
     for name in ("dense_nme", "dense_seen", "dense_median", "dense_frontal"):
         assert figures[name] == pytest.approx(2.0, abs=0.01), name
@@ -66,6 +67,17 @@ def test_dense_error_is_over_the_distance_of_the_eye_corners(rendered):
     turned = np.cos(np.radians(YAWS)).mean()
     assert figures["dense_nme_3d"] == pytest.approx(2.0 * turned, abs=0.1)
     assert figures["dense_floor"] < 0.01  # the head at rest is on the basis
+
+
+def test_the_parts_of_a_dense_error(rendered):
+    model = HeadModel.load()
+    dense = look_dense(cast(Detector, Shifted(rendered, 0.02)), rendered, count=400)
+    found = parts(dense, model.bind(dense_queries(model, 400).positions), model)
+    assert 1.0 < found["all"] <= 2.01 and found["frontal"] == pytest.approx(2.0, abs=0.1)
+    assert found["but a rigid move"] < 0.1 * found["all"]  # the same shift everywhere is one
+    assert found["but move, width, height, depth"] <= found["but a rigid move"]
+    assert found["basis"] < 0.01  # the head at rest is on the basis
+    assert found["landmarks"] < 0.2
 
 
 def test_dense_queries_lie_on_the_face_and_are_the_same_every_time():

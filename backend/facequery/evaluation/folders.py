@@ -13,7 +13,7 @@ from facequery.errors import UserError
 from facequery.evaluation import errors as measures
 from facequery.evaluation.annotated import AnnotatedSet, load_annotated
 from facequery.evaluation.calibration import Placed, calibrated
-from facequery.evaluation.dense import dense_figures, is_rendered
+from facequery.evaluation.dense import dense_figures, is_rendered, look_dense
 from facequery.evaluation.hard import hard_faces
 from facequery.evaluation.pose import yaw_of
 from facequery.evaluation.predict import FindFaces, Prediction, false_detections, predict_auto, predict_points
@@ -73,7 +73,7 @@ def evaluate(
         prediction = predict_auto(detector, find, chosen, asked)
         extra["false_per_100"] = false_detections(find)
     if is_rendered(folder):
-        extra |= dense_figures(detector, CyclesSet.open(folder))
+        extra |= dense_figures(look_dense(detector, CyclesSet.open(folder)))
     title = name + ("+calibrated" if calibrate else "") + ("+fixed" if queries.slide and not slide else "")
     head = {"set": chosen.name, "crop": crop, "layout": title, "first_centre": chosen.first_centre}
     return summarised(chosen, prediction, head, extra)

@@ -21,12 +21,16 @@ def sigma_figures(prediction: Prediction, ocular: NDArray) -> dict[str, float]:
     residual = np.abs(prediction.xy - prediction.truth)[seen] / size[..., None]
     sigma = prediction.sigma[seen] / size
     error = np.linalg.norm(residual, axis=-1)
-    rank = [spearman(error[:, k], sigma[:, k]) for k in range(error.shape[1])]
     return {
         **inside(residual, sigma),
         "nll": round(negative_log_likelihood(residual, sigma), 3),
-        "sigma_rank": round(float(np.mean(rank)), 3),
+        "sigma_rank": mean_rank(error, sigma),
     }
+
+
+def mean_rank(error: NDArray, guess: NDArray) -> float:
+    """Spearman's rank correlation across faces of errors (n, N) and a guess of them (n, N), averaged over landmarks."""
+    return round(float(np.mean([spearman(error[:, k], guess[:, k]) for k in range(error.shape[1])])), 3)
 
 
 def inside(residual: NDArray, sigma: NDArray) -> dict[str, float]:
