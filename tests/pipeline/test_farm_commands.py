@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -67,12 +68,13 @@ def asked(sequence) -> JobRequest:
     return JobRequest(shots=(sequence(count=25),), preview=False)
 
 
-def test_a_task_that_breaks_once_is_tried_again(asked, tmp_path, start):
+def test_a_task_that_breaks_once_is_tried_again_and_fits_follow_the_tracks(asked, tmp_path, start):
     pytest.importorskip("distributed")
-    whole = run_job(asked, tmp_path / "whole").tracks[0]
+    fitted = replace(asked, frames=(1001, 1007), fits=("face", "jaw"))
+    whole, fit = run_job(asked, tmp_path / "whole").tracks[0], run_job(fitted, tmp_path / "fitted").fit
     jobs = [tmp_path / "one", tmp_path / 'it\'s "two" ü']
-    for job in jobs:
-        open_job(job, asked)
+    for job, request in zip(jobs, (asked, fitted), strict=True):
+        open_job(job, request)
     trip = tmp_path / "trip"
     trip.write_text("")
     farm = start("farm", *jobs, tmp_path / "none", "--workers", 2, FACEQUERY_TEST_TRIP=str(trip))
@@ -81,9 +83,13 @@ def test_a_task_that_breaks_once_is_tried_again(asked, tmp_path, start):
     assert out.count(": done") == 2 and "no job folder" in out
     assert not trip.exists() and "a disk went away" in err  # it did break
     steps = [match for line in err.splitlines() if (match := LINE.match(line))]
-    assert [m[1] for m in steps] == ["Farm"] * 10 and steps[-1][2] == steps[-1][3] == "24"
-    for job in jobs:
-        same(job, whole)
+    assert [m[1] for m in steps] == ["Farm"] * 10 and steps[-1][2] == steps[-1][3] == "18"
+    same(jobs[0], whole)
+    face, jaw, quality = FaceFit.load(jobs[1] / "face.npz"), RigidFit.load(jobs[1] / "jaw.npz"), read_quality(jobs[1])
+    assert fit is not None and quality is not None
+    np.testing.assert_allclose(face.vertices, fit.face.vertices, atol=1e-6)  # metres
+    np.testing.assert_allclose(jaw.translation, fit.jaw.translation, atol=1e-6)
+    assert quality.status == fit.quality.status
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
@@ -104,22 +110,6 @@ def test_ctrl_c_stops_the_farm_and_the_same_command_goes_on(asked, tmp_path, sta
     out, err = again.communicate(timeout=600)
     assert again.returncode == 0 and "done" in out, err
     same(job, whole)
-
-
-def test_fits_follow_the_tracks(sequence, tmp_path, start):
-    pytest.importorskip("distributed")
-    asked = JobRequest(shots=(sequence(count=7),), fits=("face", "jaw"), preview=False)
-    whole = run_job(asked, tmp_path / "whole").fit
-    job = tmp_path / "job"
-    open_job(job, asked)
-    farm = start("farm", job, "--workers", 1)
-    out, err = farm.communicate(timeout=600)
-    assert farm.returncode == 0 and "done" in out, err
-    face, jaw, quality = FaceFit.load(job / "face.npz"), RigidFit.load(job / "jaw.npz"), read_quality(job)
-    assert whole is not None and quality is not None
-    np.testing.assert_allclose(face.vertices, whole.face.vertices, atol=1e-6)  # metres
-    np.testing.assert_allclose(jaw.translation, whole.jaw.translation, atol=1e-6)
-    assert quality.status == whole.quality.status
 
 
 def code(*words: object) -> int:
