@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from facequery.detection.faces import Face, face_from_points
 from facequery.detection.finder import DOUBTFUL
-from facequery.geometry.crops import apply_affine, crop_from_points, sample_crop
+from facequery.geometry.crops import apply_affine, crop_from_points
 from facequery.head.model import HeadModel
+from facequery.shots.glance import Glance, Picture
 from facequery.stages import stage
 
 if TYPE_CHECKING:
@@ -40,20 +41,26 @@ class Anchors:
         return np.concatenate([eyes, corners[:, 4:]], axis=1), sigma.mean(axis=1).astype(np.float64)
 
     def look_again(
-        self, pictures: Sequence[NDArray], faces: Sequence[Sequence[Face]], keep: bool = False, expected: bool = False
+        self,
+        pictures: Sequence[NDArray | Glance],
+        faces: Sequence[Sequence[Face]],
+        keep: bool = False,
+        expected: bool = False,
     ) -> list[list[Face]]:
-        """Faces found in each picture (H, W, 3), with their four points placed by the landmarks; where those are
-        unsure the finder's stay. What the landmarks do not take for a face is dropped, unless `keep`; of faces that
-        the finder is less sure of they must be surer, unless the faces are `expected` there.
+        """Faces found in each picture (H, W, 3), or glance at one, with their four points placed by the landmarks;
+        where those are unsure the finder's stay. What the landmarks do not take for a face is dropped, unless `keep`;
+        of faces that the finder is less sure of they must be surer, unless the faces are `expected` there.
         """
         flat = [(i, face) for i, group in enumerate(faces) for face in list(group)[:_MOST_FACES]]
         result: list[list[Face]] = [[] for _ in pictures]
         if not flat:
             return result
         crops = np.stack([crop_from_points(face.points) for _, face in flat])
-        size = self.detector.size
+        glances = [Picture(p) if isinstance(p, np.ndarray) else p for p in pictures]
         with stage("crops"):
-            cut = np.stack([sample_crop(pictures[i], crop, size) for (i, _), crop in zip(flat, crops, strict=True)])
+            cut = np.stack(
+                [glances[i].crop(crop, self.detector.size) for (i, _), crop in zip(flat, crops, strict=True)]
+            )
         points, sigma = self.refine(cut, crops)
         for (i, face), four, doubt in zip(flat, points, sigma, strict=True):
             limit = _LOST_SIGMA if expected else most_doubt(face.score)

@@ -30,6 +30,7 @@ ZOOM = 0.9  # a tighter crop than `crop_from_points` holds less of a neighbour's
 _MIRROR = np.array([-1, 1, 1], np.float32)  # of canonical space: the rest head is symmetric
 _PAIRS = 400_000  # queries times images decoded at once on a GPU: bounds memory (about 1 KB a pair)
 _CACHED = 4096  # and on the processor: what is in the works fits its cache
+_SIZES, _PADDED = (32, 16, 8, 4, 1), 4  # pictures encoded at once there: kernels are made anew for every other number
 _CHUNKS = 16  # decoded before they are copied to where they belong: small results between large ones hold memory up
 
 
@@ -126,6 +127,21 @@ class Detector:
             return self._encode(crops)
 
     def _encode(self, crops: NDArray[np.uint8]) -> Tensor:
+        if self.device.type != "cpu":
+            return self._encode_batch(crops)
+        parts, start = [], 0
+        while start < len(crops):
+            left = len(crops) - start
+            size = next(size for size in _SIZES if size <= left)
+            if 1 < left < _PADDED:
+                part = np.concatenate([crops[start:], np.repeat(crops[-1:], _PADDED - left, 0)])
+                parts.append(self._encode_batch(part)[:left])
+                break
+            parts.append(self._encode_batch(crops[start : start + size]))
+            start += size
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _encode_batch(self, crops: NDArray[np.uint8]) -> Tensor:
         images = images_to_input(torch.from_numpy(np.ascontiguousarray(crops)).to(self.device))
         with reduced_precision(self.device, self.half):
             return self.ready.encode(images.contiguous(memory_format=torch.channels_last)).float()

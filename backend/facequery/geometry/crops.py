@@ -6,7 +6,7 @@ OpenCV's warps put pixel centres on integers; `_warp_matrix` is the only place t
 """
 
 import math
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -120,32 +120,56 @@ def sample_crop(
     texture does not alias. Outside the picture the border is repeated, or black. A crop that covers the picture
     exactly, at its size, returns it bit by bit.
     """
-    matrix = np.array(crop_to_image, dtype=np.float64)
     source = image.astype(np.float32) if image.dtype == np.float16 else image
-    height, width = source.shape[:2]
+    window = crop_window(crop_to_image, size, source.shape[1], source.shape[0])
+    x0, y0, x1, y1 = window.box
+    source = np.ascontiguousarray(source[y0:y1, x0:x1])
+    if window.shape != source.shape[:2]:
+        source = cv2.resize(source, window.shape[::-1], interpolation=cv2.INTER_AREA)
+    warped = warped_crop(source, window.matrix, size, border)
+    if image.ndim == 3 and warped.ndim == 2:  # OpenCV drops a single channel
+        warped = warped[..., None]
+    return warped.astype(image.dtype, copy=False)
+
+
+class Window(NamedTuple):
+    """What a crop needs of a picture: the pixels of `box` (x0, y0, x1, y1), averaged over areas to `shape` (h, w), and
+    `matrix` (2, 3), from crop coordinates to the pixels of that."""
+
+    box: tuple[int, int, int, int]
+    shape: tuple[int, int]
+    matrix: NDArray[np.float64]
+
+
+def crop_window(crop_to_image: ArrayLike, size: int, width: int, height: int) -> Window:
+    """The window of a crop (2, 3) of `size` x `size` pixels out of a picture of `width` x `height`."""
+    matrix = np.array(crop_to_image, dtype=np.float64)
     # Image pixels per crop pixel, along the image's own axes (rows: anamorphic crops differ in x and y).
     scale_x, scale_y = np.hypot(matrix[0, 0], matrix[0, 1]) * 2 / size, np.hypot(matrix[1, 0], matrix[1, 1]) * 2 / size
     reach_x, reach_y = np.abs(matrix[:, :2]).sum(axis=1) + 2 * np.array([scale_x, scale_y]) + 2
     x0, x1 = _span(matrix[0, 2] - reach_x, matrix[0, 2] + reach_x, width)
     y0, y1 = _span(matrix[1, 2] - reach_y, matrix[1, 2] + reach_y, height)
-    source = source[y0:y1, x0:x1]
     matrix[:, 2] -= x0, y0
+    new_width, new_height = x1 - x0, y1 - y0
     if scale_x > 1 or scale_y > 1:
         new_width = max(1, round((x1 - x0) / max(scale_x, 1.0)))
         new_height = max(1, round((y1 - y0) / max(scale_y, 1.0)))
-        source = cv2.resize(np.ascontiguousarray(source), (new_width, new_height), interpolation=cv2.INTER_AREA)
         matrix[0] *= new_width / (x1 - x0)
         matrix[1] *= new_height / (y1 - y0)
-    warped = cv2.warpAffine(
-        np.ascontiguousarray(source),
-        _warp_matrix(matrix, size, size),
+    return Window((x0, y0, x1, y1), (new_height, new_width), matrix)
+
+
+def warped_crop(
+    source: NDArray, crop_to_source: NDArray, size: int, border: Literal["edge", "black"] = "edge"
+) -> NDArray:
+    """A crop (2, 3) out of the window that `crop_window` gave, bilinear."""
+    return cv2.warpAffine(
+        source,
+        _warp_matrix(crop_to_source, size, size),
         (size, size),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE if border == "edge" else cv2.BORDER_CONSTANT,
     )
-    if image.ndim == 3 and warped.ndim == 2:  # OpenCV drops a single channel
-        warped = warped[..., None]
-    return warped.astype(image.dtype, copy=False)
 
 
 def _span(start: float, stop: float, length: int) -> tuple[int, int]:

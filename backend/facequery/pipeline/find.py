@@ -37,17 +37,19 @@ from facequery.detection.finder import FaceFinder
 from facequery.detection.tracks import CHUNK
 from facequery.errors import DAMAGED, UserError
 from facequery.files import check_shapes, load_arrays, save_arrays
-from facequery.geometry.crops import apply_affine, compose, crop_from_box, sample_crop
+from facequery.geometry.crops import apply_affine, compose, crop_from_box
 from facequery.head.model import HeadModel
 from facequery.pipeline.crew import in_order
 from facequery.pipeline.memory import in_smaller_parts
 from facequery.pipeline.progress import Report
+from facequery.shots.glance import Glance, Picture
 from facequery.shots.shot import Shot
 
 Hints = Mapping[int, Face]  # where a face is expected, by frame
 
 STRIDE = 8  # every how many frames faces are looked for
 _BATCH = 4  # of which the first is searched, and its faces followed to the others
+_TOGETHER = 4  # batches that are searched together
 _SAME = 0.4  # half sizes between two faces below which the landmarks may have taken one for both
 _AGAIN = 0.15  # half sizes that a face is off where it was expected, from which it is looked at again
 _BATCH_BYTES = 50_000_000  # of full pictures in a batch
@@ -232,51 +234,83 @@ class _Search:
     @property
     def at_once(self) -> int:
         """Frames of a batch."""
-        return max(1, min(_BATCH, _BATCH_BYTES // (self.shot.width * self.shot.height * 3)))
+        return max(1, min(_BATCH, _BATCH_BYTES // self._bytes))
+
+    @property
+    def _bytes(self) -> int:
+        return self.shot.width * self.shot.height * 3
 
     def _batches(
         self, parts: Sequence[NDArray], hints: Hints | None
-    ) -> Iterator[tuple[list[int], list[NDArray[np.uint8]], Hints | None]]:
-        """Frames, never of two parts: indices, pictures with square pixels, and where the face is expected."""
+    ) -> Iterator[tuple[list[int], list[Glance], Hints | None]]:
+        """Frames of a few batches, never of two parts: indices, glances with square pixels, and where the face is
+        expected."""
         aspect = self.shot.pixel_aspect
-        with closing(self.shot.pictures(np.concatenate(parts))) as pictures:
+        together = self.at_once * max(1, min(_TOGETHER, _BATCH_BYTES // (self.at_once * self._bytes)))
+        with closing(self.shot.glances(np.concatenate(parts))) as glances:
             for part in parts:
-                for start in range(0, len(part), self.at_once):
-                    frames = part[start : start + self.at_once].tolist()
-                    yield frames, [unsqueeze(p, aspect) for _, p in itertools.islice(pictures, len(frames))], hints
+                for start in range(0, len(part), together):
+                    frames = part[start : start + together].tolist()
+                    some = [glance for _, glance in itertools.islice(glances, len(frames))]
+                    yield frames, [g if aspect == 1 else Picture(unsqueeze(g.picture(), aspect)) for g in some], hints
 
-    def _search(self, frames: list[int], pictures: list[NDArray[np.uint8]], hints: Hints | None) -> list[list[Face]]:
+    def _search(self, frames: list[int], glances: list[Glance], hints: Hints | None) -> list[list[Face]]:
         """Faces of some frames, their points refined by the landmarks; square pixels.
 
-        Without hints the first is searched and the others follow from one to the next.
+        Without hints the first of each batch is searched and the others follow from one to the next, all batches
+        together: a network takes half the time for a picture of several.
         """
         if self.boxes is not None:
-            faces = [_in_region(self.finder, p, box) for p, box in zip(pictures, self.boxes[frames], strict=True)]
-            return self.anchors.look_again(pictures, faces, keep=True)
-        found: list[list[Face]] = []
-        for frame, picture in zip(frames, pictures, strict=True):
-            expected = (found[-1] if found else []) if hints is None else [hints[f] for f in (frame,) if f in hints]
-            found.append(self._near(picture, expected) or self._anywhere(picture))
+            faces = [_in_region(self.finder, g, box) for g, box in zip(glances, self.boxes[frames], strict=True)]
+            return self.anchors.look_again(glances, faces, keep=True)
+        if hints is not None:
+            return self._look(glances, [[hints[frame]] if frame in hints else [] for frame in frames])
+        found: list[list[Face]] = [[] for _ in frames]
+        for step in range(self.at_once):
+            rows = range(step, len(frames), self.at_once)
+            expected = [found[row - 1] if step else [] for row in rows]
+            for row, here in zip(rows, self._look([glances[row] for row in rows], expected), strict=True):
+                found[row] = here
         return found
 
-    def _near(self, picture: NDArray[np.uint8], faces: list[Face]) -> list[Face]:
-        """The faces where the landmarks see them from where they were expected; none when one of them is lost."""
-        for _ in range(2):
-            seen = self.anchors.look_again([picture], [faces], expected=True)[0]
-            # where the landmarks are unsure the face comes back as it was given
-            if len(seen) < len(faces) or any(a is b for a, b in zip(seen, faces, strict=True)):
-                return []
-            if any(moved(a, b) < _SAME for a, b in itertools.combinations(seen, 2)):
-                return []
-            if not any(moved(a, b) > _AGAIN for a, b in zip(faces, seen, strict=True)):
-                break
-            faces = seen  # seen from the edge of its eye: again, from where it is
-        return seen
+    def _look(self, glances: list[Glance], expected: list[list[Face]]) -> list[list[Face]]:
+        """The faces of each frame from where they are expected; where none are, or they are lost, from anywhere."""
+        found = self._near(glances, expected)
+        lost = [i for i, faces in enumerate(found) if not faces]
+        for i, here in zip(lost, self._anywhere([glances[i] for i in lost]), strict=True):
+            found[i] = here
+        return found
 
-    def _anywhere(self, picture: NDArray[np.uint8]) -> list[Face]:
-        """All faces of a picture."""
-        found = in_smaller_parts(self.finder.find_batch, [picture])[0]
-        return self.anchors.look_again([picture], found)[0]
+    def _near(self, glances: list[Glance], expected: list[list[Face]]) -> list[list[Face]]:
+        """The faces where the landmarks see them from where they were expected; none when one of them is lost."""
+        faces = list(expected)
+        found: list[list[Face]] = [[] for _ in expected]
+        rows = [i for i, here in enumerate(faces) if here]
+        for _ in range(2):
+            seen = self.anchors.look_again([glances[i] for i in rows], [faces[i] for i in rows], expected=True)
+            off = []
+            for i, here in zip(rows, seen, strict=True):
+                before, faces[i] = faces[i], here
+                found[i] = [] if _are_lost(before, here) else here
+                if found[i] and any(moved(a, b) > _AGAIN for a, b in zip(before, here, strict=True)):
+                    off.append(i)  # seen from the edge of its eye: again, from where it is
+            rows = off
+        return found
+
+    def _anywhere(self, glances: list[Glance]) -> list[list[Face]]:
+        """All faces of each picture."""
+        if not glances:
+            return []
+        parts = in_smaller_parts(self.finder.find_batch, [glance.picture() for glance in glances])
+        return self.anchors.look_again(glances, [faces for part in parts for faces in part])
+
+
+def _are_lost(faces: list[Face], seen: list[Face]) -> bool:
+    """Whether the landmarks, which `seen` follows from, lost one of the faces, or took one for two."""
+    # where the landmarks are unsure the face comes back as it was given
+    if len(seen) < len(faces) or any(a is b for a, b in zip(seen, faces, strict=True)):
+        return True
+    return any(moved(a, b) < _SAME for a, b in itertools.combinations(seen, 2))
 
 
 def unsqueeze(plate: NDArray, pixel_aspect: float) -> NDArray:
@@ -288,14 +322,14 @@ def unsqueeze(plate: NDArray, pixel_aspect: float) -> NDArray:
     return cv2.resize(plate, (max(1, round(width * pixel_aspect)), height), interpolation=way)
 
 
-def _in_region(finder: FaceFinder, picture: NDArray, box: NDArray) -> list[Face]:
+def _in_region(finder: FaceFinder, glance: Glance, box: NDArray) -> list[Face]:
     """The face that the finder sees in a region, or the region itself taken for a face."""
     x, y, w, h = box
     crop = crop_from_box(x, y, w, h)
     side = int(np.clip(2 * np.hypot(crop[0, 0], crop[1, 0]) * _SEARCH, 32, 1024))
     wide = crop.copy()
     wide[:, :2] *= _SEARCH
-    window = sample_crop(picture, wide, side)
+    window = glance.crop(wide, side)
     best, overlap = None, 0.0
     for face in finder.find(window):
         points = apply_affine(wide, face.points * (2 / side) - 1)

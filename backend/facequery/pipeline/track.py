@@ -16,7 +16,6 @@ from facequery.detection.detector import Detector, to_pixels
 from facequery.detection.faces import FacePath
 from facequery.detection.tracks import CHUNK, TrackWriter
 from facequery.errors import UserError
-from facequery.geometry.crops import sample_crop
 from facequery.head.layouts import load_layout
 from facequery.head.model import HeadModel
 from facequery.head.queries import QuerySet
@@ -120,13 +119,13 @@ def _batches(
     and pictures (k, size, size, 3) of those that have one."""
     parts = [(a, min(a + at_once, stop)) for start, stop in spans for a in range(start, stop, at_once)]
     present = np.isfinite(crops[:, 0, 0])
-    frames = shot.pictures([i for a, b in parts for i in range(a, b) if present[i]])
+    frames = shot.glances([i for a, b in parts for i in range(a, b) if present[i]])
     with closing(frames):
         for a, b in parts:
             cut = []
-            for i, plate in itertools.islice(frames, int(present[a:b].sum())):
+            for i, glance in itertools.islice(frames, int(present[a:b].sum())):
                 with stage("crops"):
-                    cut.append(sample_crop(plate, crops[i], size))
+                    cut.append(glance.crop(crops[i], size))
             yield crops[a:b], np.stack(cut) if cut else np.zeros((0, size, size, 3), np.uint8)
 
 

@@ -99,6 +99,11 @@ def resolve(name: str) -> str:
     )
 
 
+def is_display(space: str) -> bool:
+    """Whether values of a resolved `space` are shown as they are."""
+    return space in _DISPLAY or space == "raw"
+
+
 def to_linear(picture: NDArray, space: str) -> NDArray[np.float32]:
     """Values (H, W, 3) of a resolved `space`, integers over their whole range, to linear Rec.709, float32."""
     values = as_float(picture)
@@ -137,7 +142,7 @@ def to_display(picture: NDArray, space: str, exposure: float = 0.0) -> NDArray[n
     `exposure` in stops multiplies the light. Pictures that are ready for display (srgb, rec709, raw) come back as they
     are at exposure 0. Light beyond what the display shows is clipped, also infinite light; what is no number is black.
     """
-    if picture.dtype == np.uint8 and exposure == 0 and (space in _DISPLAY or space == "raw"):
+    if picture.dtype == np.uint8 and exposure == 0 and is_display(space):
         return picture
     shown = np.empty(picture.shape, np.uint8)
     # Band by band, or floats of a very large picture would take many times its own memory.
@@ -149,7 +154,7 @@ def to_display(picture: NDArray, space: str, exposure: float = 0.0) -> NDArray[n
 
 
 def _shown(picture: NDArray, space: str, exposure: float) -> NDArray[np.uint8]:
-    ready = space in _DISPLAY or space == "raw"
+    ready = is_display(space)
     if ready and exposure == 0:
         if picture.dtype == np.uint16:
             return ((picture.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from facequery.errors import UserError
 from facequery.shots import colour, images, numbering, video
+from facequery.shots.glance import Glance, Picture
 from facequery.stages import stage
 
 _DEFAULT_RATE = 24.0
@@ -54,6 +55,9 @@ class _VideoFrames:
 
     def read(self, index: int) -> NDArray:
         return self.reader.read(int(self.rows[index]))
+
+    def glance(self, index: int) -> Glance:
+        return self.reader.glance(int(self.rows[index]))
 
     def clone(self) -> "_VideoFrames":
         return _VideoFrames(self.reader.clone(), self.rows)
@@ -120,6 +124,12 @@ class Shot:
             self._checked(index)
         return self._ahead(indices, self._display)
 
+    def glances(self, indices: Sequence[int]) -> Generator[tuple[int, Glance], None, None]:
+        """As `pictures`, for who needs crops: of most videos the display pictures are never made."""
+        for index in indices:
+            self._checked(index)
+        return self._ahead(indices, self._glance)
+
     def plates(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """(index, plate) of frames start ... stop-1: as `frames`, with the values of the file."""
         return self._ahead(self._span(start, stop), lambda reader, index: colour.as_float(reader.read(index)))
@@ -159,6 +169,13 @@ class Shot:
             picture = _rgb(reader.read(index))
         with stage("colour"):
             return colour.to_display(picture, self.colorspace, self.exposure)
+
+    def _glance(self, reader: _Reader, index: int) -> Glance:
+        shown_as_it_is = self.exposure == 0 and colour.is_display(self.colorspace)
+        if shown_as_it_is and isinstance(reader, _VideoFrames) and not reader.reader.index.deep:
+            with stage("read"):
+                return reader.glance(index)
+        return Picture(self._display(reader, index))
 
     def _span(self, start: int, stop: int | None) -> range:
         last = len(self) if stop is None else stop

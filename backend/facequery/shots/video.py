@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ from av.video.reformatter import Colorspace, VideoReformatter
 from numpy.typing import NDArray
 
 from facequery.errors import UserError
+from facequery.shots.glance import Glance, Picture, Plane, Planes, can_be_planes
 
 # H.273's codes to swscale's names; versions of PyAV without Rec.2020's take Rec.709's, which is close.
 _MATRICES = {1: "ITU709", 4: "FCC", 5: "ITU601", 6: "ITU601", 7: "SMPTE240M"}
 if "BT2020" in Colorspace.__members__:
     _MATRICES |= {9: "BT2020", 10: "BT2020"}
+_FULL = 2  # libav's code of a range of all levels
 _AHEAD = 60  # frames that are decoded and dropped rather than sought
 KEPT_BYTES = 384_000_000  # of a shot's decoded frames that are kept: 277 of 720p, 123 of 1080p, 30 of 4K
 
@@ -151,29 +154,39 @@ class VideoReader:
         Raises UserError naming the frame (counted from 1) when it cannot be decoded.
         """
         with self._lock:
-            try:
-                frame = self._kept.get(index) or self._decode(index)
-            except (av.FFmpegError, OSError, ValueError) as error:
-                self._shut()
-                raise UserError(
-                    f'The frame {index + 1} of "{self.index.path.name}" cannot be decoded ({_reason(error)}).',
-                    "Check the file, or leave the frame out of the range.",
-                    "FQ233",
-                ) from None
-            picture = self._rgb(frame)
-        return np.ascontiguousarray(np.rot90(picture, self.index.turns)) if self.index.turns else picture
+            return self._rgb(self._frame(index), self._reformatter)
 
-    def _rgb(self, frame: Any) -> NDArray:
-        """A decoded frame as RGB in its own transfer curve, by the matrix that the stream names.
+    def glance(self, index: int) -> Glance:
+        """Frame `index` for crops of it, of 8 bits. Raises as `read` does."""
+        with self._lock:
+            frame = self._frame(index)
+            matrix, full = _matrix(frame), frame.format.name == "yuvj420p" or int(frame.color_range) == _FULL
+            if self.index.turns or frame.format.name not in ("yuv420p", "yuvj420p") or not can_be_planes(matrix):
+                return Picture(self._rgb(frame, self._reformatter))
+        luma, blue, red = (
+            Plane(np.frombuffer(plane, np.uint8), plane.line_size, (plane.height, plane.width))
+            for plane in frame.planes
+        )
+        return Planes(luma, blue, red, matrix, full, partial(self._rgb, frame))
 
-        Streams that name none are Rec.709 above standard definition and Rec.601 below, as players show them.
-        """
-        matrix = int(frame.colorspace)
-        if matrix in (0, 2, 3):  # RGB or not said
-            matrix = 1 if max(frame.width, frame.height) > 1024 else 5
-        name = _MATRICES.get(matrix, "ITU709")
+    def _frame(self, index: int) -> Any:
+        try:
+            return self._kept.get(index) or self._decode(index)
+        except (av.FFmpegError, OSError, ValueError) as error:
+            self._shut()
+            raise UserError(
+                f'The frame {index + 1} of "{self.index.path.name}" cannot be decoded ({_reason(error)}).',
+                "Check the file, or leave the frame out of the range.",
+                "FQ233",
+            ) from None
+
+    def _rgb(self, frame: Any, reformatter: VideoReformatter | None = None) -> NDArray:
+        """A decoded frame as RGB in its own transfer curve, upright."""
+        name = _MATRICES.get(_matrix(frame), "ITU709")
         kind = "rgb48le" if self.index.deep else "rgb24"
-        return self._reformatter.reformat(frame, format=kind, src_colorspace=Colorspace[name]).to_ndarray()
+        made = (reformatter or VideoReformatter()).reformat(frame, format=kind, src_colorspace=Colorspace[name])
+        picture = made.to_ndarray()
+        return np.ascontiguousarray(np.rot90(picture, self.index.turns)) if self.index.turns else picture
 
     def _decode(self, index: int) -> Any:
         target = int(self.index.times[index])
@@ -230,6 +243,15 @@ class VideoReader:
             self._frames = None
             self._container.close()
         self._container, self._next = None, -1
+
+
+def _matrix(frame: Any) -> int:
+    """H.273's code of the matrix that a frame's stream names. Streams that name none are Rec.709 above standard
+    definition and Rec.601 below, as players show them."""
+    matrix = int(frame.colorspace)
+    if matrix in (0, 2, 3):  # RGB or not said
+        return 1 if max(frame.width, frame.height) > 1024 else 5
+    return 5 if matrix == 6 else matrix
 
 
 def _first_frame(path: Path) -> Any:
