@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from facequery.geometry.crops import crop_from_points
+from facequery.geometry.crops import crop_from_points, crop_parameters
 from facequery.head.model import HeadModel
 from facequery.synthesis.labels import labels
+from facequery.synthesis.occluders import covered, draw_occluder
 from facequery.synthesis.samples import FaceSampler
-from facequery.synthesis.scene import Scene, sample_scene
+from facequery.synthesis.scene import Scene, draw_view, sample_scene
 from facequery.synthesis.settings import SampleSettings
 
 
@@ -109,13 +110,40 @@ def test_visible_points_lie_on_the_z_buffer_and_hidden_ones_behind(sampler: Face
 def test_something_in_front_hides(sampler: FaceSampler, binding) -> None:
     scene = scene_of(sampler, 5, yaw_spread=5, yaw_wide=0)
     free = labels(sampler.renderer.render(scene, 128), binding, sampler.model)
-    covered = FaceSampler(
+    occluding = FaceSampler(
         replace(SampleSettings(), occluder=1.0, hair=0, hat=0, glasses=0, beard=0, hand=1.0),
         model=sampler.model, library=sampler.library,
     )  # fmt: skip
-    hidden = labels(covered.dressed(scene, 128), binding, sampler.model)
+    hidden = labels(occluding.dressed(scene, 128), binding, sampler.model)
     assert hidden.visible.sum() < free.visible.sum()
     np.testing.assert_array_equal(hidden.xy, free.xy)
+
+
+def test_a_thing_in_front_leaves_part_of_the_face_free(sampler: FaceSampler) -> None:
+    square = np.array([[x, y, 0.5] for x in (-0.05, 0.05) for y in (-0.05, 0.05)])
+    face = np.random.default_rng(0).uniform([-0.1, -0.1, 1.0], [0.1, 0.1, 1.0], (2000, 3))
+    triangles = np.array([[0, 1, 2], [1, 3, 2]])
+    assert covered(square, triangles, face) == 1.0  # at half the distance it looks twice as large
+    assert covered(square * [0.5, 1.0, 1.0], triangles, face) == pytest.approx(0.5, abs=0.05)
+    front = np.flatnonzero(sampler.model.region_mask("face"))
+    shares = []
+    for seed in range(40):
+        scene = scene_of(sampler, seed, helmet=1.0)  # the nearest cameras
+        face = sampler.shapes([scene])[0][front] @ scene.view.rotation.T + scene.view.translation
+        thing = draw_occluder(np.random.default_rng(seed), scene, face, face, hand_share=0.5)
+        shares.append(covered(thing.vertices, thing.triangles, face))
+    assert max(shares) <= 0.6 and np.mean(np.array(shares) > 0.02) > 0.5
+
+
+def test_no_crop_is_further_off_than_a_finders(sampler: FaceSampler) -> None:
+    four = sampler.model.normalisation_points()
+    wild = SampleSettings(crop_turn=300.0, crop_scale=3.0, crop_tail=1.0)
+    for seed in range(30):
+        view = draw_view(np.random.default_rng(seed), four, wild)
+        points = four @ view.rotation.T + view.translation
+        inside = 2 * (view.focal * points[:, :2] / points[:, 2:] + [view.cx, view.cy]) - 1
+        _, half, turn = crop_parameters(crop_from_points(inside))
+        assert np.abs(np.log(half)) < 0.56 and abs(np.degrees(turn)) < 55.1
 
 
 def test_points_inside_the_head_are_labelled_but_never_visible(sampler: FaceSampler) -> None:
