@@ -67,6 +67,23 @@ def test_mattes_end_where_the_picture_does(head, regions, zones, portrait):
     assert after["skin"][:60].max() == 0  # nothing in the hair above
 
 
+def test_a_fringe_hides_the_brow_below_it_and_not_the_other(head, regions, zones, portrait):
+    """Brows have hair's colour themselves."""
+    picture, exact = portrait[0].copy(), dict(portrait[1])
+    brows = exact["brows"] > 0.5
+    picture[brows] = HAIR
+    middle, eyes = SIZE // 2, int(true_face(head, 0).xy[head.model.normalisation_vertices[:4], 1].mean())
+    fringe = np.zeros((SIZE, SIZE), bool)
+    fringe[: eyes - 8, middle + 12 :] = cv2.dilate(exact["skin"], np.ones((25, 25)))[: eyes - 8, middle + 12 :] > 0.5
+    picture[fringe] = HAIR
+    _, after = made(head, regions, zones, picture, true_face(head, 0))
+    hidden, shown = brows & fringe, brows & (np.arange(SIZE) < middle)
+    assert hidden.sum() > 300 and shown.sum() > 300
+    assert after["brows"][hidden].mean() < 0.25
+    assert after["brows"][shown].mean() > 0.9
+    assert after["skin"][fringe].mean() < 0.1
+
+
 def test_where_colours_say_nothing_the_landmarks_do(head, regions, zones):
     gray = np.random.default_rng(1).normal(128, 10, (SIZE, SIZE, 3)).clip(0, 255).astype(np.uint8)
     before, after = made(head, regions, zones, gray, true_face(head, 10))

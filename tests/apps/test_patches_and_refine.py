@@ -4,7 +4,7 @@ import pytest
 from facequery.apps.patches import align_patches, pyramid
 from facequery.apps.prints import texture_print
 from facequery.apps.project import project_print
-from facequery.apps.refine import Look, Refinement, Refiner
+from facequery.apps.refine import Look, Refinement, Refiner, to_outline
 from facequery.errors import UserError
 from flat_head import CROP, SIZE, descriptor, sight, true_face
 
@@ -32,6 +32,36 @@ def test_patches_are_found_again_to_a_fraction_of_a_pixel_in_other_light():
     assert score.min() > 0.99
     assert np.abs(place - at - [3.37, -2.21]).max() < 0.06
     assert np.linalg.eigvalsh(information).min() > 1  # each is sure to less than a pixel
+
+
+def test_light_that_stays_where_it_is_does_not_hold_patches_back():
+    grain = (texture(200) - 128) * 0.15  # as faint as skin's
+    x = np.arange(200)[None, :, None]
+    light = 0.3 + 0.7 * np.exp(-(((x - 110) / 45.0) ** 2))
+    pictures = [(150 + g) * light for g in (grain, shifted(grain, 2.6, 1.3))]
+    at = np.array([[x, y] for x in (60.0, 75.0, 90.0, 150.0) for y in (60.0, 100.0, 140.0)])
+    images = [pyramid(np.round(p).clip(0, 255).astype(np.uint8), 2) for p in pictures]
+    place, _, _ = align_patches(
+        images[0], images[1], at, at, np.tile(np.eye(2), (len(at), 1, 1)), np.full(len(at), 8.0)
+    )
+    assert np.linalg.norm(place - at - [2.6, 1.3], axis=1).max() < 0.3
+
+
+def test_how_far_the_skins_outline_is(head):
+    face = true_face(head, 0)
+    skin = head.model.parts["skin"].triangles.stop
+    brow = face.xy[np.argmin(np.linalg.norm(head.positions - [0, 0.045, 0.05], axis=1))]
+    eye = face.xy[head.model.parts["eye_right"].vertices].mean(0)
+    rim = face.xy[np.argmax(face.xy[:, 0])]
+    points = np.stack([brow, eye, rim, [3.0, 3.0]])
+    near = to_outline(face, head.triangles, skin, points)
+    assert near[0] > 0.2
+    assert near[1] < 0.03 and near[2] < 0.03
+    assert near[3] == 0
+    covered = np.zeros((SIZE, SIZE), np.float32)
+    covered[:, int(brow[0]) + 6 :] = 1
+    cut = to_outline(face, head.triangles, skin, points, covered)
+    assert cut[0] == pytest.approx(6 / 150, abs=0.015)  # a crop unit is 150 pixels
 
 
 def test_patches_that_are_not_there_are_not_found():

@@ -25,7 +25,7 @@ _ANCHORS = 500  # vertices that the depth rests on
 _IDENTITY_MODES = 40
 _ERROR = 0.15  # crop units; of one anchor, counted as if the errors of all anchors were independent
 _EXPRESSION_SPREAD = 0.35
-_NECK_FROM = 0.02  # metres below the face, over which the neck takes over
+_NECK_FROM = 0.02  # metres from other skin, over which the neck takes over
 _AWAY = 1.0  # metres from the camera at which the weak-perspective head is placed
 
 
@@ -130,7 +130,7 @@ class DenseHead:
 
     @cached_property
     def _neck(self) -> NDArray[np.float32]:
-        """(V,) how far vertices belong to the neck: 1 from 2 cm below the face on."""
+        """(V,) how far vertices belong to the neck: 1 from 2 cm off all other skin on."""
         from scipy.spatial import cKDTree
 
         skin = self.model.rest[self.model.parts["skin"].vertices]

@@ -119,8 +119,9 @@ def _skin(
     odds = np.where(zone == _NECK, np.minimum(odds, 1.3), odds)  # where clothes begin
     odds += told
     # Brows have hair's colour themselves: they and the eyes are hidden where what is round them is.
-    bare = np.isin(zone, (_FACE, _EYES_UP, _FOREHEAD)).astype(np.float32)
-    said, near = (cv2.GaussianBlur(part, (0, 0), 0.04 * unit) for part in (np.tanh(odds / 2) * bare, bare))
+    bare = np.isin(zone, (_FACE, _EYES_UP, _FOREHEAD))
+    said = cv2.GaussianBlur(np.where(bare, np.tanh(odds / 2), 0).astype(np.float32), (0, 0), 0.04 * unit)
+    near = cv2.GaussianBlur(bare.astype(np.float32), (0, 0), 0.04 * unit)
     free = np.where(near > 0.02, said / np.maximum(near, 0.02), 1)
     odds = np.where(zone == _FEATURES, 6 * np.clip(1 + 3 * free, -1, 1), odds).astype(np.float32)
     skin = along_edges(odds, lab, max(round(0.03 * unit), 1))

@@ -133,7 +133,7 @@ def pyramid(picture: NDArray[np.uint8], levels: int) -> list[NDArray[np.float32]
 
 def _contrast(gray: NDArray[np.float32]) -> NDArray[np.float32]:
     """Luminance (H, W) less its mean round about, over it."""
-    light = gray
+    light: NDArray = gray
     for _ in range(2):
         light = cv2.blur(light, (_SHADING, _SHADING), borderType=cv2.BORDER_REFLECT)
     made: NDArray[np.float32] = 100 * (gray - light) / (light + _DARK)
