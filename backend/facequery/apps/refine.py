@@ -97,7 +97,7 @@ class Look:
 class Refiner:
     """Refines the dense landmarks of a shot.
 
-    refinement = Refiner(head).refine(count, picture_of, look_of)
+    refinement = Refiner(head).refine(looks, picture_of, pictures)
     """
 
     def __init__(self, head: DenseHead) -> None:
