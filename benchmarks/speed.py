@@ -47,7 +47,7 @@ _HERE = Path(__file__).parent
 _PICTURES = 8  # of a batch, for the plot
 _LARGEST = (
     "The largest were looked at. *Encode* is the encoder in oneDNN's fused kernels, several pictures at once; besides "
-    "one look a frame it holds those that steady crops need. *Other threads* is decoding, once for what fits the memory "
+    "a look a frame it holds those that steady crops need. *Other threads* is decoding, once for what fits the memory "
     "of decoded frames, else for each look at the shot. *Crops* are averaged in the video's own planes; no RGB picture "
     "of a frame is made. *Hidden by shape* lays a head under every eighth frame. A layout with more points than its "
     "triangles have corners is asked for at the corners."

@@ -1,5 +1,6 @@
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -19,9 +20,9 @@ SIZE = 48
 
 def film(path: Path, codec: str, kind: str, size: tuple[int, int] = (190, 142)) -> Path:
     rng = np.random.default_rng(0)
-    picture = cv2.resize(rng.integers(70, 186, (24, 32, 3), dtype=np.uint8), size, interpolation=cv2.INTER_CUBIC)
+    picture: Any = cv2.resize(rng.integers(70, 186, (24, 32, 3), dtype=np.uint8), size, interpolation=cv2.INTER_CUBIC)
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=Fraction(24))
+        stream: Any = container.add_stream(codec, rate=Fraction(24))
         stream.width, stream.height, stream.pix_fmt = *size, kind
         for _ in range(3):
             for packet in stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")):
