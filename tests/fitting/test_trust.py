@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from facequery.fitting.common import common_errors, features, likeness
+from facequery.fitting.common import common_errors, features, likeness, perspective
 from facequery.fitting.fit import fit_shot
 from facequery.fitting.results import ShotFit
 from facequery.fitting.settings import FitSettings
+from facequery.geometry.rotations import euler_to_matrix
 from facequery.head.actor import Actor
 from scenes import Truth, make_tracks, make_truth
 from toy_head import ToyHead, ToyTracks
@@ -56,6 +57,28 @@ def test_errors_in_common_are_not_taken_for_an_expression(head: ToyHead, seed: i
     assert np.abs(fit.face.expression - truth.expression).mean() < 0.03
 
 
+def test_a_face_drawn_as_from_afar_does_not_make_a_wrong_focal_length_sure(head: ToyHead) -> None:
+    truth = make_truth(head, frames=8, yaw=0.2)
+    middle = truth.points[..., 2].mean(1, keepdims=True)
+    depth = middle + (truth.points[..., 2] - middle) / 1.6  # as from 1.6 times the distance
+    flat = np.array([640.0, 360.0]) + truth.camera.fx[0] * truth.points[..., :2] / depth[..., None]
+    tracks, full = make_tracks(truth), np.ones(depth.shape)
+    fit = fit_shot(head, [ToyTracks(flat, SIGMA * full, full, tracks.frames, tracks.queries)], [None])
+    low, high = fit.quality.focal_interval[0]
+    assert low < truth.camera.fx[0] < high
+    sure = fit_shot(head, [ToyTracks(flat, 0.3 * full, full, tracks.frames, tracks.queries)], [None])
+    assert width(sure) < 0.7 * width(fit)  # who says so little error is believed
+
+
+def test_looking_nearer_is_what_a_camera_makes_of_it() -> None:
+    places = np.random.default_rng(2).uniform(-0.08, 0.08, (40, 3))
+    turn = euler_to_matrix(0.4, 0.2, 0.1)
+    seen = (places - places.mean(0)) @ turn.T
+    nearer = seen[:, :2] / (1.0 / 0.70 + seen[:, 2:]) * (1.0 / 0.70) - seen[:, :2]
+    found = perspective(places, turn)
+    assert np.abs(np.corrcoef(found.ravel(), nearer.ravel())[0, 1]) > 0.99
+
+
 def test_features_are_as_alike_as_errors_are() -> None:
     points = np.random.default_rng(0).uniform(-0.08, 0.08, (90, 3))
     own = features(points, 90)
@@ -68,9 +91,9 @@ def test_errors_in_common_grow_with_the_face_and_with_sigma() -> None:
     rng = np.random.default_rng(1)
     places, xy = rng.uniform(-0.08, 0.08, (30, 3)), rng.uniform(0, 100, (4, 30, 2))
     sigma, there = np.ones((4, 30)), np.ones((4, 30), bool)
-    alike, size = common_errors(places, xy, sigma, there)
-    twice, larger = common_errors(places, 2 * xy, 2 * sigma, there)
+    alike, size = common_errors(places, xy, sigma, there, np.eye(3), True)
+    twice, larger = common_errors(places, 2 * xy, 2 * sigma, there, np.eye(3), True)
     np.testing.assert_allclose(larger, 2 * size)
     np.testing.assert_allclose(twice, alike)
     there[:, 7] = False
-    assert not common_errors(places, xy, sigma, there)[0][7].any()
+    assert not common_errors(places, xy, sigma, there, np.eye(3), True)[0][7].any()

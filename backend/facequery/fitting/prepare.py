@@ -8,15 +8,17 @@ from numpy.typing import NDArray
 
 from facequery.errors import UserError
 from facequery.fitting.common import common_errors
-from facequery.fitting.initialise import weak_perspective
+from facequery.fitting.initialise import FRONTAL, weak_perspective
 from facequery.fitting.settings import FitSettings
 from facequery.fitting.state import View
 from facequery.geometry.cameras import Camera
+from facequery.geometry.rotations import rotation_mean
 from facequery.head.slide import Slide
 
 Array = NDArray[np.float64]
 FEWEST_LANDMARKS = 4  # a pose has six unknowns; with three points it is ambiguous
 _REFERENCE_RATE = 25.0
+_GLANCES, _GLANCED = 20, 300  # frames and landmarks for a first idea of how the head is turned
 _OUTLINE = 0.1  # share of the way from the points at rest to the outline by which the way is uncertain
 
 
@@ -142,11 +144,13 @@ def _view(tracks: Landmarks, camera: Camera | None, settings: FitSettings, first
     there &= ~_collapsed(xy, there)[:, None]
     weight = settings.visible_floor + (1.0 - settings.visible_floor) * np.clip(visible, 0.0, 1.0)
     sigma = np.where(there, np.maximum(sigma, settings.sigma_floor), 1.0)
-    alike, size = common_errors(np.asarray(tracks.queries.positions, np.float64), xy, sigma, there)
+    places = np.asarray(tracks.queries.positions, np.float64)
+    turned = _mean_rotation(places, xy * [aspect, 1.0], sigma, there)
+    alike, size = common_errors(places, xy, sigma, there, turned, bool(settings.common_errors))
     return View(
         xy=np.where(there[..., None], xy, 0.0),
         sigma=sigma,
-        alike=alike if settings.common_errors else alike[:, :0],
+        alike=alike,
         size=size,
         weight=np.where(there, weight, 0.0),
         fx=focal[0],
@@ -160,6 +164,16 @@ def _view(tracks: Landmarks, camera: Camera | None, settings: FitSettings, first
         solve_focal=camera is None,
         solve_pose=solve_pose,
     )
+
+
+def _mean_rotation(places: Array, xy: Array, sigma: Array, there: NDArray[np.bool_]) -> Array:
+    """(3, 3) how the head is turned on the whole, at a glance."""
+    frames = np.flatnonzero(there.any(1))[:: max(int(there.any(1).sum()) // _GLANCES, 1)]
+    some = slice(None, None, max(len(places) // _GLANCED, 1))
+    there = there[frames][:, some]
+    seen = np.where(there[..., None], xy[frames][:, some], 0.0)
+    rotation, _, _, _ = weak_perspective(places[some], seen, np.where(there, 1.0 / sigma[frames][:, some] ** 2, 0.0))
+    return rotation_mean(rotation) if len(rotation) else FRONTAL
 
 
 def _from_outline(slide: Slide, positions: Array, xy: Array, sigma: Array, aspect: float) -> tuple[Array, Array]:

@@ -116,8 +116,12 @@ class Problem:
     def errors(self, state: State, v: int) -> Array:
         """(F, N, 2) px by which the landmarks of view v are wrong in common."""
         view = self.views[v]
-        field = np.sqrt(SHORT * self.common) * (view.alike @ state.common[v])
-        return view.size[:, None, None] * field
+        return view.size[:, None, None] * self._wrong * (view.alike @ state.common[v])
+
+    @property
+    def _wrong(self) -> float:
+        """Standard deviation, in sigma, of what landmarks get wrong in common beyond what any have."""
+        return float(np.sqrt(SHORT * max(self.common - self.settings.correlation, 0.0)))
 
     def gaps(self, state: State) -> tuple[list[Array], list[Array]]:
         """Per view how far (F, N, 2) px the model with the errors in common misses the landmarks, and their depth."""
@@ -175,7 +179,7 @@ class Problem:
         if self.modes:
             cost += 0.5 * self.identity_weight * float(((state.identity / s.identity_prior) ** 2).sum())
         if not self.lock_shared:
-            cost += 0.5 * self.identity_weight * float((state.common**2).sum())
+            cost += 0.5 * float((state.common**2).sum())
         for v, view in enumerate(self.views):
             if view.solve_focal:
                 cost += 0.5 * self._focal_residual(state, v) ** 2
@@ -282,7 +286,7 @@ class Problem:
         fill_rows(points, some, columns, root, head, camera, scales, places, _NEAR, out)
         if self.common_column[v] >= 0:
             at, wide = PER_FRAME + self.common_column[v], view.alike.shape[1]
-            own = (np.sqrt(SHORT * self.common) * view.size[f] * root)[:, None] * view.alike[some]
+            own = (self._wrong * view.size[f] * root)[:, None] * view.alike[some]
             out[:, 0, at : at + wide] = out[:, 1, at + wide : at + 2 * wide] = own
         return out
 
@@ -321,8 +325,8 @@ class Problem:
         for v, column in enumerate(self.common_column):
             if column >= 0:
                 at = np.arange(column, column + state.common[v].size)
-                system.shared[at, at] += self.identity_weight
-                system.shared_gradient[at] += self.identity_weight * state.common[v].T.ravel()
+                system.shared[at, at] += 1.0
+                system.shared_gradient[at] += state.common[v].T.ravel()
         for v, column in enumerate(self.focal_column):
             if column >= 0:
                 system.shared[column, column] += 1.0 / s.focal_prior**2

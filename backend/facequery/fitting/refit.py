@@ -102,10 +102,11 @@ def _part(
     problem = replace(ready.problem, lock_shared=True, frozen=frozen)
     state = _state(problem, before, rows, frozen, ready.identity)
     agreed = agreement(problem, state)
-    if settings.common_errors:
+    set_statistics(problem, before.quality.model_error, agreed)
+    if problem.common > settings.correlation:
         common, agreed = _common(model, tracks, before, settings)
         state = replace(state, common=common)
-    set_statistics(problem, before.quality.model_error, agreed)
+        set_statistics(problem, before.quality.model_error, agreed)
     result: Minimum = all_frames(problem, state, tick)
     stops = [int(f) for f in before.face.frames if f < first][-1:] + [int(f) for f in before.face.frames if f > last][
         :1
