@@ -37,7 +37,7 @@ def test_two_iterators_and_random_access_do_not_disturb_each_other(video):
 def test_a_short_video_is_decoded_once_and_forgotten_when_it_is_closed(video):
     path = video(frames=60)
     shot = open_shot(path)
-    assert [counted(picture) for _, picture in shot.pictures([3, 30])] == [3, 30]
+    assert [counted(glance.picture()) for _, glance in shot.glances([3, 30])] == [3, 30]
     path.write_bytes(b"")
     assert [counted(picture) for _, picture in shot.frames(0, 31)] == list(range(31))
     shot.close()

@@ -127,7 +127,7 @@ class Detector:
             return self._encode(crops)
 
     def _encode(self, crops: NDArray[np.uint8]) -> Tensor:
-        if self.device.type != "cpu":
+        if self.device.type != "cpu" or not len(crops):
             return self._encode_batch(crops)
         parts, start = [], 0
         while start < len(crops):

@@ -1,7 +1,7 @@
 """A look at a frame: crops of it for a network, without making an RGB picture of the whole frame first.
 
 Video is decoded to a plane of luma and two of chroma. A crop shows a part of them, mostly reduced: averaged over areas
-while it is still in planes, it costs a fifth of converting the frame and averaging three colours.
+while it is still in planes, it costs a third of converting the frame and averaging three colours.
 """
 
 from collections.abc import Callable

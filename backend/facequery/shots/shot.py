@@ -117,15 +117,9 @@ class Shot:
         """
         return self._ahead(self._span(start, stop), self._display)
 
-    def pictures(self, indices: Sequence[int]) -> Generator[tuple[int, NDArray[np.uint8]], None, None]:
-        """(index, display picture) of some frames, ascending: as `frames`. What lies between is not converted, and of
-        pictures not even read."""
-        for index in indices:
-            self._checked(index)
-        return self._ahead(indices, self._display)
-
     def glances(self, indices: Sequence[int]) -> Generator[tuple[int, Glance], None, None]:
-        """As `pictures`, for who needs crops: of most videos the display pictures are never made."""
+        """(index, glance) of some frames, ascending, for who needs crops: as `frames`, but of most videos the display
+        pictures are never made. What lies between is not converted, and of pictures not even read."""
         for index in indices:
             self._checked(index)
         return self._ahead(indices, self._glance)
