@@ -5,7 +5,8 @@
 On stills that Cycles rendered, of people that the fitting benchmark does not show: the variance of errors over what
 sigma says, and how alike two landmarks' errors are by their distance on the head, beside what the fit assumes. On
 clips: root mean square error in mm at the face, the share of its square that is the same in all frames, what remains
-after the best affine map, and how wide and how high the landmarks make the face (1: as it is).
+after the best affine map, how wide and how high the landmarks make the face (1: as it is), and how much nearer it looks
+in them (one over the distance, 1 / metre).
 """
 
 import argparse
@@ -64,7 +65,7 @@ def clips_report(model: HeadModel, watcher: Watcher, folder: Path) -> Iterator[s
     """A line for each view of each clip."""
     queries = load_layout("dense520")
     binding, rest = model.bind(queries.positions), np.asarray(model.rest, np.float64)
-    yield "clip            view | rms mm  constant  after affine mm | wide  high"
+    yield "clip            view | rms mm  constant  after affine mm | wide  high   nearer"
     singles = [one for one in filmed(folder, model, 1) if not one.name.startswith("three")]
     for one in [*singles, *filmed(folder, model, 3)]:
         points = np.stack([binding.moved(vertices, rest) for vertices in one.clip.vertices])
@@ -74,10 +75,16 @@ def clips_report(model: HeadModel, watcher: Watcher, folder: Path) -> Iterator[s
             truth, xy = camera.project(seen) * mm, np.asarray(watcher.track(plates, queries).xy, np.float64) * mm
             share = ((xy - truth).mean(0) ** 2).sum(-1).mean() / ((xy - truth) ** 2).sum(-1).mean()
             corners = np.concatenate([truth, np.ones((*truth.shape[:2], 1))], axis=2)
-            maps = np.linalg.pinv(corners) @ xy
+            maps_of = np.linalg.pinv(corners)
+            maps = maps_of @ xy
             rms, after = (np.sqrt((gap**2).sum(-1).mean()) for gap in (xy - truth, xy - corners @ maps))
             wide, high = maps[:, 0, 0].mean(), maps[:, 1, 1].mean()
-            yield f"{one.name:16s} {v + 1:3d} | {rms:6.2f}  {share:8.2f}  {after:15.2f} | {wide:.3f} {high:.3f}"
+            middle = seen - seen.mean(1, keepdims=True)
+            nearer = -middle[..., :2] * middle[..., 2:] * 1000.0  # mm of a metre more of one over the distance
+            nearer, gap = nearer - corners @ (maps_of @ nearer), xy - corners @ maps
+            near = (gap * nearer).sum() / (nearer**2).sum()
+            look = f"{wide:.3f} {high:.3f}  {near:+.2f}"
+            yield f"{one.name:16s} {v + 1:3d} | {rms:6.2f}  {share:8.2f}  {after:15.2f} | {look}"
 
 
 def main() -> None:
