@@ -6,6 +6,7 @@ while it is still in planes, it costs a third of converting the frame and averag
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 import numba
@@ -86,7 +87,8 @@ class Planes:
         return warped_crop(reduced, window.matrix, size)
 
 
-def _numbers(matrix: int, full: bool) -> tuple[np.float32, ...]:
+@lru_cache
+def _numbers(matrix: int, full: bool) -> NDArray[np.float32]:
     """Luma's level of black, gain, what is added, and what chroma adds: red's to red and green, blue's to green and
     blue.
 
@@ -99,7 +101,7 @@ def _numbers(matrix: int, full: bool) -> tuple[np.float32, ...]:
         black, gain, cut, 2 * (1 - r) * gain_chroma, -2 * (1 - r) * r / g * gain_chroma,
         -2 * (1 - b) * b / g * gain_chroma, 2 * (1 - b) * gain_chroma,
     )  # fmt: skip
-    return tuple(np.float32(value) for value in numbers)
+    return np.array(numbers, np.float32)
 
 
 def can_be_planes(matrix: int) -> bool:
@@ -153,7 +155,8 @@ def _mean(pixels, stride, height, width, x0, y0, step_x, step_y, out):  # type: 
 @numba.njit(cache=True, nogil=True, fastmath=True)
 def _rgb(parts, numbers, out):  # type: ignore[no-untyped-def]
     """Means of luma, blue and red chroma (3, h, w) -> out (h, w, 3)."""
-    black, gain, cut, red_red, red_green, blue_green, blue_blue = numbers
+    black, gain, cut, red_red, red_green = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
+    blue_green, blue_blue = numbers[5], numbers[6]
     cut_green, most = np.float32(-0.5), np.float32(255)
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
