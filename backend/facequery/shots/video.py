@@ -165,7 +165,7 @@ class VideoReader:
             if self.index.turns or frame.format.name not in ("yuv420p", "yuvj420p") or not can_be_planes(matrix):
                 return Picture(self._rgb(frame, self._reformatter))
         luma, blue, red = (
-            # by its address: Numba takes half a millisecond to look at an array that may not be written to
+            # by its address: Numba takes long to look at an array that may not be written to
             Plane(
                 np.frombuffer((c_uint8 * plane.buffer_size).from_address(plane.buffer_ptr), np.uint8),
                 plane.line_size,
