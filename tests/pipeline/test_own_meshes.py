@@ -129,7 +129,7 @@ def test_a_job_is_fitted_with_the_users_head_and_skull(model, head, tmp_path):
     with np.load(tmp_path / "head.npz") as data:
         truth = vertices[front] @ np.swapaxes(to_camera, 1, 2) + [0.0, 0.0, 0.6]
         error = np.linalg.norm(data["vertices"] - truth, axis=-1)[:, model.region_mask("face")[front]]
-        assert data["vertices"].shape == truth.shape and np.median(error) < 0.002
+        assert data["vertices"].shape == truth.shape and np.median(error) < 0.003
     saved = RigidFit.load(tmp_path / "skull.npz")
     np.testing.assert_array_equal(saved.triangles, len(skull) - 1 - triangles[:, ::-1])
     placed = vertices[skull][::-1] @ to_camera[1].T + [0.0, 0.0, 0.6]

@@ -25,7 +25,6 @@ _ANCHORS = 500  # vertices that the depth rests on
 _IDENTITY_MODES = 40
 _ERROR = 0.15  # crop units; of one anchor, counted as if the errors of all anchors were independent
 _EXPRESSION_SPREAD = 0.35
-_NECK_FROM = 0.02  # metres from other skin, over which the neck takes over
 _AWAY = 1.0  # metres from the camera at which the weak-perspective head is placed
 
 
@@ -100,19 +99,12 @@ class DenseHead:
         return xy.float().cpu().numpy(), variance.sqrt().float().cpu().numpy()
 
     def faces(self, sight: Sight, crops: NDArray) -> list[DenseFace]:
-        """Dense faces of pictures that were cut by `crops` (B, 2, 3), crop coordinates to plate pixels.
-
-        The neck, which crops show in part only, is where the head laid under the landmarks has it.
-        """
+        """Dense faces of pictures that were cut by `crops` (B, 2, 3), crop coordinates to plate pixels."""
         inside, sigma = self.landmarks(sight, self.positions)
-        anchors, depths = self.under.anchors, []
-        for i in range(len(inside)):
-            laid, depth = self.under.of(inside[i, anchors], sigma[i, anchors])
-            inside[i] += self._neck[:, None] * (laid - inside[i])
-            depths.append(depth)
         xy, spread = to_pixels(inside, sigma, crops)
-        faces = []
-        for i, depth in enumerate(depths):
+        anchors, faces = self.under.anchors, []
+        for i in range(len(inside)):
+            _, depth = self.under.of(inside[i, anchors], sigma[i, anchors])
             faces.append(DenseFace(xy[i], spread[i], depth, np.asarray(crops[i], np.float64)))
         return faces
 
@@ -127,17 +119,6 @@ class DenseHead:
             xy, spread = to_pixels(laid[None], mean, np.asarray(crops[i])[None])
             faces.append(DenseFace(xy[0], spread[0], depth, np.asarray(crops[i], np.float64)))
         return faces
-
-    @cached_property
-    def _neck(self) -> NDArray[np.float32]:
-        """(V,) how far vertices belong to the neck: 1 from 2 cm off all other skin on."""
-        from scipy.spatial import cKDTree
-
-        skin = self.model.rest[self.model.parts["skin"].vertices]
-        neck = self.model.region_mask("neck") & ~self.model.region_mask("face")
-        share = np.zeros(self.count, np.float32)
-        share[: len(skin)][neck] = np.clip(cKDTree(skin[~neck]).query(skin[neck])[0] / _NECK_FROM, 0, 1)
-        return share
 
     @cached_property
     def under(self) -> "HeadUnderLandmarks":
