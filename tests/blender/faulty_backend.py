@@ -46,6 +46,7 @@ def answer(number):
         os._exit(9)
     if mode == "hangs":
         os.kill(os.getpid(), signal.SIGSTOP)
+        time.sleep(3600)  # another thread may take the signal, and this one come as far as the answer
     if mode == "floods":
         for i in range(60_000):
             say(method="log", params={"id": number, "level": "info", "text": f"line {i} of very many"})
